@@ -1,0 +1,154 @@
+/**
+ * The one catalogue of what can go wrong. An error is made here, travels as it is, and is turned into a
+ * status of tRPC, gRPC, HTTP, a session's ERROR envelope or an exit code at the edges only.
+ */
+
+/** The broad class of an error; named after the gRPC status codes. */
+export type ErrorKind =
+  | 'invalid_argument'
+  | 'unauthenticated'
+  | 'permission_denied'
+  | 'not_found'
+  | 'already_exists'
+  | 'failed_precondition'
+  | 'resource_exhausted'
+  | 'unavailable'
+  | 'deadline_exceeded'
+  | 'cancelled'
+  | 'internal';
+
+interface CatalogueEntry {
+  kind: ErrorKind;
+  /** The same request may succeed later. */
+  retryable: boolean;
+  log: 'debug' | 'info' | 'warn' | 'error';
+  /** What an operator should do. */
+  hint: string;
+}
+
+const entry = (
+  kind: ErrorKind,
+  retryable: boolean,
+  log: CatalogueEntry['log'],
+  hint: string,
+): CatalogueEntry => ({
+  kind,
+  retryable,
+  log,
+  hint,
+});
+
+export const catalogue = {
+  // What a caller got wrong.
+  invalid_request: entry('invalid_argument', false, 'info', 'correct the field that the message names'),
+  invalid_args: entry('invalid_argument', false, 'info', 'see `viworks verbs` for the args of the verb'),
+  verb_unknown: entry('invalid_argument', false, 'info', 'see `viworks verbs` for the catalogue'),
+  agent_unknown: entry('not_found', false, 'info', 'see `viworks agents` for the agents there are'),
+  command_unknown: entry('not_found', false, 'info', 'see `viworks commands` for the history'),
+  no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
+  capability_missing: entry(
+    'failed_precondition',
+    false,
+    'info',
+    'choose agents that announce the capability',
+  ),
+  idempotency_conflict: entry(
+    'already_exists',
+    false,
+    'info',
+    'use a new idempotency key for another command',
+  ),
+  queue_full: entry('resource_exhausted', true, 'warn', 'wait, or raise command.max_command_queue_size'),
+  message_too_large: entry('resource_exhausted', false, 'warn', 'send less in one message'),
+  rate_limited: entry('resource_exhausted', true, 'info', 'send fewer requests'),
+
+  // Who a caller is, and what it may.
+  unauthenticated: entry('unauthenticated', false, 'info', 'send a valid token'),
+  authentication_failed: entry(
+    'unauthenticated',
+    false,
+    'warn',
+    'enrol the agent again if this is unexpected',
+  ),
+  enrollment_refused: entry('permission_denied', false, 'warn', 'make a new enrolment token'),
+  permission_denied: entry('permission_denied', false, 'info', 'use a token with a role that may do this'),
+  agent_exists: entry('already_exists', false, 'info', 'make an enrolment token bound to this agent id'),
+
+  // What ends a session.
+  superseded: entry('failed_precondition', false, 'info', 'another session of the same agent took over'),
+  protocol_violation: entry('invalid_argument', false, 'warn', 'the agent does not follow the protocol'),
+  version_unsupported: entry('failed_precondition', false, 'warn', 'update the agent'),
+  draining: entry('unavailable', true, 'info', 'connect again'),
+  connection_lost: entry('unavailable', true, 'info', 'the connection broke; a retry follows by itself'),
+  heartbeat_missed: entry('unavailable', true, 'info', 'look at the machine or the network between'),
+  too_many_connections: entry(
+    'resource_exhausted',
+    true,
+    'warn',
+    'raise agent_management.max_agent_connections',
+  ),
+
+  // What is wrong with this set-up.
+  config_invalid: entry('failed_precondition', false, 'error', 'correct the setting that the message names'),
+  database_unavailable: entry('unavailable', true, 'error', 'look at the database'),
+  database_in_use: entry('failed_precondition', false, 'error', 'stop the other instance'),
+  unavailable: entry('unavailable', true, 'warn', 'try again'),
+  deadline_exceeded: entry('deadline_exceeded', true, 'warn', 'try again'),
+  cancelled: entry('cancelled', false, 'debug', 'the caller went away'),
+  internal: entry('internal', false, 'error', 'a defect; the log has the cause'),
+} satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+/** One field that is wrong and what would be right. */
+export interface FieldProblem {
+  /** Path as the caller wrote it, for example `args.argv`. */
+  field: string;
+  problem: string;
+}
+
+export interface ErrorOptions {
+  fields?: FieldProblem[];
+  /** Milliseconds after which a retry makes sense. */
+  retryAfterMs?: number;
+  /** Kept for the log, never shown to a caller. */
+  cause?: unknown;
+}
+
+/** The only error that the code throws on purpose. Its message is safe to show to a caller. */
+export class ViworksError extends Error {
+  override readonly name = 'ViworksError';
+  readonly code: ErrorCode;
+  readonly fields: readonly FieldProblem[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.fields = options.fields ?? [];
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get kind(): ErrorKind {
+    return catalogue[this.code].kind;
+  }
+
+  get retryable(): boolean {
+    return catalogue[this.code].retryable;
+  }
+
+  /** Makes whatever was thrown into an error of the catalogue; what is unknown becomes `internal`. */
+  static from(thrown: unknown): ViworksError {
+    if (thrown instanceof ViworksError) return thrown;
+    return new ViworksError('internal', 'Something went wrong inside the server.', { cause: thrown });
+  }
+}
+
+/** One wrong field; the message names it. */
+export function invalidField(
+  field: string,
+  problem: string,
+  code: ErrorCode = 'invalid_request',
+): ViworksError {
+  return new ViworksError(code, `${field}: ${problem}`, { fields: [{ field, problem }] });
+}

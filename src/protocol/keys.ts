@@ -1,0 +1,57 @@
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
+import { invalidField } from '../errors.ts';
+
+/** Ed25519 keys in the raw 32-byte form that travels, and signatures over exact bytes (RFC 8032). */
+
+/** PKCS#8 and SPKI wrap the raw key in a constant prefix (RFC 8410). */
+const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+
+export interface KeyPair {
+  keyId: string;
+  publicKey: Uint8Array;
+  privateKey: KeyObject;
+}
+
+/** The name of a public key: first 16 bytes of its SHA-256, lower-case hex. */
+export function keyIdOf(publicKey: Uint8Array): string {
+  return createHash('sha256').update(publicKey).digest('hex').slice(0, 32);
+}
+
+export function generateKeyPair(): KeyPair {
+  return keyPairOf(generateKeyPairSync('ed25519').privateKey);
+}
+
+/** @param pem PKCS#8 */
+export function keyPairFromPem(pem: string): KeyPair {
+  return keyPairOf(createPrivateKey(pem));
+}
+
+export function keyPairToPem(pair: KeyPair): string {
+  return pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+function keyPairOf(privateKey: KeyObject): KeyPair {
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw invalidField('key', 'must be an Ed25519 private key');
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  const publicKey = new Uint8Array(spki.subarray(spkiPrefix.length));
+  return { keyId: keyIdOf(publicKey), publicKey, privateKey };
+}
+
+export function signBytes(pair: KeyPair, bytes: Uint8Array): Uint8Array {
+  return sign(null, bytes, pair.privateKey);
+}
+
+/** @param publicKey raw, 32 bytes */
+export function verifyBytes(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.byteLength !== 32 || signature.byteLength !== 64) return false;
+  const key = createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' });
+  return verify(null, bytes, key, signature);
+}

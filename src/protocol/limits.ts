@@ -1,0 +1,19 @@
+/**
+ * Every bound of the wire in one place, because the libraries below set none of them (see docs/security.md).
+ */
+export const wireLimits = {
+  /** Bytes of one serialised envelope. */
+  messageBytes: 1024 * 1024,
+  /** Concurrent HTTP/2 streams on one connection. */
+  http2Streams: 128,
+  /** Bytes of all headers of one request. */
+  headerBytes: 16 * 1024,
+  /** Milliseconds in which a client must finish its headers. */
+  headersTimeoutMs: 10_000,
+  /** Milliseconds from a new connection to its first HELLO, and from HELLO to PROOF. */
+  handshakeTimeoutMs: 10_000,
+  /** Bytes that a peer may leave unread before its connection is destroyed. */
+  outboundBufferBytes: 8 * 1024 * 1024,
+  /** Bytes kept of stdout, and of stderr, unless a command says less. */
+  outputBytes: 256 * 1024,
+} as const;

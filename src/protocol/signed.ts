@@ -1,0 +1,36 @@
+/**
+ * What is signed on the wire. Each input is a domain followed by the exact bytes of its parts, each with its
+ * length in front, so that no two different inputs share a serialisation.
+ */
+
+const encoder = new TextEncoder();
+
+/** lp(domain) lp(part) …, where lp(x) is the length of x as 4 bytes big endian, then x. */
+export function signedInput(domain: string, ...parts: Uint8Array[]): Uint8Array {
+  const all = [encoder.encode(domain), ...parts];
+  const bytes = new Uint8Array(all.reduce((sum, part) => sum + 4 + part.byteLength, 0));
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  for (const part of all) {
+    view.setUint32(at, part.byteLength);
+    bytes.set(part, at + 4);
+    at += 4 + part.byteLength;
+  }
+  return bytes;
+}
+
+/** What the server's identity key signs in CHALLENGE. */
+export const challengeInput = (offer: Uint8Array, terms: Uint8Array): Uint8Array =>
+  signedInput('viworks.handshake.challenge.v1', offer, terms);
+
+/** What the agent's key signs in PROOF. */
+export const proofInput = (
+  offer: Uint8Array,
+  terms: Uint8Array,
+  challengeSignature: Uint8Array,
+  statement: Uint8Array,
+): Uint8Array => signedInput('viworks.handshake.proof.v1', offer, terms, challengeSignature, statement);
+
+/** What the agent's key signs at enrolment: it holds the key, and the token was meant for this identity. */
+export const enrollInput = (token: string, agentId: string, publicKey: Uint8Array): Uint8Array =>
+  signedInput('viworks.enroll.v1', encoder.encode(token), encoder.encode(agentId), publicKey);
