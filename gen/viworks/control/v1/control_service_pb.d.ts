@@ -245,6 +245,18 @@ export declare type GetCommandRequest = Message<"viworks.control.v1.GetCommandRe
    * @generated from field: string command_id = 1;
    */
   commandId: string;
+
+  /**
+   * Executions in one answer, 1 to 1000; 0 means 100.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
 };
 
 /**
@@ -263,9 +275,16 @@ export declare type GetCommandResponse = Message<"viworks.control.v1.GetCommandR
   command?: Command | undefined;
 
   /**
+   * In the order in which their agents were named.
+   *
    * @generated from field: repeated viworks.control.v1.Execution executions = 2;
    */
   executions: Execution[];
+
+  /**
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**

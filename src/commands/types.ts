@@ -1,0 +1,150 @@
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { Page, PageRequest } from '../lib/page.ts';
+
+/**
+ * A command is what somebody asked for; an execution is that command on one agent, the unit that is queued,
+ * sent, run and finished. These are the shapes in which the rest of the service sees them.
+ */
+
+export const priorities = ['critical', 'high', 'normal', 'low'] as const;
+export type Priority = (typeof priorities)[number];
+
+export const executionStates = [
+  'queued',
+  'held',
+  'sent',
+  'accepted',
+  'running',
+  'succeeded',
+  'failed',
+  'cancelled',
+  'timed_out',
+  'expired',
+  'outcome_unknown',
+] as const;
+export type ExecutionState = (typeof executionStates)[number];
+
+export const finalStates: ReadonlySet<ExecutionState> = new Set([
+  'succeeded',
+  'failed',
+  'cancelled',
+  'timed_out',
+  'expired',
+  'outcome_unknown',
+]);
+
+/** Which agents; resolved when the command is submitted. */
+export type Target = { agents: readonly string[] } | { site: string } | { all: true };
+
+export interface CommandSpec {
+  verb: string;
+  /** The verb's args message in its protobuf JSON form. */
+  args: JsonObject;
+  target: Target;
+  priority: Priority;
+  /** From the start of the work to its forced end. */
+  timeoutMs: number;
+  /** How long it may wait for its agents. */
+  timeToLiveMs: number;
+  idempotencyKey: string | undefined;
+  correlationId: string | undefined;
+}
+
+/** What a caller hands in; what is left out takes the verb's or the configuration's value. */
+export type SubmitInput = Pick<CommandSpec, 'verb' | 'target'> & {
+  [K in keyof Omit<CommandSpec, 'verb' | 'target'>]?: CommandSpec[K] | undefined;
+};
+
+export interface Command extends CommandSpec {
+  commandId: string;
+  /** Who submitted it. */
+  actor: string;
+  createdAt: Date;
+  expiresAt: Date;
+  /** How many executions are in which state; states with none are absent. */
+  counts: Partial<Record<ExecutionState, number>>;
+  /** Every execution is in a final state. */
+  done: boolean;
+}
+
+export interface Transition {
+  state: ExecutionState;
+  /** Why, in words for a person. */
+  cause: string;
+  /** The server's time. */
+  at: Date;
+}
+
+export interface Execution {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+  state: ExecutionState;
+  attempt: number;
+  /** Every state it was in, oldest first. */
+  transitions: Transition[];
+  /** Grows with each change. */
+  revision: number;
+  /** What is known of the end; only in final states. */
+  result: ExecutionResult | undefined;
+}
+
+export interface StreamOutput {
+  data: Uint8Array;
+  totalBytes: number;
+  truncated: boolean;
+}
+
+export interface ExecutionResult {
+  exitCode: number | undefined;
+  signal: string | undefined;
+  stdout: StreamOutput | undefined;
+  stderr: StreamOutput | undefined;
+  /** The verb's result message in its protobuf JSON form. */
+  output: JsonObject | undefined;
+  failure: { code: string; message: string } | undefined;
+  /** The agent's times. */
+  startedAt: Date | undefined;
+  finishedAt: Date | undefined;
+}
+
+export interface CommandFilter {
+  verb?: string | undefined;
+  agentId?: string | undefined;
+  actor?: string | undefined;
+  /** Commands with at least one execution in this state. */
+  state?: ExecutionState | undefined;
+  createdAfter?: Date | undefined;
+  createdBefore?: Date | undefined;
+}
+
+export interface WatchEvent {
+  /** Hand it in again to go on after this event. */
+  cursor: string;
+  command: Command;
+  /** Executions that changed since the event before; the first event has all of them. */
+  executions: Execution[];
+}
+
+/** What the API calls. */
+export interface CommandService {
+  /**
+   * Returns when the command is durable; when it throws, nothing is stored.
+   * @param actor who asks, for the record
+   * @throws verb_unknown, invalid_args, agent_unknown, no_target, capability_missing, idempotency_conflict,
+   * queue_full, database_unavailable
+   */
+  submit(actor: string, input: SubmitInput): Promise<Command>;
+  /** @throws command_unknown */
+  get(commandId: string, page: PageRequest): Promise<{ command: Command; executions: Page<Execution> }>;
+  /** Newest first. */
+  list(filter: CommandFilter, page: PageRequest): Promise<Page<Command>>;
+  /** Asks every execution that is not final to stop. Repeating it changes nothing. @throws command_unknown */
+  cancel(actor: string, commandId: string, reason: string): Promise<Command>;
+  /**
+   * First what is known, then each change as it is committed; ends when the command is done or the signal
+   * aborts. After a break, the last cursor goes on without a gap; a change near the break may come twice,
+   * with the same revision. @throws command_unknown
+   */
+  watch(commandId: string, cursor: string | undefined, signal: AbortSignal): AsyncIterable<WatchEvent>;
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+
+/**
+ * Every setting with its meaning, unit and default. The sections and names are those of the TOML file; a key
+ * that is not here stops the start.
+ */
+
+const port = z.int().min(0).max(65535);
+const positive = z.int().min(1);
+const seconds = z
+  .number()
+  .positive()
+  .max(86_400 * 365);
+
+export const configSchema = z.strictObject({
+  server: z
+    .strictObject({
+      /** Where applications and people connect. */
+      bind_address: z.string().min(1).default('127.0.0.1'),
+      /** 0 takes any free port. */
+      port: port.default(8080),
+      /** Origins that a browser may call from; `*` allows all. */
+      cors_origins: z.array(z.string()).default([]),
+      /** Seconds that a stop waits for work under way. */
+      drain_timeout: seconds.default(8),
+      tls_certificate_path: z.string().optional(),
+      tls_private_key_path: z.string().optional(),
+      /** Clear text on an address other than loopback needs this. */
+      allow_clear_text: z.boolean().default(false),
+      /** Where everything is kept that this instance owns. */
+      data_dir: z.string().min(1).default('.viworks'),
+    })
+    .prefault({}),
+  database: z
+    .strictObject({
+      /** Without it, an embedded PostgreSQL runs in the data folder. */
+      url: z.string().min(1).optional(),
+      max_connections: positive.max(1000).default(10),
+      /** Seconds. */
+      connect_timeout: seconds.default(10),
+      idle_timeout: seconds.default(300),
+    })
+    .prefault({}),
+  redis: z.strictObject({ url: z.string().min(1).optional() }).prefault({}),
+  security: z
+    .strictObject({
+      /** Signs API tokens, at least 32 characters. Without it one is made and kept in the data folder. */
+      jwt_secret: z.string().min(32).optional(),
+      /** Seconds that an API token is good for unless asked otherwise. */
+      jwt_expiration: seconds.default(3600),
+      /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */
+      backend_private_key_path: z.string().optional(),
+    })
+    .prefault({}),
+  agent_management: z
+    .strictObject({
+      /** Where agents connect. */
+      bind_address: z.string().min(1).default('127.0.0.1'),
+      port: port.default(8081),
+      tls_certificate_path: z.string().optional(),
+      tls_private_key_path: z.string().optional(),
+      allow_clear_text: z.boolean().default(false),
+      max_agent_connections: positive.default(20_000),
+      /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
+      heartbeat_interval: seconds.default(30),
+      reconnect_backoff_ms: positive.default(1000),
+      reconnect_backoff_max_ms: positive.default(60_000),
+    })
+    .prefault({}),
+  command: z
+    .strictObject({
+      /** Seconds; for verbs that say nothing themselves. */
+      command_timeout: seconds.default(60),
+      /** Seconds that a command waits for its agents unless asked otherwise. */
+      time_to_live: seconds.default(3600),
+      /** Executions that wait to be written; over it a submit is refused. */
+      max_command_queue_size: positive.default(100_000),
+    })
+    .prefault({}),
+  telemetry: z
+    .strictObject({
+      /** Seconds between samples. */
+      collection_interval: seconds.default(30),
+    })
+    .prefault({}),
+  logging: z
+    .strictObject({
+      level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+      format: z.enum(['json', 'text']).default('json'),
+    })
+    .prefault({}),
+});
+
+export type Config = z.output<typeof configSchema>;
+export type ConfigInput = z.input<typeof configSchema>;
