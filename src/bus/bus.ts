@@ -1,0 +1,35 @@
+/**
+ * The bus carries wakes: hints that something may have changed. Losing one costs time, never work, because
+ * whoever listens reads the rows and looks again by itself after a while.
+ */
+export interface Topics {
+  /** A command's executions changed. Key: command id. At most once. */
+  'command.changed': string;
+  /** An agent was registered, or its presence changed. Key: agent id. At most once. */
+  'agent.changed': string;
+}
+
+export interface Bus {
+  publish<T extends keyof Topics>(topic: T, key: Topics[T]): void;
+  /** Calls the listener for each wake with that key until the returned function is called. */
+  subscribe<T extends keyof Topics>(topic: T, key: Topics[T], listener: () => void): () => void;
+}
+
+/** The bus of one instance: in this process alone. */
+export function createMemoryBus(): Bus {
+  const listeners = new Map<string, Set<() => void>>();
+  return {
+    publish(topic, key) {
+      for (const listener of listeners.get(`${topic} ${key}`) ?? []) listener();
+    },
+    subscribe(topic, key, listener) {
+      const name = `${topic} ${key}`;
+      const set = listeners.get(name) ?? new Set();
+      listeners.set(name, set.add(listener));
+      return () => {
+        set.delete(listener);
+        if (set.size === 0 && listeners.get(name) === set) listeners.delete(name);
+      };
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import type { Bus } from '../bus/bus.ts';
+import { ViworksError } from '../errors.ts';
+import { backoffDelay } from '../lib/backoff.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Database } from '../storage/database.ts';
+import { takeDueExecutions } from '../storage/executions.ts';
+import { type AgentLinks, creditOf } from './links.ts';
+import { transitionRow } from './rows.ts';
+import { acknowledgeMs } from './state.ts';
+
+/**
+ * The dispatcher takes queued executions out of the database for agents that are connected here and have
+ * credit, many agents in one statement, and hands them to their links. Waking it costs nothing: agents that
+ * are woken while a statement is under way share the next one.
+ */
+export interface Dispatcher {
+  /** There may be something queued for this agent. */
+  wake(agentId: string): void;
+  /** The agent has credit again; looks only if something may be queued. */
+  creditReturned(agentId: string): void;
+  /** Takes nothing more; resolves when nothing is under way. */
+  stop(): Promise<void>;
+}
+
+export interface DispatcherDeps {
+  database: Database;
+  links: AgentLinks;
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+}
+
+/** Agents served by one statement, and executions taken for one of them at once. */
+const agentsAtOnce = 1000;
+const executionsAtOnce = 100;
+
+export function createDispatcher({ database, links, bus, clock, log }: DispatcherDeps): Dispatcher {
+  const awake = new Set<string>();
+  let running: Promise<void> | undefined;
+  let stopped = false;
+
+  function wake(agentId: string): void {
+    const link = links.get(agentId);
+    if (link === undefined || stopped) return;
+    link.backlog = true;
+    if (creditOf(link) === 0) return;
+    awake.add(agentId);
+    running ??= run();
+  }
+
+  async function run(): Promise<void> {
+    await undefined;
+    for (let failures = 0; awake.size > 0 && !stopped; ) {
+      try {
+        await takeOnce();
+        failures = 0;
+      } catch (error) {
+        log.warn({ err: ViworksError.from(error) }, 'cannot take queued executions now');
+        const delay = backoffDelay({ baseMs: 100, maximumMs: 2000 }, failures++, 0.5 + Math.random() / 2);
+        await new Promise((resolve) => setTimeout(resolve, delay));
+      }
+    }
+    running = undefined;
+  }
+
+  async function takeOnce(): Promise<void> {
+    const chosen = [...awake].slice(0, agentsAtOnce);
+    const wants = chosen.flatMap((agentId) => {
+      const link = links.get(agentId);
+      const credit = link === undefined ? 0 : Math.min(creditOf(link), executionsAtOnce);
+      if (link === undefined || credit === 0) return [];
+      // Whoever queues something from here on wakes the agent again.
+      link.backlog = false;
+      return [{ agentId, epoch: link.epoch, credit, link }];
+    });
+    for (const agentId of chosen) awake.delete(agentId);
+    if (wants.length === 0) return;
+
+    const now = clock.now();
+    const taken = await takeDueExecutions(database.query, wants, {
+      now: new Date(now),
+      deadline: new Date(now + acknowledgeMs),
+      transition: transitionRow('sent', 'handed to the agent’s session', now),
+    }).catch((error: unknown) => {
+      for (const want of wants) wake(want.agentId);
+      throw error;
+    });
+
+    const counts = new Map<string, number>();
+    for (const order of taken) {
+      counts.set(order.agentId, (counts.get(order.agentId) ?? 0) + 1);
+      const link = links.get(order.agentId);
+      // A session that ended meanwhile leaves the execution as sent: the next one reconciles it.
+      if (link?.epoch !== order.epoch) continue;
+      link.inFlight.set(order.executionId, { verb: order.verb, timeoutMs: order.timeoutMs, since: now });
+      link.deliver(order);
+    }
+    for (const want of wants) {
+      if ((counts.get(want.agentId) ?? 0) >= want.credit) wake(want.agentId);
+    }
+    for (const commandId of new Set(taken.map((order) => order.commandId)))
+      bus.publish('command.changed', commandId);
+  }
+
+  return {
+    wake,
+    creditReturned(agentId) {
+      if (links.get(agentId)?.backlog === true) wake(agentId);
+    },
+    async stop() {
+      stopped = true;
+      await running;
+    },
+  };
+}

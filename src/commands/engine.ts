@@ -1,0 +1,144 @@
+import type { Bus } from '../bus/bus.ts';
+import { invalidField, ViworksError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import { decodeToken, pageOf } from '../lib/page.ts';
+import { findCommand, listCommands, listExecutions } from '../storage/commands.ts';
+import type { Database } from '../storage/database.ts';
+import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
+import { createChangeWriter } from './changes.ts';
+import { createDispatcher, type Dispatcher } from './dispatcher.ts';
+import { type AgentLinks, createAgentLinks } from './links.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { createReconciler, type Reconciler } from './reconcile.ts';
+import { commandOf, executionOf, transitionRow } from './rows.ts';
+import { createSubmitter } from './submit.ts';
+import { createSweeper, type Sweeper } from './sweeper.ts';
+import type { Command, CommandService } from './types.ts';
+import { watchCommand } from './watch.ts';
+
+/**
+ * The engine owns commands from submit to their last state. It puts together the parts of this folder:
+ * submitting, dispatching, what agents say, reconciliation, deadlines, watching. Sessions reach it through
+ * their links, the API through CommandService.
+ */
+export interface CommandEngine extends CommandService, Reconciler, Progress {
+  readonly links: AgentLinks;
+  readonly dispatcher: Pick<Dispatcher, 'wake' | 'creditReturned'>;
+  readonly sweeper: Pick<Sweeper, 'sweep'>;
+  /** Holds the queue of an agent, or lets it go. */
+  setHeld(agentId: string, held: boolean, reason: string): Promise<void>;
+  start(): void;
+  /** Hands over nothing more; resolves when everything that was accepted is written. */
+  stop(): Promise<void>;
+}
+
+export interface EngineDeps {
+  database: Database;
+  bus: Bus;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  settings: {
+    timeToLiveMs: number;
+    /** Executions that may wait to be written. */
+    maximumWaiting: number;
+    /** Milliseconds between looks for passed deadlines. */
+    sweepIntervalMs: number;
+  };
+}
+
+export function createCommandEngine(deps: EngineDeps): CommandEngine {
+  const { database, bus, clock, log, metrics, settings } = deps;
+  const links = createAgentLinks();
+  const writer = createChangeWriter({ database, bus, metrics });
+  const dispatcher = createDispatcher({ database, links, bus, clock, log });
+  const submitter = createSubmitter({ database, links, dispatcher, clock, metrics, settings });
+  const progress = createProgress({ writer, dispatcher, metrics, clock, log });
+  const reconciler = createReconciler({ database, writer, clock });
+  const intervalMs = settings.sweepIntervalMs;
+  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });
+
+  async function commandAt(commandId: string): Promise<Command> {
+    const row = await findCommand(database.query, commandId);
+    if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
+    return commandOf(row);
+  }
+
+  return {
+    links,
+    dispatcher,
+    sweeper,
+    submit: submitter.submit,
+    update: progress.update,
+    result: progress.result,
+    reconcile: reconciler.reconcile,
+
+    async get(commandId, page) {
+      const after = page.token === undefined ? -1 : positionOf(page.token);
+      const command = await commandAt(commandId);
+      const rows = await listExecutions(database.query, commandId, after, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => String(row.position));
+      return { command, executions: { items: items.map(executionOf), nextToken } };
+    },
+
+    async list(filter, page) {
+      const before = page.token === undefined ? undefined : idOf(page.token);
+      const rows = await listCommands(database.query, filter, before, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
+      return { items: items.map(commandOf), nextToken };
+    },
+
+    async cancel(actor, commandId, reason) {
+      await commandAt(commandId);
+      const cause = `cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`;
+      const transition = transitionRow('cancelled', cause, clock.now());
+      const open = await cancelExecutions(database, commandId, cause, transition);
+      bus.publish('command.changed', commandId);
+      for (const { agentId, executionId, attempt, epoch } of open) {
+        const link = links.get(agentId);
+        if (link?.epoch === epoch) link.cancel(executionId, attempt, cause);
+      }
+      return commandAt(commandId);
+    },
+
+    watch: (commandId, cursor, signal) => watchCommand({ database, bus }, commandId, cursor, signal),
+
+    async setHeld(agentId, held, reason) {
+      const link = links.get(agentId);
+      if (link !== undefined) link.paused = held;
+      const transition = held
+        ? transitionRow('held', `the agent is in maintenance: ${reason}`, clock.now())
+        : transitionRow('queued', 'the agent is back from maintenance', clock.now());
+      const changed = await moveWaitingExecutions(
+        database.query,
+        agentId,
+        held ? 'queued' : 'held',
+        transition,
+      );
+      for (const commandId of changed) bus.publish('command.changed', commandId);
+      if (!held) dispatcher.wake(agentId);
+    },
+
+    start: sweeper.start,
+    async stop() {
+      await sweeper.stop();
+      await dispatcher.stop();
+      await submitter.idle();
+      await writer.idle();
+    },
+  };
+}
+
+function positionOf(token: string): number {
+  const key = decodeToken(token);
+  if (!/^\d{1,9}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
+  return Number(key);
+}
+
+function idOf(token: string): string {
+  const key = decodeToken(token);
+  if (!/^[0-9a-f-]{36}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
+  return key;
+}

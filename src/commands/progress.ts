@@ -1,0 +1,161 @@
+import { fromBinary, toJson } from '@bufbuild/protobuf';
+import {
+  ArgsEncoding,
+  type CommandUpdate,
+  Result_Outcome as Outcome,
+  type Output,
+  type Result,
+} from '#gen/viworks/agent/v1/command_pb.js';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import { storableJson, storableText } from '../lib/text.ts';
+import { timestampMs } from '../protocol/envelope.ts';
+import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import type { ResultColumns } from '../storage/execution-changes.ts';
+import type { ChangeWriter } from './changes.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { AgentLink } from './links.ts';
+import { transitionRow } from './rows.ts';
+import { allowedFrom, type Decision, resultGraceMs } from './state.ts';
+
+/**
+ * What agents say of their executions. Each call resolves when what was said is committed, or when it no
+ * longer counts (said twice, or by a session that is not the newest): then the agent may forget it too.
+ */
+export interface Progress {
+  update(link: AgentLink, message: CommandUpdate): Promise<void>;
+  result(link: AgentLink, message: Result): Promise<void>;
+}
+
+export interface ProgressDeps {
+  writer: ChangeWriter;
+  dispatcher: Dispatcher;
+  metrics: Metrics;
+  clock: Clock;
+  log: Logger;
+}
+
+export function createProgress({ writer, dispatcher, metrics, clock, log }: ProgressDeps): Progress {
+  return {
+    async update(link, { executionId, attempt, update }) {
+      if (update.case !== 'accepted' && update.case !== 'running') return;
+      const now = clock.now();
+      const to = update.case;
+      const cause = to === 'accepted' ? 'in the agent’s ledger' : 'the work began';
+      const known = link.inFlight.get(executionId);
+      if (known === undefined) {
+        // Reconciliation put every execution that still counts into the link.
+        log.debug({ agentId: link.agentId, executionId }, 'progress of an execution that is not under way');
+        return;
+      }
+      await writer.add({
+        executionId,
+        from: allowedFrom[to],
+        epoch: link.epoch,
+        attempt,
+        agentId: link.agentId,
+        transitions: [transitionRow(to, cause, now)],
+        deadlineAt: new Date(now + known.timeoutMs + resultGraceMs),
+      });
+    },
+
+    async result(link, message) {
+      const { executionId, attempt } = message;
+      const decision = decideResult(message);
+      const now = clock.now();
+      const known = link.inFlight.get(executionId);
+      const verb = known?.verb;
+      const result = decision.to === 'queued' ? undefined : columnsOf(message, verb);
+      if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
+        log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
+      }
+      const applied = await writer.add({
+        executionId,
+        from: allowedFrom[decision.to],
+        epoch: link.epoch,
+        attempt,
+        agentId: link.agentId,
+        transitions: [transitionRow(decision.to, decision.cause, now)],
+        deadlineAt: decision.to === 'queued' ? new Date(now + 1000) : null,
+        result,
+      });
+      if (applied === undefined) {
+        log.debug({ agentId: link.agentId, executionId, attempt }, 'a result that no longer counts');
+      }
+      link.inFlight.delete(executionId);
+      if (known !== undefined) metrics.executionRoundtripSeconds.observe((now - known.since) / 1000);
+      if (decision.to === 'queued') dispatcher.wake(link.agentId);
+      else dispatcher.creditReturned(link.agentId);
+    },
+  };
+}
+
+/** The state that a result brings. */
+export function decideResult(result: Result): Decision {
+  const why = storableText(result.failure?.message ?? '').slice(0, 200);
+  switch (result.outcome) {
+    case Outcome.SUCCEEDED:
+      return { to: 'succeeded', cause: 'the agent reported success' };
+    case Outcome.CANCELLED:
+      return { to: 'cancelled', cause: 'the agent stopped it' };
+    case Outcome.TIMED_OUT:
+      return { to: 'timed_out', cause: 'the agent ended it at its time limit' };
+    case Outcome.UNKNOWN:
+      return { to: 'outcome_unknown', cause: why || 'the agent does not know how it ended' };
+    case Outcome.REJECTED:
+      if (result.failure?.code === 'resource_exhausted') {
+        return { to: 'queued', cause: 'the agent had no room for it; offered again' };
+      }
+      if (result.failure?.code === 'expired') {
+        return { to: 'expired', cause: 'reached the agent after its time to live' };
+      }
+      return { to: 'failed', cause: `refused by the agent: ${why}` };
+    default:
+      return { to: 'failed', cause: why || 'the agent reported a failure' };
+  }
+}
+
+function columnsOf(result: Result, verb: string | undefined): ResultColumns {
+  const text = (value: string) => (value === '' ? null : storableText(value));
+  const moment = (value: Result['startedAt']) => {
+    const ms = timestampMs(value);
+    return ms === undefined || !Number.isFinite(ms) ? null : new Date(ms);
+  };
+  return {
+    exitCode: result.exitCode ?? null,
+    signal: text(result.signal),
+    ...streamColumns('stdout', result.stdout),
+    ...streamColumns('stderr', result.stderr),
+    output: outputJson(result, verb),
+    failureCode: text(result.failure?.code ?? ''),
+    failureMessage: text(result.failure?.message ?? ''),
+    startedAt: moment(result.startedAt),
+    finishedAt: moment(result.finishedAt),
+  } as ResultColumns;
+}
+
+function streamColumns(name: 'stdout' | 'stderr', output: Output | undefined) {
+  return {
+    [name]: output?.data ?? null,
+    [`${name}Total`]: output === undefined ? null : Number(output.totalBytes),
+    [`${name}Truncated`]: output?.truncated ?? null,
+  };
+}
+
+/** The verb's result message in JSON, or null where there is none or it is not what it should be. */
+function outputJson(result: Result, verb: string | undefined): string | null {
+  if (result.output.byteLength === 0) return null;
+  try {
+    if (result.outputEncoding === ArgsEncoding.JSON) {
+      return storableJson(JSON.parse(Buffer.from(result.output).toString('utf8')));
+    }
+    const spec = verb === undefined ? undefined : verbCatalogue.get(verb);
+    if (spec === undefined) return null;
+    return storableJson(
+      toJson(spec.result, fromBinary(spec.result, result.output), { registry: verbMessages }),
+    );
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,85 @@
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
+import type { TransitionRow } from '../storage/execution-changes.ts';
+import {
+  type Command,
+  type Execution,
+  type ExecutionResult,
+  type ExecutionState,
+  finalStates,
+  priorities,
+  type StreamOutput,
+  type Target,
+} from './types.ts';
+
+/** Rows of the database in the shapes that the rest of the service sees. */
+
+export const transitionRow = (state: ExecutionState, cause: string, at: number): TransitionRow => ({
+  state,
+  cause,
+  at: new Date(at).toISOString(),
+});
+
+export function commandOf(row: StoredCommand): Command {
+  const counts = (row.counts ?? {}) as Partial<Record<ExecutionState, number>>;
+  return {
+    commandId: row.commandId,
+    actor: row.actor,
+    verb: row.verb,
+    args: row.args as JsonObject,
+    target: row.target as Target,
+    priority: priorities[row.priority] ?? 'normal',
+    timeoutMs: row.timeoutMs,
+    timeToLiveMs: row.timeToLiveMs,
+    idempotencyKey: row.idempotencyKey ?? undefined,
+    correlationId: row.correlationId ?? undefined,
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+    counts,
+    done: Object.keys(counts).every((state) => finalStates.has(state as ExecutionState)),
+  };
+}
+
+export function executionOf(row: StoredExecution): Execution {
+  return {
+    executionId: row.executionId,
+    commandId: row.commandId,
+    agentId: row.agentId,
+    state: row.state as ExecutionState,
+    attempt: row.attempt,
+    transitions: row.transitions.map((t) => ({
+      state: t.state as ExecutionState,
+      cause: t.cause,
+      at: new Date(t.at),
+    })),
+    revision: row.revision,
+    result: finalStates.has(row.state as ExecutionState) ? resultOf(row) : undefined,
+  };
+}
+
+function resultOf(row: StoredExecution): ExecutionResult | undefined {
+  if (row.finishedAt === null && row.failureCode === null && row.exitCode === null && row.output === null) {
+    return undefined;
+  }
+  return {
+    exitCode: row.exitCode ?? undefined,
+    signal: row.signal ?? undefined,
+    stdout: streamOf(row.stdout, row.stdoutTotal, row.stdoutTruncated),
+    stderr: streamOf(row.stderr, row.stderrTotal, row.stderrTruncated),
+    output: (row.output ?? undefined) as JsonObject | undefined,
+    failure:
+      row.failureCode === null ? undefined : { code: row.failureCode, message: row.failureMessage ?? '' },
+    startedAt: row.startedAt ?? undefined,
+    finishedAt: row.finishedAt ?? undefined,
+  };
+}
+
+function streamOf(
+  data: Uint8Array | null,
+  total: number | null,
+  truncated: boolean | null,
+): StreamOutput | undefined {
+  return data === null
+    ? undefined
+    : { data, totalBytes: total ?? data.byteLength, truncated: truncated ?? false };
+}

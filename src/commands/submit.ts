@@ -1,0 +1,198 @@
+import { context, propagation } from '@opentelemetry/api';
+import { ViworksError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { newId } from '../lib/ids.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { TargetRow } from '../storage/agents.ts';
+import { type BatchWriter, createBatchWriter } from '../storage/batch-writer.ts';
+import {
+  type CommandRow,
+  findCommandByKey,
+  insertCommands,
+  type NewExecutionRow,
+} from '../storage/commands.ts';
+import type { Database } from '../storage/database.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { type AgentLink, type AgentLinks, creditOf } from './links.ts';
+import { commandOf, transitionRow } from './rows.ts';
+import { type CheckedSpec, checkSpec } from './specs.ts';
+import { deadlineOf } from './state.ts';
+import { assertCapable, resolveTarget } from './targets.ts';
+import { type Command, type ExecutionState, priorities, type SubmitInput } from './types.ts';
+
+/**
+ * Submitting: check, resolve, write, hand over. An execution whose agent is connected here, has credit and
+ * has nothing queued is inserted as sent and goes from memory to its session after the commit; any other is
+ * queued for the dispatcher.
+ */
+export interface Submitter {
+  submit(actor: string, input: SubmitInput): Promise<Command>;
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void>;
+}
+
+export interface SubmitterDeps {
+  database: Database;
+  links: AgentLinks;
+  dispatcher: Dispatcher;
+  clock: Clock;
+  metrics: Metrics;
+  settings: { timeToLiveMs: number; maximumWaiting: number };
+}
+
+interface Planned {
+  row: NewExecutionRow;
+  /** Where it goes straight after the commit. */
+  link: AgentLink | undefined;
+}
+
+export function createSubmitter(deps: SubmitterDeps): Submitter {
+  const { database, links, dispatcher, clock, metrics, settings } = deps;
+  type Item = { command: CommandRow; executions: NewExecutionRow[] };
+  const writer: BatchWriter<Item, boolean> = createBatchWriter({
+    async write(items) {
+      const stored = await insertCommands(
+        database.query,
+        items.map((item) => item.command),
+        items.flatMap((item) => item.executions),
+      );
+      return items.map((item) => stored.has(item.command.commandId));
+    },
+    weight: (item) => item.executions.length,
+    maximumBatch: 2000,
+    maximumWaiting: settings.maximumWaiting,
+    retryForMs: 0,
+    onBatch: (weight) => metrics.batchRows.observe({ writer: 'commands' }, weight),
+  });
+
+  /** Decides for each target where its execution begins; takes credit of the links that it goes to at once. */
+  function plan(command: CommandRow, targets: readonly TargetRow[], now: number): Planned[] {
+    const limits = { expiresAt: command.expiresAt.getTime(), timeoutMs: command.timeoutMs };
+    return targets.map((target, position) => {
+      const link = links.get(target.agentId);
+      const here =
+        link !== undefined &&
+        !target.maintenance &&
+        link.incarnation === target.incarnation &&
+        !link.backlog &&
+        creditOf(link) > 0;
+      const state: ExecutionState = here ? 'sent' : target.maintenance ? 'held' : 'queued';
+      const executionId = newId();
+      if (here)
+        link.inFlight.set(executionId, { verb: command.verb, timeoutMs: command.timeoutMs, since: now });
+      const transitions = [
+        target.maintenance
+          ? transitionRow('held', `the agent is in maintenance: ${target.statusReason ?? ''}`, now)
+          : transitionRow('queued', 'submitted', now),
+      ];
+      if (here) transitions.push(transitionRow('sent', 'handed to the agent’s session', now));
+      return {
+        link: here ? link : undefined,
+        row: {
+          executionId,
+          commandId: command.commandId,
+          agentId: target.agentId,
+          incarnation: target.incarnation,
+          position,
+          priority: command.priority,
+          state,
+          epoch: here ? link.epoch : null,
+          expiresAt: command.expiresAt,
+          deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
+          transitions,
+        },
+      };
+    });
+  }
+
+  function handOver(command: CommandRow, planned: readonly Planned[]): void {
+    for (const { row, link } of planned) {
+      if (link === undefined) {
+        dispatcher.wake(row.agentId);
+        continue;
+      }
+      const { argsBytes, timeoutMs, verb, traceparent } = command;
+      link.deliver({ ...row, epoch: link.epoch, attempt: 1, verb, argsBytes, timeoutMs, traceparent });
+    }
+  }
+
+  async function earlierAnswer(actor: string, checked: CheckedSpec): Promise<Command | undefined> {
+    const key = checked.spec.idempotencyKey;
+    if (key === undefined) return undefined;
+    const row = await findCommandByKey(database.query, actor, key);
+    if (row === undefined) return undefined;
+    if (row.idempotencyDigest !== null && Buffer.compare(row.idempotencyDigest, checked.digest) === 0) {
+      return commandOf(row);
+    }
+    const problem = 'was used for another command';
+    throw new ViworksError('idempotency_conflict', `idempotencyKey: ${problem}`, {
+      fields: [{ field: 'idempotencyKey', problem }],
+    });
+  }
+
+  return {
+    async submit(actor, input) {
+      const started = clock.monotonic();
+      const checked = checkSpec(input, settings);
+      const earlier = await earlierAnswer(actor, checked);
+      if (earlier !== undefined) return earlier;
+      const targets = await resolveTarget(database.query, checked.spec.target);
+      assertCapable(targets, checked.verb.capability, checked.verb.name);
+
+      const now = clock.now();
+      const command = commandRow(actor, checked, now);
+      const planned = plan(command, targets, now);
+      let stored = false;
+      try {
+        stored = await writer.add({ command, executions: planned.map((p) => p.row) });
+      } finally {
+        if (!stored) for (const { row, link } of planned) link?.inFlight.delete(row.executionId);
+      }
+      if (!stored) {
+        const other = await earlierAnswer(actor, checked);
+        if (other !== undefined) return other;
+        throw new ViworksError('unavailable', 'The command could not be stored; try again.');
+      }
+      handOver(command, planned);
+      metrics.commandsSubmitted.inc({ verb: checked.verb.name });
+      metrics.commandSubmitSeconds.observe((clock.monotonic() - started) / 1000);
+      const counts: Partial<Record<ExecutionState, number>> = {};
+      for (const { row } of planned) {
+        const state = row.state as ExecutionState;
+        counts[state] = (counts[state] ?? 0) + 1;
+      }
+      return {
+        ...checked.spec,
+        commandId: command.commandId,
+        actor,
+        createdAt: command.createdAt,
+        expiresAt: command.expiresAt,
+        counts,
+        done: false,
+      };
+    },
+    idle: () => writer.idle(),
+  };
+}
+
+function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now: number): CommandRow {
+  const carrier: { traceparent?: string } = {};
+  propagation.inject(context.active(), carrier);
+  return {
+    commandId: newId(),
+    actor,
+    verb: spec.verb,
+    args: JSON.stringify(spec.args),
+    argsBytes,
+    target: JSON.stringify(spec.target),
+    priority: priorities.indexOf(spec.priority),
+    timeoutMs: spec.timeoutMs,
+    timeToLiveMs: spec.timeToLiveMs,
+    idempotencyKey: spec.idempotencyKey ?? null,
+    idempotencyDigest: spec.idempotencyKey === undefined ? null : digest,
+    correlationId: spec.correlationId ?? null,
+    traceparent: carrier.traceparent ?? null,
+    createdAt: new Date(now),
+    expiresAt: new Date(now + spec.timeToLiveMs),
+  };
+}

@@ -1,0 +1,88 @@
+import { ViworksError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Database } from '../storage/database.ts';
+import { overdueExecutions } from '../storage/executions.ts';
+import type { ChangeWriter } from './changes.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { AgentLinks } from './links.ts';
+import { changeOf, effectOf } from './reconcile.ts';
+import { decideOverdue } from './state.ts';
+import type { ExecutionState } from './types.ts';
+
+/** The sweeper watches every deadline: nothing waits for ever. */
+export interface Sweeper {
+  start(): void;
+  /** Looks once now; answers with how many executions it changed. */
+  sweep(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface SweeperDeps {
+  database: Database;
+  writer: ChangeWriter;
+  dispatcher: Dispatcher;
+  links: AgentLinks;
+  clock: Clock;
+  log: Logger;
+  intervalMs: number;
+}
+
+const rowsAtOnce = 1000;
+
+export function createSweeper(deps: SweeperDeps): Sweeper {
+  const { database, writer, dispatcher, links, clock, log, intervalMs } = deps;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<unknown> | undefined;
+
+  async function sweep(): Promise<number> {
+    const now = clock.now();
+    const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
+    const applied = await Promise.all(
+      rows.map(async (row) => {
+        const state = row.state as ExecutionState;
+        const expiresAt = row.expiresAt.getTime();
+        const overdue = decideOverdue({ state, effect: effectOf(row.verb), expiresAt }, now);
+        if (overdue === undefined) return undefined;
+        // What was cancelled while it was out of reach is not offered again.
+        const decision =
+          overdue.to === 'queued' && row.cancelReason !== null
+            ? ({
+                to: 'outcome_unknown',
+                cause: `cancelled (${row.cancelReason}), and the agent never answered`,
+              } as const)
+            : overdue;
+        const change = await writer.add(changeOf(row, decision, now));
+        if (change === undefined) return undefined;
+        links.get(row.agentId)?.inFlight.delete(row.executionId);
+        if (decision.to === 'queued') dispatcher.wake(row.agentId);
+        else dispatcher.creditReturned(row.agentId);
+        return change;
+      }),
+    );
+    const count = applied.filter((change) => change !== undefined).length;
+    if (count > 0) log.info({ count }, 'executions passed their deadline');
+    return count;
+  }
+
+  function tick(): void {
+    if (running !== undefined) return;
+    running = sweep()
+      .catch((error: unknown) => log.warn({ err: ViworksError.from(error) }, 'cannot look for deadlines now'))
+      .finally(() => {
+        running = undefined;
+      });
+  }
+
+  return {
+    sweep,
+    start() {
+      timer ??= setInterval(tick, intervalMs);
+    },
+    async stop() {
+      clearInterval(timer);
+      timer = undefined;
+      await running;
+    },
+  };
+}

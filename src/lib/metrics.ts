@@ -1,0 +1,98 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/**
+ * Metrics are the figures by which an operator sees how the service does, in the text format of Prometheus.
+ * All instruments are named here, so that one file tells what a dashboard can ask for. Hot paths resolve
+ * their labels once and keep the child.
+ */
+
+/** Seconds, from a local write to something that a person notices. */
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The text that `/metrics` answers. */
+  render(): Promise<string>;
+  agentConnections: Gauge<'transport'>;
+  agents: Gauge<'status'>;
+  commandsSubmitted: Counter<'verb'>;
+  executionsFinished: Counter<'state'>;
+  commandSubmitSeconds: Histogram;
+  executionRoundtripSeconds: Histogram;
+  batchRows: Histogram<'writer'>;
+  envelopes: Counter<'direction' | 'kind'>;
+  apiRequests: Counter<'surface' | 'operation' | 'code'>;
+  databasePoolConnections: Gauge<'state'>;
+}
+
+/** A registry of its own: two instances in one process, as in tests, do not see each other's figures. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  return {
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+    agentConnections: new Gauge({
+      name: 'viworks_agent_connections',
+      help: 'Open connections of agents to this instance.',
+      labelNames: ['transport'],
+      registers,
+    }),
+    agents: new Gauge({
+      name: 'viworks_agents',
+      help: 'Enrolled agents.',
+      labelNames: ['status'],
+      registers,
+    }),
+    commandsSubmitted: new Counter({
+      name: 'viworks_commands_submitted_total',
+      help: 'Commands that were accepted and are durable.',
+      labelNames: ['verb'],
+      registers,
+    }),
+    executionsFinished: new Counter({
+      name: 'viworks_executions_finished_total',
+      help: 'Executions that reached a final state.',
+      labelNames: ['state'],
+      registers,
+    }),
+    commandSubmitSeconds: new Histogram({
+      name: 'viworks_command_submit_seconds',
+      help: 'From the call of submit to its commit.',
+      buckets: latencyBuckets,
+      registers,
+    }),
+    executionRoundtripSeconds: new Histogram({
+      name: 'viworks_execution_roundtrip_seconds',
+      help: 'From the submit of a command to the commit of an execution’s result.',
+      buckets: [...latencyBuckets, 60, 600],
+      registers,
+    }),
+    batchRows: new Histogram({
+      name: 'viworks_batch_rows',
+      help: 'Rows that one batch wrote.',
+      labelNames: ['writer'],
+      buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000],
+      registers,
+    }),
+    envelopes: new Counter({
+      name: 'viworks_envelopes_total',
+      help: 'Envelopes exchanged with agents.',
+      labelNames: ['direction', 'kind'],
+      registers,
+    }),
+    apiRequests: new Counter({
+      name: 'viworks_api_requests_total',
+      help: 'Calls of the API by their outcome: ok, or the code of the error.',
+      labelNames: ['surface', 'operation', 'code'],
+      registers,
+    }),
+    databasePoolConnections: new Gauge({
+      name: 'viworks_db_pool_connections',
+      help: 'Connections of the pool to PostgreSQL.',
+      labelNames: ['state'],
+      registers,
+    }),
+  };
+}

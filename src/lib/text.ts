@@ -1,0 +1,37 @@
+/**
+ * PostgreSQL stores neither NUL nor half a surrogate pair in text and jsonb, and agents may send both. What
+ * cannot be stored is replaced by U+FFFD, so that one odd string never stops a batch.
+ */
+export function storableText(text: string): string {
+  return text.toWellFormed().replaceAll('\u0000', '\ufffd');
+}
+
+/** JSON that PostgreSQL takes as jsonb. */
+export function storableJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) => {
+    if (typeof part === 'string') return storableText(part);
+    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).map(([key, inner]) => [storableText(key), inner]));
+  });
+}
+
+/** The path of the first string that could not be stored as it is, for example `argv[1]`. */
+export function findUnstorable(value: unknown, path = ''): string | undefined {
+  if (typeof value === 'string') return storableText(value) === value ? undefined : path;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [key, part] of Object.entries(value)) {
+    const inner = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
+    const found = storableText(key) === key ? findUnstorable(part, inner) : inner;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** JSON with the keys of every object in order: equal values give equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

@@ -1,0 +1,137 @@
+import { ViworksError } from '../errors.ts';
+import { backoffDelay } from '../lib/backoff.ts';
+
+/**
+ * Natural group commit. One batch is under way; what arrives meanwhile goes with the next, at once when the
+ * first returns. There is no timer: a lone item waits for nothing but its own commit.
+ */
+export interface BatchWriter<Item, Result> {
+  /**
+   * Resolves after the commit. @throws queue_full when too much waits already, what the write threw for this
+   * item otherwise
+   */
+  add(item: Item): Promise<Result>;
+  /** Resolves when nothing is under way any more. */
+  idle(): Promise<void>;
+  /** Items that wait or are under way. */
+  readonly size: number;
+}
+
+export interface BatchWriterOptions<Item, Result> {
+  /** Writes a batch in one transaction; answers in the order of the items. */
+  write(items: Item[]): Promise<Result[]>;
+  /** How much of the bounds an item takes, for example its rows. 1 by default. */
+  weight?: (item: Item) => number;
+  /** Weight of one batch. */
+  maximumBatch: number;
+  /** Weight that may wait; over it add() refuses. */
+  maximumWaiting: number;
+  /**
+   * With `retry`, a batch that failed because the database is away is written again until this many
+   * milliseconds are over; the bound on what waits is the back-pressure. 0 fails at once.
+   */
+  retryForMs: number;
+  onBatch?: (weight: number) => void;
+}
+
+interface Waiting<Item, Result> {
+  item: Item;
+  weight: number;
+  resolve(result: Result): void;
+  reject(error: unknown): void;
+}
+
+export function createBatchWriter<Item, Result>(
+  options: BatchWriterOptions<Item, Result>,
+): BatchWriter<Item, Result> {
+  let waiting: Waiting<Item, Result>[] = [];
+  let waitingWeight = 0;
+  let underWay = 0;
+  let running: Promise<void> | undefined;
+
+  function takeBatch(): Waiting<Item, Result>[] {
+    let weight = 0;
+    let count = 0;
+    for (const entry of waiting) {
+      if (count > 0 && weight + entry.weight > options.maximumBatch) break;
+      weight += entry.weight;
+      count++;
+    }
+    const batch = waiting.slice(0, count);
+    waiting = waiting.slice(count);
+    waitingWeight -= weight;
+    underWay = count;
+    options.onBatch?.(weight);
+    return batch;
+  }
+
+  async function run(): Promise<void> {
+    // The items of one tick share the first batch.
+    await undefined;
+    while (waiting.length > 0) await writeBatch(takeBatch());
+    underWay = 0;
+    running = undefined;
+  }
+
+  async function writeBatch(batch: Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await writeWithRetry(batch.map((entry) => entry.item));
+      batch.forEach((entry, index) => {
+        entry.resolve(results[index] as Result);
+      });
+    } catch (error) {
+      const transient = error instanceof ViworksError && error.retryable;
+      if (batch.length === 1 || transient) {
+        for (const entry of batch) entry.reject(error);
+        return;
+      }
+      // One item is at fault and must not take the others with it: halves find it.
+      const middle = batch.length >> 1;
+      await writeBatch(batch.slice(0, middle));
+      await writeBatch(batch.slice(middle));
+    }
+  }
+
+  async function writeWithRetry(items: Item[]): Promise<Result[]> {
+    const until = performance.now() + options.retryForMs;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await options.write(items);
+      } catch (error) {
+        const again = error instanceof ViworksError && error.retryable && performance.now() < until;
+        if (!again) throw error;
+        const delay = backoffDelay({ baseMs: 50, maximumMs: 1000 }, attempt);
+        await new Promise((resolve) => setTimeout(resolve, delay));
+      }
+    }
+  }
+
+  return {
+    add(item) {
+      const weight = options.weight?.(item) ?? 1;
+      if (waitingWeight > 0 && waitingWeight + weight > options.maximumWaiting) {
+        return Promise.reject(
+          new ViworksError(
+            'queue_full',
+            'Too much waits to be written. Nothing of this request was stored.',
+            {
+              retryAfterMs: 1000,
+            },
+          ),
+        );
+      }
+      waitingWeight += weight;
+      const promise = new Promise<Result>((resolve, reject) => {
+        waiting.push({ item, weight, resolve, reject });
+      });
+      running ??= run();
+      return promise;
+    },
+    async idle() {
+      while (running !== undefined) await running;
+    },
+    get size() {
+      return waiting.length + underWay;
+    },
+  };
+}

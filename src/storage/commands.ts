@@ -1,0 +1,274 @@
+import { type Database, statement } from './database.ts';
+import type { TransitionRow } from './execution-changes.ts';
+
+export interface CommandRow {
+  commandId: string;
+  actor: string;
+  verb: string;
+  /** JSON. */
+  args: string;
+  argsBytes: Uint8Array;
+  /** JSON. */
+  target: string;
+  priority: number;
+  timeoutMs: number;
+  timeToLiveMs: number;
+  idempotencyKey: string | null;
+  idempotencyDigest: Uint8Array | null;
+  correlationId: string | null;
+  traceparent: string | null;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+export interface NewExecutionRow {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+  incarnation: number;
+  position: number;
+  priority: number;
+  state: string;
+  epoch: number | null;
+  expiresAt: Date;
+  deadlineAt: Date;
+  transitions: TransitionRow[];
+}
+
+const insert = statement(
+  'commands_insert',
+  `with c as (
+     insert into commands (command_id, actor, verb, args, args_bytes, target, priority, timeout_ms,
+       time_to_live_ms, idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at)
+     select command_id, actor, verb, args::jsonb, args_bytes, target::jsonb, priority, timeout_ms, time_to_live_ms,
+       idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at
+     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::int2[], $8::int8[],
+       $9::int8[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[])
+     as x(command_id, actor, verb, args, args_bytes, target, priority, timeout_ms, time_to_live_ms,
+       idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at)
+     on conflict (actor, idempotency_key) where idempotency_key is not null do nothing
+     returning command_id
+   ), e as (
+     insert into executions (execution_id, command_id, agent_id, incarnation, position, priority, state, epoch,
+       expires_at, deadline_at, transitions)
+     select x.execution_id, x.command_id, x.agent_id, x.incarnation, x.position, x.priority, x.state, x.epoch,
+       x.expires_at, x.deadline_at, x.transitions::jsonb
+     from unnest($16::uuid[], $17::uuid[], $18::text[], $19::int[], $20::int[], $21::int2[], $22::text[],
+       $23::int8[], $24::timestamptz[], $25::timestamptz[], $26::text[])
+     as x(execution_id, command_id, agent_id, incarnation, position, priority, state, epoch, expires_at,
+       deadline_at, transitions)
+     join c on c.command_id = x.command_id
+   )
+   select command_id from c`,
+);
+
+const hex = (bytes: Uint8Array | null) =>
+  bytes === null ? null : `\\x${Buffer.from(bytes).toString('hex')}`;
+
+/**
+ * Stores many commands with their executions in one statement, so in one commit. Answers with the ids that
+ * were stored; what is missing met an idempotency key that was there already.
+ */
+export async function insertCommands(
+  query: Database['query'],
+  commands: readonly CommandRow[],
+  executions: readonly NewExecutionRow[],
+): Promise<Set<string>> {
+  const c = <K extends keyof CommandRow>(key: K) => commands.map((row) => row[key]);
+  const e = <K extends keyof NewExecutionRow>(key: K) => executions.map((row) => row[key]);
+  const rows = await query<{ command_id: string }>(insert, [
+    c('commandId'),
+    c('actor'),
+    c('verb'),
+    c('args'),
+    c('argsBytes').map(hex),
+    c('target'),
+    c('priority'),
+    c('timeoutMs'),
+    c('timeToLiveMs'),
+    c('idempotencyKey'),
+    c('idempotencyDigest').map(hex),
+    c('correlationId'),
+    c('traceparent'),
+    c('createdAt'),
+    c('expiresAt'),
+    e('executionId'),
+    e('commandId'),
+    e('agentId'),
+    e('incarnation'),
+    e('position'),
+    e('priority'),
+    e('state'),
+    e('epoch'),
+    e('expiresAt'),
+    e('deadlineAt'),
+    e('transitions').map((transitions) => JSON.stringify(transitions)),
+  ]);
+  return new Set(rows.map((row) => row.command_id));
+}
+
+/** A command as it is read back, with the states of its executions counted. */
+export interface StoredCommand {
+  commandId: string;
+  actor: string;
+  verb: string;
+  args: Record<string, unknown>;
+  target: unknown;
+  priority: number;
+  timeoutMs: number;
+  timeToLiveMs: number;
+  idempotencyKey: string | null;
+  idempotencyDigest: Uint8Array | null;
+  correlationId: string | null;
+  createdAt: Date;
+  expiresAt: Date;
+  counts: Record<string, number> | null;
+}
+
+const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.args, c.target, c.priority,
+  c.timeout_ms::float8 as "timeoutMs", c.time_to_live_ms::float8 as "timeToLiveMs",
+  c.idempotency_key as "idempotencyKey", c.idempotency_digest as "idempotencyDigest",
+  c.correlation_id as "correlationId", c.created_at as "createdAt", c.expires_at as "expiresAt",
+  (select jsonb_object_agg(s.state, s.n) from (
+     select state, count(*) as n from executions e where e.command_id = c.command_id group by state) s) as counts`;
+
+const byId = statement('commands_by_id', `select ${commandColumns} from commands c where c.command_id = $1`);
+
+export async function findCommand(
+  query: Database['query'],
+  commandId: string,
+): Promise<StoredCommand | undefined> {
+  const [row] = await query<StoredCommand>(byId, [commandId]);
+  return row;
+}
+
+const byKey = statement(
+  'commands_by_key',
+  `select ${commandColumns} from commands c where c.actor = $1 and c.idempotency_key = $2`,
+);
+
+export async function findCommandByKey(
+  query: Database['query'],
+  actor: string,
+  idempotencyKey: string,
+): Promise<StoredCommand | undefined> {
+  const [row] = await query<StoredCommand>(byKey, [actor, idempotencyKey]);
+  return row;
+}
+
+const list = statement(
+  'commands_list',
+  `select ${commandColumns} from commands c
+   where ($1::text is null or c.verb = $1)
+     and ($2::text is null or c.actor = $2)
+     and ($3::text is null or exists (
+       select 1 from executions e where e.command_id = c.command_id and e.agent_id = $3))
+     and ($4::text is null or exists (
+       select 1 from executions e where e.command_id = c.command_id and e.state = $4))
+     and ($5::timestamptz is null or c.created_at >= $5)
+     and ($6::timestamptz is null or c.created_at < $6)
+     and ($7::uuid is null or c.command_id < $7)
+   order by c.command_id desc limit $8`,
+);
+
+export interface CommandListFilter {
+  verb?: string | undefined;
+  actor?: string | undefined;
+  agentId?: string | undefined;
+  state?: string | undefined;
+  createdAfter?: Date | undefined;
+  createdBefore?: Date | undefined;
+}
+
+/** Newest first; `before` is the last id of the page before. */
+export const listCommands = (
+  query: Database['query'],
+  filter: CommandListFilter,
+  before: string | undefined,
+  limit: number,
+) =>
+  query<StoredCommand>(list, [
+    filter.verb,
+    filter.actor,
+    filter.agentId,
+    filter.state,
+    filter.createdAfter,
+    filter.createdBefore,
+    before,
+    limit,
+  ]);
+
+/** An execution as it is read back. */
+export interface StoredExecution {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+  position: number;
+  state: string;
+  attempt: number;
+  transitions: TransitionRow[];
+  revision: number;
+  exitCode: number | null;
+  signal: string | null;
+  stdout: Uint8Array | null;
+  stdoutTotal: number | null;
+  stdoutTruncated: boolean | null;
+  stderr: Uint8Array | null;
+  stderrTotal: number | null;
+  stderrTruncated: boolean | null;
+  output: Record<string, unknown> | null;
+  failureCode: string | null;
+  failureMessage: string | null;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+}
+
+const executionColumns = `e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
+  e.position, e.state, e.attempt, e.transitions, e.revision, e.exit_code as "exitCode", e.signal,
+  e.stdout, e.stdout_total::float8 as "stdoutTotal", e.stdout_truncated as "stdoutTruncated",
+  e.stderr, e.stderr_total::float8 as "stderrTotal", e.stderr_truncated as "stderrTruncated",
+  e.output, e.failure_code as "failureCode", e.failure_message as "failureMessage",
+  e.started_at as "startedAt", e.finished_at as "finishedAt"`;
+
+const executionsOf = statement(
+  'executions_of_command',
+  `select ${executionColumns} from executions e
+   where e.command_id = $1 and e.position > $2 order by e.position limit $3`,
+);
+
+/** In the order in which the command named its agents. */
+export const listExecutions = (
+  query: Database['query'],
+  commandId: string,
+  afterPosition: number,
+  limit: number,
+) => query<StoredExecution>(executionsOf, [commandId, afterPosition, limit]);
+
+const changedSince = statement(
+  'executions_changed_since',
+  `with h as (select pg_snapshot_xmin(pg_current_snapshot())::text as horizon)
+   select h.horizon, ${executionColumns}
+   from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
+   order by e.position limit $4`,
+);
+
+/**
+ * Executions of a command that changed in or after a transaction, from a position on. The horizon is the
+ * oldest transaction that was still under way in this snapshot: whoever asks next from there skips nothing
+ * that commits late, and may see a change again (told by its revision).
+ */
+export async function executionsChangedSince(
+  query: Database['query'],
+  commandId: string,
+  since: string,
+  afterPosition: number,
+  limit: number,
+): Promise<{ horizon: string; executions: StoredExecution[] }> {
+  const rows = await query<StoredExecution & { horizon: string }>(changedSince, [
+    commandId,
+    since,
+    afterPosition,
+    limit,
+  ]);
+  return { horizon: rows[0]?.horizon ?? since, executions: rows.filter((row) => row.executionId !== null) };
+}

@@ -1,0 +1,163 @@
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import pg from 'pg';
+import { ViworksError } from '../errors.ts';
+import type { Logger } from '../lib/logger.ts';
+
+/**
+ * The database is the truth. This is the one way to it: a bounded pool, named statements for hot paths,
+ * Drizzle's query builder for the others, and one place where the driver's errors become ours.
+ */
+export interface Database {
+  readonly orm: NodePgDatabase;
+  /** Runs a named, prepared statement. @throws database_unavailable when it cannot be reached */
+  query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
+  transaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T>;
+  /** Runs work while holding the advisory lock on a connection of its own. */
+  withLock<T>(key: number, work: () => Promise<T>): Promise<T>;
+  /**
+   * Takes an advisory lock for as long as this process lives; false if somebody else holds it.
+   * onLost is called when the connection that holds it breaks.
+   */
+  tryHoldLock(key: number, onLost: () => void): Promise<boolean>;
+  /** Milliseconds of a round trip. @throws database_unavailable */
+  ping(): Promise<number>;
+  pool(): { total: number; idle: number; waiting: number };
+  close(): Promise<void>;
+}
+
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+/** A statement that PostgreSQL parses and plans once for each connection. */
+export const statement = (name: string, text: string): Statement => ({ name, text });
+
+export interface DatabaseOptions {
+  url: string;
+  maxConnections: number;
+  connectTimeoutMs: number;
+  idleTimeoutMs: number;
+  log: Logger;
+}
+
+export function createDatabase(options: DatabaseOptions): Database {
+  const clientOptions: pg.ClientConfig = {
+    connectionString: options.url,
+    application_name: 'viworks',
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    // Promise 1: what was acknowledged is on disk, whatever the server's default is.
+    options: '-c synchronous_commit=on -c timezone=UTC',
+  };
+  const pool = new pg.Pool({
+    ...clientOptions,
+    max: options.maxConnections,
+    idleTimeoutMillis: options.idleTimeoutMs,
+  });
+  // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
+  pool.on('error', (error) => options.log.warn({ err: error }, 'an idle database connection broke'));
+  let holder: pg.Client | undefined;
+
+  const run =
+    (client: pg.Pool | pg.PoolClient) =>
+    async <Row>({ name, text }: Statement, values: unknown[]): Promise<Row[]> => {
+      try {
+        const result = await client.query({ name, text, values });
+        return result.rows;
+      } catch (error) {
+        throw databaseError(error);
+      }
+    };
+  const connect = async (): Promise<pg.PoolClient> => {
+    try {
+      return await pool.connect();
+    } catch (error) {
+      throw databaseError(error);
+    }
+  };
+  const query = run(pool);
+
+  return {
+    orm: drizzle(pool),
+    query,
+    async transaction(work) {
+      const client = await connect();
+      let broken = false;
+      try {
+        await client.query('begin');
+        const result = await work(run(client));
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch(() => {
+          broken = true;
+        });
+        throw databaseError(error);
+      } finally {
+        client.release(broken);
+      }
+    },
+    async withLock(key, work) {
+      const client = await connect();
+      let broken = false;
+      try {
+        await client.query('select pg_advisory_lock($1)', [key]);
+        return await work();
+      } finally {
+        await client.query('select pg_advisory_unlock($1)', [key]).catch(() => {
+          broken = true;
+        });
+        client.release(broken);
+      }
+    },
+    async tryHoldLock(key, onLost) {
+      const client = new pg.Client(clientOptions);
+      const held = await client
+        .connect()
+        .then(() => client.query('select pg_try_advisory_lock($1) as held', [key]))
+        .then((result) => result.rows[0]?.held === true)
+        .catch((error: unknown) => {
+          throw databaseError(error);
+        });
+      if (!held) {
+        await client.end();
+        return false;
+      }
+      holder = client;
+      client.on('error', (error) => options.log.warn({ err: error }, 'the connection with the lock broke'));
+      client.on('end', () => {
+        if (holder !== client) return;
+        holder = undefined;
+        onLost();
+      });
+      return true;
+    },
+    async ping() {
+      const started = performance.now();
+      await query(statement('ping', 'select 1'), []);
+      return performance.now() - started;
+    },
+    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    async close() {
+      const client = holder;
+      holder = undefined;
+      await Promise.all([client?.end(), pool.end()]);
+    },
+  };
+}
+
+/** Classes and codes of SQLSTATE that say "not now" and nothing about the statement. */
+const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
+
+/** Turns an error of the driver into one of the catalogue. */
+export function databaseError(error: unknown): ViworksError {
+  if (error instanceof ViworksError) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  const isStatement = error instanceof pg.DatabaseError && !transientStates.test(code ?? '');
+  if (isStatement) return new ViworksError('internal', 'The database refused a statement.', { cause: error });
+  return new ViworksError('database_unavailable', 'The database cannot be reached now.', {
+    cause: error,
+    retryAfterMs: 1000,
+  });
+}

@@ -1,0 +1,132 @@
+import { type Database, statement } from './database.ts';
+
+/** The one way in which the state of an execution changes after it was made. */
+
+export interface ResultColumns {
+  exitCode: number | null;
+  signal: string | null;
+  stdout: Uint8Array | null;
+  stdoutTotal: number | null;
+  stdoutTruncated: boolean | null;
+  stderr: Uint8Array | null;
+  stderrTotal: number | null;
+  stderrTruncated: boolean | null;
+  output: string | null;
+  failureCode: string | null;
+  failureMessage: string | null;
+  startedAt: Date | null;
+  finishedAt: Date | null;
+}
+
+export interface TransitionRow {
+  state: string;
+  cause: string;
+  /** ISO 8601, UTC. */
+  at: string;
+}
+
+export interface ExecutionChange {
+  executionId: string;
+  /** Applied only where the row is in one of these states … */
+  from: readonly string[];
+  /** … and, where these are given, under this epoch, attempt and revision, and of this agent. */
+  epoch?: number | undefined;
+  attempt?: number | undefined;
+  revision?: number | undefined;
+  agentId?: string | undefined;
+  /** Oldest first; the last one is the new state. */
+  transitions: TransitionRow[];
+  /** The session that owns the execution from now on; undefined leaves it as it is. */
+  newEpoch?: number | undefined;
+  deadlineAt: Date | null;
+  result?: ResultColumns | undefined;
+}
+
+export interface AppliedChange {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+}
+
+const applyChanges = statement(
+  'executions_apply',
+  `with x as (
+     select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::int[], $6::text[], $7::text[],
+       $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
+       $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
+       $22::text[], $23::timestamptz[], $24::timestamptz[])
+     as x(execution_id, from_states, epoch, attempt, revision, agent_id, state, transitions, new_epoch,
+       deadline_at, has_result, exit_code, signal, stdout, stdout_total, stdout_truncated, stderr, stderr_total,
+       stderr_truncated, output, failure_code, failure_message, started_at, finished_at)
+     order by execution_id
+   )
+   update executions e set
+     state = x.state,
+     transitions = e.transitions || x.transitions::jsonb,
+     revision = e.revision + 1,
+     changed = pg_current_xact_id(),
+     epoch = coalesce(x.new_epoch, e.epoch),
+     deadline_at = x.deadline_at,
+     exit_code = case when x.has_result then x.exit_code else e.exit_code end,
+     signal = case when x.has_result then x.signal else e.signal end,
+     stdout = case when x.has_result then x.stdout else e.stdout end,
+     stdout_total = case when x.has_result then x.stdout_total else e.stdout_total end,
+     stdout_truncated = case when x.has_result then x.stdout_truncated else e.stdout_truncated end,
+     stderr = case when x.has_result then x.stderr else e.stderr end,
+     stderr_total = case when x.has_result then x.stderr_total else e.stderr_total end,
+     stderr_truncated = case when x.has_result then x.stderr_truncated else e.stderr_truncated end,
+     output = case when x.has_result then x.output::jsonb else e.output end,
+     failure_code = case when x.has_result then x.failure_code else e.failure_code end,
+     failure_message = case when x.has_result then x.failure_message else e.failure_message end,
+     started_at = case when x.has_result then x.started_at else e.started_at end,
+     finished_at = case when x.has_result then x.finished_at else e.finished_at end
+   from x
+   where e.execution_id = x.execution_id
+     and e.state = any(string_to_array(x.from_states, ','))
+     and (x.epoch is null or e.epoch = x.epoch)
+     and (x.attempt is null or e.attempt = x.attempt)
+     and (x.revision is null or e.revision = x.revision)
+     and (x.agent_id is null or e.agent_id = x.agent_id)
+   returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId"`,
+);
+
+/**
+ * Applies many changes in one transaction. A change that no longer fits its row is left out; the answer
+ * names those that were applied. There must be at most one change for each execution.
+ */
+export async function applyExecutionChanges(
+  query: Database['query'],
+  changes: readonly ExecutionChange[],
+): Promise<AppliedChange[]> {
+  if (changes.length === 0) return [];
+  const column = <T>(pick: (change: ExecutionChange) => T) => changes.map(pick);
+  const result = <K extends keyof ResultColumns>(key: K) => column((c) => c.result?.[key] ?? null);
+  const bytes = (key: 'stdout' | 'stderr') =>
+    column((c) => (c.result?.[key] ? `\\x${Buffer.from(c.result[key]).toString('hex')}` : null));
+  return query<AppliedChange>(applyChanges, [
+    column((c) => c.executionId),
+    column((c) => c.from.join(',')),
+    column((c) => c.epoch ?? null),
+    column((c) => c.attempt ?? null),
+    column((c) => c.revision ?? null),
+    column((c) => c.agentId ?? null),
+    column((c) => c.transitions.at(-1)?.state),
+    column((c) => JSON.stringify(c.transitions)),
+    column((c) => c.newEpoch ?? null),
+    column((c) => c.deadlineAt),
+    column((c) => c.result !== undefined),
+    result('exitCode'),
+    result('signal'),
+    bytes('stdout'),
+    result('stdoutTotal'),
+    result('stdoutTruncated'),
+    bytes('stderr'),
+    result('stderrTotal'),
+    result('stderrTruncated'),
+    result('output'),
+    result('failureCode'),
+    result('failureMessage'),
+    result('startedAt'),
+    result('finishedAt'),
+  ]);
+}

@@ -1,0 +1,192 @@
+import { type Database, statement } from './database.ts';
+import type { TransitionRow } from './execution-changes.ts';
+
+/** What the outbox needs to make a COMMAND of an execution. */
+export interface OrderRow {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+  incarnation: number;
+  epoch: number;
+  attempt: number;
+  verb: string;
+  argsBytes: Uint8Array;
+  timeoutMs: number;
+  expiresAt: Date;
+  traceparent: string | null;
+}
+
+const takeDue = statement(
+  'executions_take',
+  `with wants as (
+     select * from unnest($1::text[], $2::bigint[], $3::int[]) as w(agent_id, epoch, credit)
+   ), picked as (
+     select e.execution_id, w.epoch
+     from wants w
+     join agents a on a.agent_id = w.agent_id and a.epoch = w.epoch and not a.maintenance
+     cross join lateral (
+       select q.execution_id from executions q
+       where q.agent_id = w.agent_id and q.state = 'queued' and q.incarnation = a.incarnation
+         and q.expires_at > $4
+       order by q.priority, q.execution_id
+       limit w.credit
+       for update skip locked
+     ) e
+   )
+   update executions e set
+     state = 'sent',
+     epoch = p.epoch,
+     deadline_at = $5,
+     transitions = e.transitions || $6::jsonb,
+     revision = e.revision + 1,
+     changed = pg_current_xact_id()
+   from picked p, commands c
+   where e.execution_id = p.execution_id and c.command_id = e.command_id
+   returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
+     e.incarnation, e.epoch::int8 as epoch, e.attempt, c.verb, c.args_bytes as "argsBytes",
+     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.priority`,
+);
+
+/**
+ * Marks as sent, for many agents in one statement, what is due for them: by priority, then oldest first, up
+ * to each agent's credit. An agent whose epoch has moved on, or that is in maintenance, gets nothing.
+ */
+export async function takeDueExecutions(
+  query: Database['query'],
+  wants: readonly { agentId: string; epoch: number; credit: number }[],
+  at: { now: Date; deadline: Date; transition: TransitionRow },
+): Promise<OrderRow[]> {
+  const rows = await query<OrderRow & { priority: number }>(takeDue, [
+    wants.map((want) => want.agentId),
+    wants.map((want) => want.epoch),
+    wants.map((want) => want.credit),
+    at.now,
+    at.deadline,
+    JSON.stringify([at.transition]),
+  ]);
+  rows.sort((a, b) => a.priority - b.priority || (a.executionId < b.executionId ? -1 : 1));
+  return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
+}
+
+export interface OpenRow {
+  executionId: string;
+  commandId: string;
+  state: string;
+  attempt: number;
+  verb: string;
+  timeoutMs: number;
+  expiresAt: Date;
+  cancelReason: string | null;
+  revision: number;
+}
+
+const openRows = `e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
+  e.state, e.attempt, c.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
+  e.cancel_reason as "cancelReason", e.revision`;
+
+const openOfAgent = statement(
+  'executions_open_of_agent',
+  `select ${openRows} from executions e join commands c using (command_id)
+   where e.agent_id = $1 and e.incarnation = $2 and e.state in ('sent', 'accepted', 'running')
+   union all
+   select ${openRows} from executions e join commands c using (command_id)
+   where e.execution_id = any($3::uuid[]) and e.agent_id = $1 and e.incarnation = $2
+     and e.state in ('queued', 'outcome_unknown')`,
+);
+
+/** What the server thinks an agent has, and what the agent says it has, of this incarnation. */
+export const openExecutions = (
+  query: Database['query'],
+  agentId: string,
+  incarnation: number,
+  account: string[],
+) => query<OpenRow>(openOfAgent, [agentId, incarnation, account]);
+
+const overdue = statement(
+  'executions_overdue',
+  `select ${openRows} from executions e join commands c using (command_id)
+   where e.deadline_at <= $1 order by e.deadline_at limit $2`,
+);
+
+export const overdueExecutions = (query: Database['query'], now: Date, limit: number) =>
+  query<OpenRow & { agentId: string }>(overdue, [now, limit]);
+
+const cancelWaiting = statement(
+  'executions_cancel_waiting',
+  `update executions set state = 'cancelled', deadline_at = null, transitions = transitions || $2::jsonb,
+     revision = revision + 1, changed = pg_current_xact_id(), cancel_reason = $3
+   where command_id = $1 and state in ('queued', 'held')
+   returning execution_id`,
+);
+
+const cancelOpen = statement(
+  'executions_cancel_open',
+  `update executions set cancel_reason = coalesce(cancel_reason, $2)
+   where command_id = $1 and state in ('sent', 'accepted', 'running')
+   returning execution_id as "executionId", agent_id as "agentId", attempt, epoch::float8 as epoch`,
+);
+
+/** Cancels what waits, and marks what agents may have; answers with the latter, for CANCEL to be sent. */
+export function cancelExecutions(
+  database: Database,
+  commandId: string,
+  reason: string,
+  transition: TransitionRow,
+): Promise<{ executionId: string; agentId: string; attempt: number; epoch: number }[]> {
+  return database.transaction(async (query) => {
+    await query(cancelWaiting, [commandId, JSON.stringify([transition]), reason]);
+    return query(cancelOpen, [commandId, reason]);
+  });
+}
+
+const moveWaiting = statement(
+  'executions_move_waiting',
+  `update executions set state = $3, transitions = transitions || $4::jsonb, revision = revision + 1,
+     changed = pg_current_xact_id()
+   where agent_id = $1 and state = $2
+   returning command_id as "commandId"`,
+);
+
+/** Holds an agent's queue, or lets it go. Answers with the commands that changed. */
+export async function moveWaitingExecutions(
+  query: Database['query'],
+  agentId: string,
+  from: 'queued' | 'held',
+  transition: TransitionRow,
+): Promise<string[]> {
+  const rows = await query<{ commandId: string }>(moveWaiting, [
+    agentId,
+    from,
+    transition.state,
+    JSON.stringify([transition]),
+  ]);
+  return [...new Set(rows.map((row) => row.commandId))];
+}
+
+const cancelOlder = statement(
+  'executions_cancel_older',
+  `update executions set state = case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
+     deadline_at = null, revision = revision + 1, changed = pg_current_xact_id(),
+     transitions = transitions || jsonb_build_array(jsonb_build_object(
+       'state', case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
+       'cause', $3::text, 'at', $4::text))
+   where agent_id = $1 and incarnation < $2 and state in ('queued', 'held', 'sent', 'accepted', 'running')`,
+);
+
+/** Ends what was meant for an earlier enrolment of the identity. */
+export const endOlderIncarnations = (
+  query: Database['query'],
+  agentId: string,
+  incarnation: number,
+  cause: string,
+  at: Date,
+) => query(cancelOlder, [agentId, incarnation, cause, at.toISOString()]);
+
+const byState = statement(
+  'executions_by_state',
+  `select state, count(*)::int as count from executions where deadline_at is not null group by state`,
+);
+
+/** How many executions that are not final are in each state. */
+export const countOpenStates = (query: Database['query']) =>
+  query<{ state: string; count: number }>(byState, []);
