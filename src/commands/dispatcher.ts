@@ -4,7 +4,8 @@ import { backoffDelay } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Database } from '../storage/database.ts';
-import { takeDueExecutions } from '../storage/executions.ts';
+import { type OrderRow, takeDueExecutions } from '../storage/executions.ts';
+import type { ChangeWriter } from './changes.ts';
 import { type AgentLinks, creditOf } from './links.ts';
 import { transitionRow } from './rows.ts';
 import { acknowledgeMs } from './state.ts';
@@ -19,12 +20,15 @@ export interface Dispatcher {
   wake(agentId: string): void;
   /** The agent has credit again; looks only if something may be queued. */
   creditReturned(agentId: string): void;
+  /** It was marked as sent, and its session ended before it left: it is queued again. */
+  returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void;
   /** Takes nothing more; resolves when nothing is under way. */
   stop(): Promise<void>;
 }
 
 export interface DispatcherDeps {
   database: Database;
+  writer: ChangeWriter;
   links: AgentLinks;
   bus: Bus;
   clock: Clock;
@@ -35,7 +39,7 @@ export interface DispatcherDeps {
 const agentsAtOnce = 1000;
 const executionsAtOnce = 100;
 
-export function createDispatcher({ database, links, bus, clock, log }: DispatcherDeps): Dispatcher {
+export function createDispatcher({ database, writer, links, bus, clock, log }: DispatcherDeps): Dispatcher {
   const awake = new Set<string>();
   let running: Promise<void> | undefined;
   let stopped = false;
@@ -91,8 +95,10 @@ export function createDispatcher({ database, links, bus, clock, log }: Dispatche
     for (const order of taken) {
       counts.set(order.agentId, (counts.get(order.agentId) ?? 0) + 1);
       const link = links.get(order.agentId);
-      // A session that ended meanwhile leaves the execution as sent: the next one reconciles it.
-      if (link?.epoch !== order.epoch) continue;
+      if (link?.epoch !== order.epoch) {
+        returned(order);
+        continue;
+      }
       link.inFlight.set(order.executionId, { verb: order.verb, timeoutMs: order.timeoutMs, since: now });
       link.deliver(order);
     }
@@ -103,8 +109,25 @@ export function createDispatcher({ database, links, bus, clock, log }: Dispatche
       bus.publish('command.changed', commandId);
   }
 
+  function returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void {
+    const change = {
+      executionId: order.executionId,
+      from: ['sent'],
+      epoch: order.epoch,
+      transitions: [transitionRow('queued', 'the session ended before it left; offered again', clock.now())],
+      deadlineAt: order.expiresAt,
+    };
+    writer.add(change).then(
+      () => wake(order.agentId),
+      // Its deadline brings it back.
+      (error: unknown) =>
+        log.warn({ err: ViworksError.from(error) }, 'an undelivered execution stays as sent'),
+    );
+  }
+
   return {
     wake,
+    returned,
     creditReturned(agentId) {
       if (links.get(agentId)?.backlog === true) wake(agentId);
     },

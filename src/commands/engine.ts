@@ -53,7 +53,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
   const links = createAgentLinks();
   const writer = createChangeWriter({ database, bus, metrics });
-  const dispatcher = createDispatcher({ database, links, bus, clock, log });
+  const dispatcher = createDispatcher({ database, writer, links, bus, clock, log });
   const submitter = createSubmitter({ database, links, dispatcher, clock, metrics, settings });
   const progress = createProgress({ writer, dispatcher, metrics, clock, log });
   const reconciler = createReconciler({ database, writer, clock });

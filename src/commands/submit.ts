@@ -111,6 +111,10 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         dispatcher.wake(row.agentId);
         continue;
       }
+      if (links.get(row.agentId) !== link) {
+        dispatcher.returned({ ...row, epoch: link.epoch });
+        continue;
+      }
       const { argsBytes, timeoutMs, verb, traceparent } = command;
       link.deliver({ ...row, epoch: link.epoch, attempt: 1, verb, argsBytes, timeoutMs, traceparent });
     }

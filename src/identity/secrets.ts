@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ViworksError } from '../errors.ts';
+import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
+
+/** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
+export interface Secrets {
+  /** Identifies the server to its agents. */
+  serverKey: KeyPair;
+  /** Signs API tokens. */
+  jwtSecret: Uint8Array;
+}
+
+export interface SecretSources {
+  dataDir: string;
+  serverKeyPath: string | undefined;
+  jwtSecret: string | undefined;
+}
+
+/** @throws config_invalid with the name of the setting */
+export async function loadSecrets({ dataDir, serverKeyPath, jwtSecret }: SecretSources): Promise<Secrets> {
+  const folder = join(dataDir, 'keys');
+  return {
+    serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
+    jwtSecret:
+      jwtSecret !== undefined
+        ? Buffer.from(jwtSecret, 'utf8')
+        : Buffer.from(
+            await readOrMake(join(folder, 'jwt-secret'), () => randomBytes(48).toString('base64')),
+            'base64',
+          ),
+  };
+}
+
+async function loadServerKey(path: string | undefined, ownPath: string): Promise<KeyPair> {
+  const setting = path === undefined ? ownPath : `security.backend_private_key_path: ${path}`;
+  try {
+    const pem =
+      path === undefined
+        ? await readOrMake(ownPath, () => keyPairToPem(generateKeyPair()))
+        : await readFile(path, 'utf8');
+    return keyPairFromPem(pem);
+  } catch (cause) {
+    if (cause instanceof ViworksError && cause.code === 'config_invalid') throw cause;
+    throw new ViworksError(
+      'config_invalid',
+      `${setting}: must be a readable Ed25519 private key (PKCS#8 PEM)`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+async function readOrMake(path: string, make: () => string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT'))
+      throw unreadable(path, error);
+  }
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const text = make();
+    // "wx": of two that start at once, the second one fails instead of changing the first one's secret.
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+    return text;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+const unreadable = (path: string, cause: unknown) =>
+  new ViworksError('config_invalid', `server.data_dir: ${path} cannot be read or written`, { cause });

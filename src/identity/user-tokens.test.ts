@@ -1,0 +1,85 @@
+import { SignJWT, UnsecuredJWT } from 'jose';
+import { expect, test } from 'vitest';
+import { createUserTokens } from './user-tokens.ts';
+
+const secret = 'a secret of more than thirty-two bytes';
+const key = new TextEncoder().encode(secret);
+const start = Date.parse('2030-01-01T00:00:00Z');
+const message = 'The token is missing, expired or not valid.';
+
+function at(now = start) {
+  const clock = { time: now, now: () => clock.time };
+  return { clock, tokens: createUserTokens({ secret, clock }) };
+}
+
+/** A token that is right but for what the caller changes. */
+function forged(change: {
+  header?: Record<string, string>;
+  claims?: Record<string, unknown>;
+  key?: Uint8Array;
+}) {
+  const seconds = start / 1000;
+  return new SignJWT({
+    iss: 'viworks',
+    aud: 'viworks-api',
+    sub: 'ada',
+    jti: 'x',
+    iat: seconds,
+    exp: seconds + 60,
+    role: 'admin',
+    ...change.claims,
+  })
+    .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt', ...change.header })
+    .sign(change.key ?? key);
+}
+
+test('a token tells who and in which role until it expires', async () => {
+  const { clock, tokens } = at();
+  const token = await tokens.issue({ subject: 'ada', role: 'operator', lifetimeMs: 60_000 });
+  expect(await tokens.verify(token)).toEqual({ subject: 'ada', role: 'operator' });
+  clock.time += 61_000;
+  await expect(tokens.verify(token)).rejects.toMatchObject({ code: 'unauthenticated', message });
+});
+
+test('two tokens of the same person differ', async () => {
+  const { tokens } = at();
+  const spec = { subject: 'ada', role: 'viewer', lifetimeMs: 60_000 } as const;
+  expect(await tokens.issue(spec)).not.toBe(await tokens.issue(spec));
+});
+
+test('the forger in these tests makes a good token when it changes nothing', async () => {
+  expect(await at().tokens.verify(await forged({}))).toEqual({ subject: 'ada', role: 'admin' });
+});
+
+test.each([
+  ['another key', { key: new Uint8Array(32) }],
+  ['another algorithm', { header: { alg: 'HS512' }, key: new Uint8Array(64) }],
+  ['another type', { header: { typ: 'JWT' } }],
+  ['another issuer', { claims: { iss: 'somebody' } }],
+  ['another audience', { claims: { aud: 'viworks-agents' } }],
+  ['no expiry', { claims: { exp: undefined } }],
+  ['no id', { claims: { jti: undefined } }],
+  ['no subject', { claims: { sub: undefined } }],
+  ['an unknown role', { claims: { role: 'root' } }],
+  ['a role that is a list', { claims: { role: ['admin'] } }],
+  ['not yet valid', { claims: { nbf: start / 1000 + 3600 } }],
+])('refuses a token with %s', async (_name, change) => {
+  const { tokens } = at();
+  await expect(tokens.verify(await forged(change))).rejects.toMatchObject({
+    code: 'unauthenticated',
+    message,
+  });
+});
+
+test.each(['', 'x', 'a.b.c', new UnsecuredJWT({ role: 'admin', sub: 'ada' }).encode()])(
+  'refuses %j, which is no signed token',
+  async (token) => {
+    await expect(at().tokens.verify(token)).rejects.toMatchObject({ code: 'unauthenticated', message });
+  },
+);
+
+test('a short secret is refused at the start, by the name of the setting', () => {
+  expect(() => createUserTokens({ secret: 'short', clock: { now: () => 0 } })).toThrow(
+    /security\.jwt_secret/,
+  );
+});

@@ -1,0 +1,85 @@
+import type { JsonObject } from '@bufbuild/protobuf';
+import { ViworksError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { decodeToken, pageOf } from '../lib/page.ts';
+import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
+import type { Database } from '../storage/database.ts';
+import { findLatestSample } from '../storage/telemetry.ts';
+import type { Agent, AgentService } from './types.ts';
+
+/** The registry answers which agents there are and how they are. */
+export interface RegistryDeps {
+  database: Database;
+  clock: Clock;
+  /** Holds the agent's queue, or lets it go. */
+  hold(agentId: string, held: boolean, reason: string): Promise<void>;
+}
+
+export function createAgentRegistry({ database, clock, hold }: RegistryDeps): AgentService {
+  async function agentAt(agentId: string): Promise<Agent> {
+    const row = await findAgent(database, agentId);
+    if (row === undefined) {
+      throw new ViworksError('agent_unknown', `There is no agent ${JSON.stringify(agentId)}.`, {
+        fields: [{ field: 'agentId', problem: 'no such agent' }],
+      });
+    }
+    return agentOf(row);
+  }
+
+  return {
+    async list(filter, page) {
+      const after = page.token === undefined ? undefined : decodeToken(page.token);
+      const rows = await listAgents(database, filter, after, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.agentId);
+      return { items: items.map(agentOf), nextToken };
+    },
+    async get(agentId) {
+      const agent = await agentAt(agentId);
+      const telemetry = await findLatestSample(database.query, agentId);
+      return { agent, telemetry: telemetry as JsonObject | undefined };
+    },
+    async setMaintenance(agentId, maintenance, reason) {
+      const at = new Date(clock.now());
+      const found = await setAgentMaintenance(
+        database.query,
+        agentId,
+        maintenance,
+        maintenance ? reason : null,
+        at,
+      );
+      if (found) await hold(agentId, maintenance, reason);
+      return agentAt(agentId);
+    },
+  };
+}
+
+function agentOf(row: AgentRow): Agent {
+  return {
+    agentId: row.agentId,
+    site: row.site,
+    labels: row.labels,
+    capabilities: row.capabilities,
+    software: row.software,
+    hostname: row.hostname,
+    os: row.os,
+    kernel: row.kernel,
+    architecture: row.architecture,
+    containerEngine: row.containerEngine,
+    status: row.maintenance ? 'maintenance' : row.presence,
+    statusReason: row.statusReason ?? undefined,
+    incarnation: row.incarnation,
+    epoch: row.epoch,
+    lastSeenAt: row.lastSeenAt ?? undefined,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    connection:
+      row.connectedAt === null
+        ? undefined
+        : {
+            transport: row.transport ?? '',
+            remoteAddress: row.remoteAddress ?? '',
+            tls: row.tls ?? false,
+            connectedAt: row.connectedAt,
+          },
+  };
+}

@@ -1,0 +1,55 @@
+import type { Bus } from '../bus/bus.ts';
+import type { Logger } from '../lib/logger.ts';
+import { applyPresence, type PresenceChange } from '../storage/agents.ts';
+import { createBatchWriter } from '../storage/batch-writer.ts';
+import type { Database } from '../storage/database.ts';
+import { endSessions, openSession, type SessionOpening } from '../storage/sessions.ts';
+
+/**
+ * Presence: which agents are connected. The live truth is in memory with the sessions; the database learns
+ * of openings at once, of changes in batches, and of heartbeats only now and then.
+ */
+export interface Presence {
+  /** Hands out the epoch. Undefined if the incarnation is not the newest. */
+  open(opening: SessionOpening): Promise<number | undefined>;
+  /** Never throws: what cannot be written now is written later or put right by the next session. */
+  changed(change: PresenceChange): void;
+  ended(session: { sessionId: string; at: Date; reason: string }): void;
+  /** Resolves when everything is written. */
+  idle(): Promise<void>;
+}
+
+export function createPresence(deps: { database: Database; bus: Bus; log: Logger }): Presence {
+  const { database, bus, log } = deps;
+  const bounds = { maximumBatch: 5000, maximumWaiting: 200_000, retryForMs: 600_000 };
+  const changes = createBatchWriter<PresenceChange, void>({
+    ...bounds,
+    async write(items) {
+      // Of several changes of one agent in a batch the last one is the truth.
+      const latest = new Map(items.map((item) => [item.agentId, item]));
+      await applyPresence(database.query, [...latest.values()]);
+      for (const agentId of latest.keys()) bus.publish('agent.changed', agentId);
+      return items.map(() => undefined);
+    },
+  });
+  const endings = createBatchWriter<{ sessionId: string; at: Date; reason: string }, void>({
+    ...bounds,
+    async write(items) {
+      await endSessions(database.query, items);
+      return items.map(() => undefined);
+    },
+  });
+  const failed = (error: unknown) => log.warn({ err: error }, 'presence could not be written');
+  return {
+    async open(opening) {
+      const epoch = await openSession(database.query, opening);
+      if (epoch !== undefined) bus.publish('agent.changed', opening.agentId);
+      return epoch;
+    },
+    changed: (change) => void changes.add(change).catch(failed),
+    ended: (session) => void endings.add(session).catch(failed),
+    async idle() {
+      await Promise.all([changes.idle(), endings.idle()]);
+    },
+  };
+}

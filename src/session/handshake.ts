@@ -1,0 +1,73 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  type ExecutionAccount,
+  type HelloOffer,
+  LimitsSchema,
+  ExecutionAccount_Phase as Phase,
+  type Welcome,
+  WelcomeSchema,
+} from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { Account } from '../commands/state.ts';
+import { storableText } from '../lib/text.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import type { SessionOpening } from '../storage/sessions.ts';
+
+/** The server's terms, from the configuration. */
+export interface SessionLimits {
+  heartbeatIntervalMs: number;
+  telemetryIntervalMs: number;
+  reconnectBaseMs: number;
+  reconnectMaximumMs: number;
+}
+
+/** TELEMETRY envelopes that may be unacknowledged at once. */
+const telemetryCredit = 16;
+
+export function welcome(sessionId: string, epoch: number, limits: SessionLimits): Welcome {
+  return create(WelcomeSchema, {
+    sessionId,
+    epoch: BigInt(epoch),
+    limits: create(LimitsSchema, {
+      heartbeatInterval: durationFromMs(limits.heartbeatIntervalMs),
+      telemetryInterval: durationFromMs(limits.telemetryIntervalMs),
+      reconnectBase: durationFromMs(limits.reconnectBaseMs),
+      reconnectMaximum: durationFromMs(limits.reconnectMaximumMs),
+      maximumMessageBytes: wireLimits.messageBytes,
+      telemetryCredit,
+    }),
+  });
+}
+
+const phases: Record<Phase, Account['phase']> = {
+  [Phase.UNSPECIFIED]: 'unknown',
+  [Phase.RUNNING]: 'running',
+  [Phase.FINISHED]: 'finished',
+  [Phase.UNKNOWN]: 'unknown',
+};
+
+export function accountOf(lines: readonly ExecutionAccount[]): Map<string, Account> {
+  return new Map(
+    lines.map((line) => [line.executionId, { phase: phases[line.phase], attempt: line.attempt }]),
+  );
+}
+
+/** What the database learns of a session that opens. */
+export function openingOf(
+  offer: HelloOffer,
+  session: Pick<SessionOpening, 'sessionId' | 'startedAt' | 'transport' | 'remoteAddress' | 'tls'>,
+): SessionOpening {
+  const { host } = offer;
+  return {
+    ...session,
+    agentId: offer.agentId,
+    incarnation: offer.incarnation,
+    capabilities: offer.capabilities,
+    software: storableText(offer.software),
+    hostname: storableText(host?.hostname ?? ''),
+    os: storableText(host?.os ?? ''),
+    kernel: storableText(host?.kernel ?? ''),
+    architecture: storableText(host?.architecture ?? ''),
+    containerEngine: storableText(host?.containerEngine ?? ''),
+  };
+}

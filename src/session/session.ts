@@ -1,0 +1,204 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import { CancelSchema, CommandUpdateSchema, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
+import { DrainSchema, ErrorSchema, HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import type { CommandEngine } from '../commands/engine.ts';
+import type { AgentLink } from '../commands/links.ts';
+import { ViworksError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Connection } from '../protocol/connection.ts';
+import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelope.ts';
+import { createInbound, createOutbound } from '../protocol/sequence.ts';
+import { assertValid } from '../protocol/validation.ts';
+import type { OrderRow } from '../storage/executions.ts';
+import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { commandOf } from './outbox.ts';
+
+/**
+ * A session is an authenticated conversation with one agent over one connection. It numbers what it sends,
+ * acknowledges what is committed, and gives each envelope to the part that owns its kind.
+ */
+export interface Session {
+  readonly sessionId: string;
+  readonly link: AgentLink;
+  /** Monotonic time of the last sign of life. */
+  readonly heardAt: number;
+  receive(message: Envelope): void;
+  send(body: EnvelopeBody & { case: string }, traceparent?: string | null): void;
+  drain(reason: string, reconnectAfterMs: number): void;
+}
+
+export interface SessionDeps {
+  engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher'>;
+  telemetry: Pick<TelemetryIngest, 'ingest'>;
+  clock: Clock;
+  log: Logger;
+}
+
+export interface SessionFacts {
+  sessionId: string;
+  agentId: string;
+  incarnation: number;
+  epoch: number;
+  bootId: Uint8Array;
+  window: number;
+}
+
+/** Envelopes of the agent that may wait for their commit; over it the connection is not read. */
+const inboundHigh = 2000;
+const inboundLow = 1000;
+
+/**
+ * @param fail ends the session; the agent is told the error
+ */
+export function createSession(
+  deps: SessionDeps,
+  facts: SessionFacts,
+  connection: Connection,
+  fail: (error: ViworksError) => void,
+): Session {
+  const { engine, telemetry, clock, log } = deps;
+  const { agentId } = facts;
+  const inbound = createInbound();
+  const outbound = createOutbound();
+  let heardAt = clock.monotonic();
+  let told = 0n;
+  let underWay = 0;
+  let paused = false;
+  let ackScheduled = false;
+
+  function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): void {
+    const message = envelope(body, clock.now());
+    message.sequence = body.case === 'heartbeat' ? 0n : outbound.next(undefined);
+    told = inbound.handled;
+    message.acknowledged = told;
+    if (traceparent) message.traceparent = traceparent;
+    connection.send(message);
+  }
+
+  /** At the end of the tick one acknowledgement covers all that was committed in it. */
+  function flushAcknowledgement(): void {
+    ackScheduled = false;
+    if (inbound.handled === told) return;
+    told = inbound.handled;
+    connection.send(acknowledgement(told));
+  }
+
+  function done(sequence: bigint): void {
+    inbound.done(sequence);
+    if (!ackScheduled) {
+      ackScheduled = true;
+      setImmediate(flushAcknowledgement);
+    }
+  }
+
+  /** Acknowledges when the work is committed; an error leaves it to the next session. */
+  function settle(sequence: bigint, work: Promise<void>): void {
+    underWay++;
+    if (!paused && underWay > inboundHigh) {
+      paused = true;
+      connection.pause();
+    }
+    work
+      .then(
+        () => done(sequence),
+        (error: unknown) => fail(ViworksError.from(error)),
+      )
+      .finally(() => {
+        underWay--;
+        if (paused && underWay < inboundLow) {
+          paused = false;
+          connection.resume();
+        }
+      });
+  }
+
+  const link: AgentLink = {
+    agentId,
+    incarnation: facts.incarnation,
+    epoch: facts.epoch,
+    window: facts.window,
+    inFlight: new Map(),
+    backlog: true,
+    paused: false,
+    deliver: (order: OrderRow) => send({ case: 'command', value: commandOf(order) }, order.traceparent),
+    cancel: (executionId, attempt, reason) =>
+      send({ case: 'cancel', value: create(CancelSchema, { executionId, attempt, reason }) }),
+  };
+
+  function refuse(sequence: bigint, kind: string): void {
+    const text = `${kind} is not offered by this server`;
+    log.info({ agentId, kind }, 'an envelope of a kind that is not offered');
+    const value = create(ErrorSchema, { code: 'invalid_request', message: text, sequence });
+    send({ case: 'error', value });
+    done(sequence);
+  }
+
+  function dispatch({ body, sequence }: Envelope): void {
+    switch (body.case) {
+      case 'commandUpdate':
+        assertValid(CommandUpdateSchema, body.value, 'protocol_violation', 'command_update.');
+        return settle(sequence, engine.update(link, body.value));
+      case 'result':
+        assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
+        return settle(sequence, engine.result(link, body.value));
+      case 'telemetry':
+        return settle(sequence, telemetry.ingest({ agentId, bootId: facts.bootId }, body.value));
+      case 'heartbeat':
+        return send({ case: 'heartbeat', value: create(HeartbeatSchema) });
+      case 'credit':
+        link.window = Math.min(Math.max(body.value.executions ?? link.window, 0), 10_000);
+        engine.dispatcher.creditReturned(agentId);
+        return done(sequence);
+      case 'drain':
+        // The agent goes away: it finishes nothing early, and so nothing more is handed to it.
+        link.paused = true;
+        return done(sequence);
+      case 'error':
+        log.warn({ agentId, code: body.value.code, text: body.value.message }, 'the agent reports an error');
+        return done(sequence);
+      case 'channelMessage':
+      case 'policy':
+        return refuse(sequence, body.case);
+      case undefined:
+        return sequence > 0n ? done(sequence) : undefined;
+      case 'hello':
+      case 'challenge':
+      case 'proof':
+      case 'welcome':
+      case 'command':
+      case 'cancel':
+      case 'sealed':
+        throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
+    }
+  }
+
+  return {
+    sessionId: facts.sessionId,
+    link,
+    get heardAt() {
+      return heardAt;
+    },
+    send,
+    receive(message) {
+      heardAt = clock.monotonic();
+      const { sequence, body } = message;
+      if (!outbound.acknowledge(message.acknowledged)) {
+        throw new ViworksError('protocol_violation', 'acknowledged: is beyond what was sent.');
+      }
+      const unnumbered = body.case === undefined || body.case === 'heartbeat';
+      if ((sequence > 0n || !unnumbered) && !inbound.receive(sequence)) {
+        throw new ViworksError('protocol_violation', 'sequence: must count 1, 2, 3, … without a gap.');
+      }
+      dispatch(message);
+      if (sequence > 0n && body.case === 'heartbeat') done(sequence);
+    },
+    drain(reason, reconnectAfterMs) {
+      link.paused = true;
+      const reconnectAfter = durationFromMs(reconnectAfterMs);
+      send({ case: 'drain', value: create(DrainSchema, { reason, reconnectAfter }) });
+    },
+  };
+}

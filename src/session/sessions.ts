@@ -1,0 +1,246 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
+import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import type { Proof } from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { CommandEngine } from '../commands/engine.ts';
+import { ViworksError } from '../errors.ts';
+import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
+import type { Clock } from '../lib/clock.ts';
+import { newId } from '../lib/ids.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { AcceptConnection, Connection } from '../protocol/connection.ts';
+import { envelope } from '../protocol/envelope.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import type { Presence } from '../registry/presence.ts';
+import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
+import { livenessOf } from './heartbeat.ts';
+import { createSession, type Session } from './session.ts';
+
+/**
+ * All sessions of this instance: from a new connection through the handshake to the end, one for each
+ * agent. A newer session of an agent takes over from the older one, by the epoch that the database gave it.
+ */
+export interface Sessions {
+  accept: AcceptConnection;
+  readonly open: number;
+  start(): void;
+  /** Tells every agent to come back, spread over the window; resolves when their connections have ended. */
+  drain(windowMs: number): Promise<void>;
+}
+
+export interface SessionsDeps {
+  authentication: AgentAuthentication;
+  presence: Presence;
+  engine: CommandEngine;
+  telemetry: TelemetryIngest;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  limits: SessionLimits;
+}
+
+/** One connection and how far it has come. */
+interface Peer {
+  connection: Connection;
+  since: number;
+  session: Session | undefined;
+  degraded: boolean;
+  /** Ends it; the agent is told the error, if there is one. */
+  end(error: ViworksError | undefined): void;
+}
+
+export function createSessions(deps: SessionsDeps): Sessions {
+  const { authentication, presence, engine, clock, log, metrics, limits } = deps;
+  /** Every connection, whether it has a session or not. */
+  const peers = new Set<Peer>();
+  const byAgent = new Map<string, Peer>();
+  let timer: NodeJS.Timeout | undefined;
+  let draining = false;
+  let emptied: (() => void) | undefined;
+
+  const accept: AcceptConnection = (connection) => {
+    let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
+    let challenge: OpenChallenge | undefined;
+    const connections = metrics.agentConnections.labels(connection.peer.transport);
+    const peer: Peer = { connection, since: clock.monotonic(), session: undefined, degraded: false, end };
+    peers.add(peer);
+    connections.inc();
+
+    function end(error: ViworksError | undefined): void {
+      if (phase === 'closed') return;
+      if (error === undefined || error.code === 'heartbeat_missed') {
+        // A peer that is silent does not read a farewell either.
+        if (error === undefined) connection.close();
+        else connection.destroy();
+      } else {
+        const value = errorMessage(error);
+        if (peer.session === undefined) connection.send(envelope({ case: 'error', value }, clock.now()));
+        else peer.session.send({ case: 'error', value });
+        connection.close(error);
+      }
+      closed(error);
+    }
+
+    function closed(error: ViworksError | undefined): void {
+      if (phase === 'closed') return;
+      phase = 'closed';
+      peers.delete(peer);
+      connections.dec();
+      if (peers.size === 0) emptied?.();
+      const { session } = peer;
+      if (session === undefined) return;
+      const { agentId, epoch } = session.link;
+      engine.links.remove(session.link);
+      if (byAgent.get(agentId) === peer) byAgent.delete(agentId);
+      const at = new Date(clock.now());
+      const reason = error?.code ?? (draining ? 'draining' : 'closed by the agent');
+      presence.changed({ agentId, epoch, presence: 'offline', seenAt: at });
+      presence.ended({ sessionId: session.sessionId, at, reason });
+      log.info({ agentId, epoch, reason }, 'session ended');
+    }
+
+    async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
+      await authentication.verify(asked, proof);
+      const { offer } = asked;
+      const { agentId, incarnation, bootId } = offer;
+      const sessionId = newId();
+      const startedAt = new Date(clock.now());
+      const epoch = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      if (epoch === undefined) {
+        throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+      }
+      const facts = { sessionId, agentId, incarnation, epoch, bootId, window: offer.executionCredit };
+      const session = createSession({ ...deps, log }, facts, connection, end);
+      // The older session ends before anything is decided, so that nothing is handed to it any more.
+      if (!takeOver(peer, session)) throw superseded();
+      const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
+      if (!peers.has(peer)) return;
+      phase = 'open';
+      connection.send(envelope({ case: 'welcome', value: welcome(sessionId, epoch, limits) }, clock.now()));
+      for (const { executionId, attempt, reason } of cancels)
+        session.link.cancel(executionId, attempt, reason);
+      engine.links.put(session.link);
+      engine.dispatcher.wake(agentId);
+      log.info({ agentId, epoch, transport: connection.peer.transport }, 'session opened');
+      if (draining) session.drain('the server is stopping', 1000);
+    }
+
+    function receive(message: Envelope): void {
+      const { body } = message;
+      if (phase === 'open') return peer.session?.receive(message);
+      if (phase === 'hello' && body.case === 'hello') {
+        challenge = authentication.challenge(body.value);
+        connection.send(envelope({ case: 'challenge', value: challenge.message }, clock.now()));
+        phase = 'proof';
+        return;
+      }
+      if (phase === 'proof' && body.case === 'proof' && challenge !== undefined) {
+        phase = 'opening';
+        openSession(challenge, body.value).catch((error: unknown) => end(report(error)));
+        return;
+      }
+      throw new ViworksError(
+        'protocol_violation',
+        `${body.case ?? 'an empty envelope'}: ${phase} was expected.`,
+      );
+    }
+
+    function report(error: unknown): ViworksError {
+      const known = ViworksError.from(error);
+      if (known.code === 'internal') log.error({ err: known, cause: known.cause }, 'a session failed');
+      return known;
+    }
+
+    return {
+      onEnvelope(message) {
+        if (phase === 'closed') return;
+        metrics.envelopes.inc({ direction: 'in', kind: message.body.case ?? 'acknowledgement' });
+        try {
+          receive(message);
+        } catch (error) {
+          end(report(error));
+        }
+      },
+      onClose: closed,
+    };
+  };
+
+  /** Puts the peer in the place of an older session of its agent; false if a newer one is there. */
+  function takeOver(peer: Peer, session: Session): boolean {
+    const other = byAgent.get(session.link.agentId);
+    if (other?.session !== undefined && other.session.link.epoch > session.link.epoch) return false;
+    if (!peers.has(peer)) {
+      // It broke while the database was asked; the books must not show it as online.
+      const { agentId, epoch } = session.link;
+      const at = new Date(clock.now());
+      presence.changed({ agentId, epoch, presence: 'offline', seenAt: at });
+      presence.ended({ sessionId: session.sessionId, at, reason: 'connection_lost' });
+      return true;
+    }
+    peer.session = session;
+    byAgent.set(session.link.agentId, peer);
+    other?.end(superseded());
+    return true;
+  }
+
+  /** One look over everybody instead of a timer for each. */
+  function look(): void {
+    const now = clock.monotonic();
+    for (const peer of peers) {
+      if (peer.session === undefined) {
+        if (now - peer.since > wireLimits.handshakeTimeoutMs) {
+          peer.end(new ViworksError('protocol_violation', 'The handshake took too long.'));
+        }
+        continue;
+      }
+      const { agentId, epoch } = peer.session.link;
+      const liveness = livenessOf(now - peer.session.heardAt, limits.heartbeatIntervalMs);
+      if (liveness === 'dead') {
+        peer.end(new ViworksError('heartbeat_missed', 'Three heartbeats were missed.'));
+      } else if ((liveness === 'degraded') !== peer.degraded) {
+        peer.degraded = liveness === 'degraded';
+        presence.changed({ agentId, epoch, presence: liveness, seenAt: new Date(clock.now()) });
+      }
+    }
+  }
+
+  return {
+    accept,
+    get open() {
+      return byAgent.size;
+    },
+    start() {
+      timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
+    },
+    async drain(windowMs) {
+      draining = true;
+      clearInterval(timer);
+      const empty = new Promise<void>((resolve) => {
+        emptied = resolve;
+        if (peers.size === 0) resolve();
+      });
+      for (const peer of [...peers]) {
+        peer.session?.drain('the server is stopping', Math.round(Math.random() * windowMs));
+        peer.end(
+          peer.session === undefined ? new ViworksError('draining', 'The server is stopping.') : undefined,
+        );
+      }
+      await empty;
+    },
+  };
+}
+
+const superseded = () => new ViworksError('superseded', 'A newer session of this agent took over.');
+
+function errorMessage(error: ViworksError) {
+  return create(ErrorSchema, {
+    code: error.code,
+    message: error.message,
+    retryable: error.retryable,
+    fatal: true,
+    ...(error.retryAfterMs === undefined ? {} : { retryAfter: durationFromMs(error.retryAfterMs) }),
+  });
+}
