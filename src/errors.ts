@@ -45,6 +45,7 @@ export const catalogue = {
   verb_unknown: entry('invalid_argument', false, 'info', 'see `viworks verbs` for the catalogue'),
   agent_unknown: entry('not_found', false, 'info', 'see `viworks agents` for the agents there are'),
   command_unknown: entry('not_found', false, 'info', 'see `viworks commands` for the history'),
+  endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
     'failed_precondition',
@@ -81,6 +82,12 @@ export const catalogue = {
   draining: entry('unavailable', true, 'info', 'connect again'),
   connection_lost: entry('unavailable', true, 'info', 'the connection broke; a retry follows by itself'),
   heartbeat_missed: entry('unavailable', true, 'info', 'look at the machine or the network between'),
+  peer_too_slow: entry(
+    'resource_exhausted',
+    true,
+    'warn',
+    'the peer does not read; look at its load or the network',
+  ),
   too_many_connections: entry(
     'resource_exhausted',
     true,

@@ -14,6 +14,8 @@ export const wireLimits = {
   handshakeTimeoutMs: 10_000,
   /** Bytes that a peer may leave unread before its connection is destroyed. */
   outboundBufferBytes: 8 * 1024 * 1024,
+  /** Milliseconds that a closing peer has to take what is left and to answer; then it is cut. */
+  closeTimeoutMs: 5_000,
   /** Bytes kept of stdout, and of stderr, unless a command says less. */
   outputBytes: 256 * 1024,
 } as const;

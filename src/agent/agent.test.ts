@@ -1,0 +1,350 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create, fromBinary } from '@bufbuild/protobuf';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { expect, onTestFinished, test } from 'vitest';
+import {
+  ArgsEncoding,
+  CancelSchema,
+  CommandSchema,
+  Result_Outcome,
+} from '#gen/viworks/agent/v1/command_pb.js';
+import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { SystemInfoResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
+import { execCommand, startRig } from '../../test/support/agent-rig.ts';
+import { commandFor, createScriptedServer } from '../../test/support/agent-server.ts';
+import { ViworksError } from '../errors.ts';
+import { newId } from '../lib/ids.ts';
+import { silentLogger } from '../lib/logger.ts';
+import { openLedger } from './ledger.ts';
+
+const { SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, REJECTED, UNKNOWN } = Result_Outcome;
+const cancelFor = (executionId: string, attempt = 1) =>
+  ({ case: 'cancel', value: create(CancelSchema, { executionId, attempt }) }) as const;
+
+async function newLedgerFile(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'viworks-agent-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  return join(dir, 'ledger.jsonl');
+}
+
+test('a command is accepted, runs and gives its result', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  const executionId = newId();
+  connection.send(commandFor({ executionId }));
+  expect(await connection.next('commandUpdate')).toMatchObject({
+    executionId,
+    attempt: 1,
+    update: { case: 'accepted' },
+  });
+  expect((await connection.next('commandUpdate')).update.case).toBe('running');
+  const result = await connection.next('result');
+  expect(result).toMatchObject({ executionId, outcome: SUCCEEDED, outputEncoding: ArgsEncoding.PROTOBUF });
+  expect(result.startedAt).toBeDefined();
+  expect(fromBinary(SystemInfoResultSchema, result.output).hostname).toBe('here');
+  await connection.acknowledged(1n);
+});
+
+test('a command is acknowledged and begun only when the ledger has it', async () => {
+  const written = Promise.withResolvers<void>();
+  const { createMemoryLedger } = await import('./ledger.ts');
+  const ledger = createMemoryLedger();
+  const order: string[] = [];
+  const rig = startRig({
+    ledger: {
+      ...ledger,
+      async started(...args) {
+        await ledger.started(...args);
+        await written.promise;
+        order.push('written');
+      },
+    },
+  });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId()));
+  connection.send({ case: 'heartbeat', value: {} }, 0n);
+  rig.time.advance(10_000);
+  // The heartbeat left after the command came in, and carries no acknowledgement of it.
+  expect((await connection.receive()).acknowledged).toBe(0n);
+  expect(rig.begun.count).toBe(0);
+  written.resolve();
+  await rig.begun.shift();
+  order.push('begun');
+  await connection.acknowledged(1n);
+  expect(order).toEqual(['written', 'begun']);
+});
+
+const wrong = { agentId: 'agent-2' };
+test.each([
+  ['another agent', wrong, 'wrong_audience'],
+  ['another incarnation', { incarnation: 2 }, 'wrong_audience'],
+  ['a time that has passed', { expiresAt: timestampFromMs(Date.UTC(2025, 0, 1)) }, 'expired'],
+  ['a time to come', { notBefore: timestampFromMs(Date.UTC(2027, 0, 1)) }, 'not_yet_valid'],
+  ['a verb there is not', { verb: 'no.verb' }, 'verb_unknown'],
+  ['a verb of another machine', { verb: 'docker.ps' }, 'capability_missing'],
+  ['args that break a rule', { verb: 'exec', args: new Uint8Array() }, 'invalid_args'],
+  ['args that are no message', { verb: 'exec', args: new Uint8Array([255, 255]) }, 'invalid_args'],
+  [
+    'JSON that does not fit',
+    { verb: 'exec', args: Buffer.from('{"argv":1}'), argsEncoding: ArgsEncoding.JSON },
+    'invalid_args',
+  ],
+])('a command for %s is rejected', async (_, part, code) => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  connection.send(commandFor(part));
+  const result = await connection.next('result');
+  expect(result).toMatchObject({ outcome: REJECTED, failure: { code } });
+  await connection.acknowledged(1n);
+});
+
+test('args may come as JSON', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  connection.send(
+    execCommand(newId(), { args: Buffer.from('{"argv":["a","b"]}'), argsEncoding: ArgsEncoding.JSON }),
+  );
+  expect((await rig.begun.shift()).argv).toEqual(['a', 'b']);
+});
+
+test('expiry goes by the clock of the server', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  // The rig's clock and the challenge agree; ten seconds later the order is too old.
+  const expiresAt = timestampFromMs(Date.UTC(2026, 0, 1) + 5_000);
+  connection.send(execCommand(newId(), { expiresAt }));
+  await rig.begun.shift();
+  rig.time.advance(5_000);
+  connection.send(execCommand(newId(), { expiresAt }));
+  expect(await connection.next('result')).toMatchObject({ failure: { code: expect.any(String) } });
+});
+
+test('a body that cannot be read is refused by its sequence', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  connection.send({ case: 'command', value: create(CommandSchema, { body: new Uint8Array([255]) }) });
+  expect(await connection.next('error')).toMatchObject({
+    code: 'invalid_request',
+    fatal: false,
+    sequence: 1n,
+  });
+  await connection.acknowledged(1n);
+  expect(rig.agent.state.name).toBe('open');
+});
+
+test('a command that does not verify is refused unread', async () => {
+  const rig = startRig({
+    verifyCommand: () => {
+      throw new ViworksError('permission_denied', 'The signature is wrong.');
+    },
+  });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId()));
+  expect(await connection.next('error')).toMatchObject({ code: 'permission_denied', sequence: 1n });
+  expect(rig.begun.count).toBe(0);
+});
+
+test('a repeated command never runs twice: while it runs, after it ended, after it was settled', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  connection.acknowledge = false;
+  const executionId = newId();
+  connection.send(execCommand(executionId));
+  const work = await rig.begun.shift();
+  for (const step of ['accepted', 'running'])
+    expect((await connection.next('commandUpdate')).update.case).toBe(step);
+  connection.send(execCommand(executionId));
+  for (const step of ['accepted', 'running'])
+    expect((await connection.next('commandUpdate')).update.case).toBe(step);
+  work.end({ exitCode: 4, failure: { code: 'exit_code', message: 'm' } });
+  expect(await connection.next('result')).toMatchObject({ outcome: FAILED, exitCode: 4 });
+  connection.send(execCommand(executionId));
+  expect(await connection.next('result')).toMatchObject({ outcome: FAILED, exitCode: 4 });
+  connection.acknowledgeNow();
+  connection.send(execCommand(executionId));
+  expect(await connection.next('result')).toMatchObject({
+    outcome: UNKNOWN,
+    failure: { code: 'already_reported' },
+  });
+  await connection.acknowledged(4n);
+  expect(rig.begun.count).toBe(1);
+});
+
+test('a result is repeated in later sessions until it is acknowledged', async () => {
+  const rig = startRig();
+  const first = await rig.server.open();
+  first.connection.acknowledge = false;
+  const executionId = newId();
+  first.connection.send(execCommand(executionId));
+  (await rig.begun.shift()).end();
+  await first.connection.next('result');
+  first.connection.cut();
+  await rig.state('waiting');
+  rig.time.advance(1_000);
+  const second = await rig.server.open();
+  expect(second.offer.executions).toMatchObject([{ executionId, phase: 2 }]);
+  await second.connection.next('result');
+  second.connection.acknowledgeNow();
+  second.connection.send({ case: 'credit', value: {} });
+  await second.connection.acknowledged(1n);
+  second.connection.cut();
+  await rig.state('waiting');
+  rig.time.advance(60_000);
+  expect((await rig.server.open()).offer.executions).toEqual([]);
+});
+
+test('more than the granted credit is refused, and beyond the concurrency it waits', async () => {
+  const rig = startRig({ executionCredit: 2, concurrency: 1 });
+  const { connection } = await rig.server.open();
+  const [first, second, third] = [newId(), newId(), newId()];
+  for (const id of [first, second, third]) connection.send(execCommand(id));
+  expect(await connection.next('result')).toMatchObject({
+    executionId: third,
+    outcome: REJECTED,
+    failure: { code: 'resource_exhausted' },
+  });
+  const work = await rig.begun.shift();
+  expect(rig.begun.count).toBe(1);
+  work.end();
+  expect(await connection.next('result')).toMatchObject({ executionId: first });
+  (await rig.begun.shift()).end();
+  expect(await connection.next('result')).toMatchObject({ executionId: second });
+});
+
+test('cancel ends what runs, takes back what waits, and turns away what comes later', async () => {
+  const rig = startRig({ concurrency: 1 });
+  const { connection } = await rig.server.open();
+  const [running, waiting, unseen] = [newId(), newId(), newId()];
+  connection.send(execCommand(running));
+  connection.send(execCommand(waiting));
+  const work = await rig.begun.shift();
+  connection.send(cancelFor(waiting));
+  expect(await connection.next('result')).toMatchObject({ executionId: waiting, outcome: CANCELLED });
+  connection.send(cancelFor(running));
+  expect(await connection.next('result')).toMatchObject({ executionId: running, outcome: CANCELLED });
+  expect(work.signal.reason).toBe('cancelled');
+  connection.acknowledge = false;
+  connection.send(cancelFor(unseen));
+  const early = { executionId: unseen, outcome: CANCELLED, failure: { code: 'not_started' } };
+  expect(await connection.next('result')).toMatchObject(early);
+  connection.send(execCommand(unseen));
+  expect(await connection.next('result')).toMatchObject(early);
+  expect(rig.begun.count).toBe(1);
+});
+
+test('the time limit ends it', async () => {
+  const rig = startRig();
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId(), { timeout: durationFromMs(1_500) }));
+  const work = await rig.begun.shift();
+  rig.time.advance(1_499);
+  expect(work.signal.aborted).toBe(false);
+  rig.time.advance(1);
+  expect(await connection.next('result')).toMatchObject({ outcome: TIMED_OUT, failure: { code: 'timeout' } });
+});
+
+test('after a crash what had begun is unknown, what waited was not started, and neither runs again', async () => {
+  const file = await newLedgerFile();
+  const [begun, waited, ended] = [newId(), newId(), newId()];
+  const before = await openLedger(file, { log: silentLogger });
+  await Promise.all([
+    before.started(begun, 1, 1n),
+    before.accepted(waited, 1, 1n),
+    before.started(ended, 1, 1n),
+  ]);
+  await before.close();
+  const ledger = await openLedger(file, { log: silentLogger });
+  onTestFinished(() => ledger.close());
+  const server = createScriptedServer();
+  const rig = startRig({ server, ledger });
+  const { connection, offer } = await server.open();
+  const phases = Object.fromEntries(offer.executions.map(({ executionId, phase }) => [executionId, phase]));
+  expect(phases).toEqual({ [begun]: 3, [waited]: 2, [ended]: 3 });
+  const results = new Map<string, { outcome: Result_Outcome; code: string | undefined }>();
+  while (results.size < 3) {
+    const { executionId, outcome, failure } = await connection.next('result');
+    results.set(executionId, { outcome, code: failure?.code });
+  }
+  expect(results.get(begun)).toEqual({ outcome: UNKNOWN, code: 'agent_restarted' });
+  expect(results.get(waited)).toEqual({ outcome: REJECTED, code: 'agent_restarted' });
+  connection.send(execCommand(begun));
+  expect(await connection.next('result')).toMatchObject({ executionId: begun, outcome: UNKNOWN });
+  expect(rig.begun.count).toBe(0);
+});
+
+test('an execution whose line cannot be written is refused, and does not run', async () => {
+  const ledger = await openLedger(await newLedgerFile(), { log: silentLogger });
+  const rig = startRig({ ledger });
+  const { connection } = await rig.server.open();
+  await ledger.close();
+  connection.send(execCommand(newId()));
+  expect(await connection.next('result')).toMatchObject({
+    outcome: REJECTED,
+    failure: { code: 'ledger_unavailable' },
+  });
+  expect(rig.begun.count).toBe(0);
+});
+
+test('telemetry goes at once and at the interval, within the credit, and is repeated until acknowledged', async () => {
+  const rig = startRig({
+    collect: () => Promise.resolve(create(SampleSchema, { takenAt: timestampFromMs(0) })),
+  });
+  const { connection } = await rig.server.open({
+    telemetryCredit: 1,
+    heartbeatInterval: durationFromMs(3_600_000),
+  });
+  connection.acknowledge = false;
+  const numbers = async (from: typeof connection) =>
+    (await from.next('telemetry')).samples.map(({ number }) => number);
+  expect(await numbers(connection)).toEqual([1n]);
+  rig.time.advance(120_000);
+  connection.acknowledgeNow();
+  expect(await numbers(connection)).toEqual([2n, 3n]);
+  connection.cut();
+  await rig.state('waiting');
+  rig.time.advance(30_000);
+  const next = await rig.server.open({ telemetryCredit: 1 });
+  expect(await numbers(next.connection)).toEqual([2n, 3n]);
+  next.connection.acknowledgeNow();
+  expect(await numbers(next.connection)).toEqual([4n]);
+});
+
+test('a stop takes nothing new, waits for the grace, and tells what it ended', async () => {
+  const rig = startRig({ concurrency: 2 });
+  const { connection } = await rig.server.open();
+  const [quick, slow, waiting, late] = [newId(), newId(), newId(), newId()];
+  for (const id of [quick, slow, waiting]) connection.send(execCommand(id));
+  const works = [await rig.begun.shift(), await rig.begun.shift()];
+  await connection.acknowledged(3n);
+  const stopped = rig.agent.stop(5_000);
+  expect(await connection.next('credit')).toMatchObject({ executions: 0 });
+  expect(await connection.next('result')).toMatchObject({
+    executionId: waiting,
+    outcome: REJECTED,
+    failure: { code: 'agent_stopped' },
+  });
+  connection.send(execCommand(late));
+  works[0]?.end();
+  expect(await connection.next('result')).toMatchObject({ executionId: quick, outcome: SUCCEEDED });
+  rig.time.advance(5_000);
+  expect(await connection.next('result')).toMatchObject({
+    executionId: slow,
+    outcome: FAILED,
+    failure: { code: 'agent_stopped' },
+  });
+  await connection.ended;
+  await stopped;
+  expect(rig.agent.state.name).toBe('stopped');
+  expect(rig.ledger.find(late, 1)).toBeUndefined();
+  expect(rig.time.waits()).toEqual([]);
+});
+
+test('a stop while it waits to reconnect leaves nothing behind', async () => {
+  const rig = startRig();
+  (await rig.server.accept()).cut();
+  await rig.state('waiting');
+  await rig.agent.stop(0);
+  expect(rig.time.waits()).toEqual([]);
+});

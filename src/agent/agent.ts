@@ -1,0 +1,299 @@
+import { randomBytes } from 'node:crypto';
+import { create, fromBinary } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { CommandUpdateSchema, Result_Outcome, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import { CreditSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import { ExecutionAccount_Phase, Transport } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { catalogue, ViworksError } from '../errors.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Dialer, TransportName } from '../protocol/connection.ts';
+import type { ExecutorSet } from './executors/executor.ts';
+import type { HelloFacts } from './handshake.ts';
+import type { MachineFacts } from './host.ts';
+import type { AgentIdentity } from './identity.ts';
+import { createIntake } from './intake.ts';
+import type { Ledger } from './ledger.ts';
+import { acceptUnsigned, type VerifyCommand } from './orders.ts';
+import { createOutbox } from './outbox.ts';
+import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
+import { createRunner, recoverLedger } from './runner.ts';
+import { createSession, type Session, type SessionTerms } from './session.ts';
+import type { Collector } from './telemetry.ts';
+import { createTelemetryBuffer } from './telemetry-buffer.ts';
+import { systemTimers, type Timers } from './timers.ts';
+
+/**
+ * An agent is an enrolled identity at work on one machine: it keeps one session with the control plane open,
+ * runs what it is ordered to, and accounts for every execution, over broken sessions and its own restarts.
+ */
+export interface Agent {
+  readonly state: AgentState;
+  start(): void;
+  /**
+   * Takes nothing new, lets what runs end within the grace, ends the rest by force, and closes the session.
+   * The ledger is its owner's to close.
+   */
+  stop(graceMs: number): Promise<void>;
+}
+
+export type AgentState =
+  | { name: 'idle' | 'connecting' | 'stopping' | 'stopped' }
+  | { name: 'open'; sessionId: string; epoch: bigint; transport: TransportName }
+  /** Connects again after the delay; the error says why the last session ended, or none came about. */
+  | { name: 'waiting'; delayMs: number; error: ViworksError | undefined };
+
+export interface AgentOptions {
+  identity: AgentIdentity;
+  dialer: Dialer;
+  executors: ExecutorSet;
+  ledger: Ledger;
+  log: Logger;
+  clock?: Clock;
+  timers?: Timers;
+  /** Without one, the agent sends no telemetry. */
+  collect?: Collector;
+  host?: MachineFacts;
+  software?: string;
+  verifyCommand?: VerifyCommand;
+  /** Executions held at once, waiting ones included. */
+  executionCredit?: number;
+  /** Executions that run at the same time. */
+  concurrency?: number;
+  /** Told of every change of the state. */
+  onState?: (state: AgentState) => void;
+}
+
+/** A transport that does not come about in this time is given up. */
+const dialTimeoutMs = 30_000;
+/** A connection that does not close in this time is destroyed. */
+const closeTimeoutMs = 2_000;
+
+const transports: Record<TransportName, Transport> = {
+  connect: Transport.CONNECT,
+  grpc: Transport.CONNECT,
+  websocket: Transport.WEBSOCKET,
+};
+
+export function createAgent(options: AgentOptions): Agent {
+  const { identity, dialer, executors, ledger, log } = options;
+  const { clock = systemClock, timers = systemTimers, verifyCommand = acceptUnsigned } = options;
+  const { executionCredit = 64, concurrency = 8 } = options;
+  const bootId = new Uint8Array(randomBytes(16));
+  let state: AgentState = { name: 'idle' };
+  let session: Session | undefined;
+  let terms: SessionTerms | undefined;
+  let dialing: AbortController | undefined;
+  let transport = dialer.transport;
+  let failures = 0;
+  let started = false;
+  /** Difference between the server's clock and our monotonic one. */
+  let serverOffset = clock.now() - clock.monotonic();
+  let offReconnect: (() => void) | undefined;
+  let offTelemetry: (() => void) | undefined;
+  let onSessionEnd: (() => void) | undefined;
+
+  const serverNow = () => clock.monotonic() + serverOffset;
+  const stopping = () => state.name === 'stopping' || state.name === 'stopped';
+  const outbox = createOutbox({
+    ledger,
+    send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
+    bufferedBytes: () => session?.bufferedBytes ?? 0,
+  });
+  const telemetry = createTelemetryBuffer({
+    send: (samples, delivered) =>
+      session?.send({ case: 'telemetry', value: create(TelemetrySchema, { samples }) }, delivered) ?? false,
+    onDropped: (count) => log.warn({ dropped: count }, 'telemetry is dropped, because nobody takes it'),
+  });
+  const runner = createRunner({
+    ledger,
+    clock,
+    timers,
+    log,
+    concurrency,
+    serverNow,
+    onAccepted: ({ executionId, attempt }) => update(executionId, attempt, { case: 'accepted', value: {} }),
+    onRunning: ({ executionId, attempt }, startedAt) =>
+      update(executionId, attempt, {
+        case: 'running',
+        value: { startedAt: timestampFromMs(Math.trunc(startedAt)) },
+      }),
+    onResult: outbox.add,
+  });
+  const intake = createIntake({
+    identity,
+    executors,
+    ledger,
+    runner,
+    outbox,
+    clock,
+    verifyCommand,
+    executionCredit,
+    serverNow,
+    epoch: () => terms?.epoch ?? 0n,
+    stopping,
+  });
+
+  /** Progress is told to an open session only: the next HELLO accounts for what nobody heard. */
+  function update(
+    executionId: string,
+    attempt: number,
+    step:
+      | { case: 'accepted'; value: object }
+      | { case: 'running'; value: { startedAt: ReturnType<typeof timestampFromMs> } },
+  ): void {
+    if (session?.open !== true) return;
+    const value = create(CommandUpdateSchema, { executionId, attempt, update: step });
+    session.send({ case: 'commandUpdate', value });
+  }
+
+  function setState(next: AgentState): void {
+    state = next;
+    options.onState?.(next);
+  }
+
+  async function connect(): Promise<void> {
+    setState({ name: 'connecting' });
+    const opening = createSession({
+      identity,
+      hello,
+      clock,
+      timers,
+      log,
+      running: () => runner.running,
+      onServerTime: (serverTime) => {
+        serverOffset = serverTime - clock.monotonic();
+      },
+      onOpen: (opened) => onOpen(opening, opened),
+      onCommand: intake.onCommand,
+      onCancel: intake.onCancel,
+      onTelemetryCredit: telemetry.setCredit,
+      onEnd,
+    });
+    session = opening;
+    dialing = new AbortController();
+    const { signal } = dialing;
+    const offDial = timers.after(dialTimeoutMs, () => dialing?.abort());
+    try {
+      const connection = await dialer.dial(opening.handler, signal);
+      if (stopping()) connection.destroy();
+      else {
+        transport = connection.peer.transport;
+        opening.begin(connection);
+      }
+    } catch (cause) {
+      const unreachable = new ViworksError('unavailable', 'The control plane cannot be reached.', { cause });
+      opening.handler.onClose(cause instanceof ViworksError ? cause : unreachable);
+    } finally {
+      offDial();
+      dialing = undefined;
+    }
+  }
+
+  function hello(): HelloFacts {
+    return {
+      bootId,
+      transports: [...new Set([transports[dialer.transport], Transport.CONNECT, Transport.WEBSOCKET])],
+      capabilities: [...executors.capabilities],
+      host: { ...options.host, containerEngine: executors.containerEngine },
+      software: options.software ?? '',
+      executionCredit,
+      executions: Array.from(ledger.unsettled(), ({ executionId, attempt, result }) => ({
+        executionId,
+        attempt,
+        phase: result === undefined ? ExecutionAccount_Phase.RUNNING : phaseOf(result),
+      })),
+    };
+  }
+
+  function onOpen(opened: Session, welcomed: SessionTerms): void {
+    if (session !== opened || stopping()) {
+      opened.close();
+      return;
+    }
+    terms = welcomed;
+    log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
+    setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
+    runner.reportAll();
+    outbox.restart();
+    telemetry.restart(welcomed.telemetryCredit);
+    offTelemetry?.();
+    if (options.collect !== undefined) void sample(options.collect, welcomed.telemetryIntervalMs);
+  }
+
+  /** Goes on while no session is open: the newest samples are sent when one is. */
+  async function sample(collect: Collector, intervalMs: number): Promise<void> {
+    offTelemetry = timers.after(intervalMs, () => void sample(collect, intervalMs));
+    try {
+      telemetry.add(await collect());
+    } catch (err) {
+      log.error({ err }, 'the machine cannot be measured');
+    }
+  }
+
+  function onEnd(end: SessionEnd): void {
+    session = undefined;
+    onSessionEnd?.();
+    if (stopping()) return;
+    const plan = planReconnect(end, failures, terms?.reconnect ?? defaultReconnect);
+    failures = plan.attempt;
+    const { error } = end;
+    const told = { code: error?.code, reason: error?.message, retryInMs: plan.delayMs };
+    if (error !== undefined && !error.retryable)
+      log.error({ ...told, hint: catalogue[error.code].hint }, 'the control plane refuses this agent');
+    else log.warn(told, 'not connected');
+    offReconnect = timers.after(plan.delayMs, () => void connect());
+    setState({ name: 'waiting', delayMs: plan.delayMs, error });
+  }
+
+  async function begin(): Promise<void> {
+    try {
+      const lost = await recoverLedger(ledger, clock);
+      if (lost > 0) log.warn({ executions: lost }, 'executions were under way when the agent last ended');
+    } catch (err) {
+      log.error({ err }, 'the ledger cannot be written; the agent will refuse commands');
+    }
+    if (!stopping()) await connect();
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    start() {
+      if (started) return;
+      started = true;
+      void begin();
+    },
+    async stop(graceMs) {
+      if (stopping()) return;
+      setState({ name: 'stopping' });
+      offReconnect?.();
+      offTelemetry?.();
+      dialing?.abort();
+      session?.send({ case: 'credit', value: create(CreditSchema, { executions: 0 }) });
+      await runner.stop(graceMs);
+      if (session !== undefined) await endSession(session);
+      setState({ name: 'stopped' });
+    },
+  };
+
+  function endSession(ending: Session): Promise<void> {
+    return new Promise((resolve) => {
+      const offClose = timers.after(closeTimeoutMs, () => ending.destroy());
+      onSessionEnd = () => {
+        offClose();
+        resolve();
+      };
+      ending.close();
+    });
+  }
+}
+
+/** A result that says "unknown" is of an execution whose outcome a crash hides. */
+function phaseOf(result: Uint8Array): ExecutionAccount_Phase {
+  return fromBinary(ResultSchema, result).outcome === Result_Outcome.UNKNOWN
+    ? ExecutionAccount_Phase.UNKNOWN
+    : ExecutionAccount_Phase.FINISHED;
+}

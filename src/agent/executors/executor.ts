@@ -1,0 +1,80 @@
+import { type DescMessage, isMessage, type Message, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { ViworksError } from '../../errors.ts';
+import type { Logger } from '../../lib/logger.ts';
+import { type VerbSpec, verbCatalogue } from '../../protocol/verbs.ts';
+import type { CapturedOutput } from '../process.ts';
+
+/**
+ * An executor does the work of one verb on this machine. It gets args that are valid already, and it may throw
+ * what it likes: the runner makes a RESULT of everything.
+ */
+export interface Executor {
+  readonly verb: VerbSpec;
+  /** @param args a message of the verb's args, valid */
+  run(args: Message, context: ExecutionContext): Promise<ExecutorOutcome>;
+}
+
+export interface ExecutionContext {
+  /** Aborted at the time limit, on cancel and at the agent's stop. */
+  signal: AbortSignal;
+  timeoutMs: number;
+  /** Bytes to keep of stdout, and of stderr. */
+  outputLimit: number;
+  log: Logger;
+}
+
+/** How it went. Without a failure and not interrupted: it succeeded. */
+export interface ExecutorOutcome {
+  /** The serialised result message of the verb. */
+  output?: Uint8Array;
+  exitCode?: number | undefined;
+  signal?: string | undefined;
+  stdout?: CapturedOutput;
+  stderr?: CapturedOutput;
+  /** One word for programs, one sentence for people. */
+  failure?: ExecutorFailure;
+  /** The context's signal ended the work before it was done. */
+  interrupted?: boolean;
+}
+
+export interface ExecutorFailure {
+  code: string;
+  message: string;
+}
+
+/** The same with the result as a message. */
+export type TypedOutcome<Result> = Omit<ExecutorOutcome, 'output'> & { output?: Result };
+
+/** Binds a function to the verb that its args message declares. */
+export function defineExecutor<Args extends DescMessage, Result extends DescMessage>(
+  args: Args,
+  result: Result,
+  run: (args: MessageShape<Args>, context: ExecutionContext) => Promise<TypedOutcome<MessageShape<Result>>>,
+): Executor {
+  const verb = [...verbCatalogue.values()].find((spec) => spec.args.typeName === args.typeName);
+  if (verb === undefined || verb.result.typeName !== result.typeName)
+    throw new ViworksError('internal', `${args.typeName} and ${result.typeName} are not a verb.`);
+  return {
+    verb,
+    async run(message, context) {
+      if (!isMessage(message, args))
+        throw new ViworksError('internal', `The args of ${verb.name} are of another type.`);
+      const { output, ...rest } = await run(message, context);
+      return output === undefined ? rest : { ...rest, output: toBinary(result, output) };
+    },
+  };
+}
+
+/** The executors of an agent and what it announces because of them. */
+export interface ExecutorSet {
+  get(verb: string): Executor | undefined;
+  readonly capabilities: readonly string[];
+  /** For example "docker 28.2.2"; empty where there is none. */
+  readonly containerEngine: string;
+}
+
+export function executorSet(executors: readonly Executor[], containerEngine = ''): ExecutorSet {
+  const byVerb = new Map(executors.map((executor) => [executor.verb.name, executor]));
+  const capabilities = [...new Set(executors.map((executor) => executor.verb.capability))].sort();
+  return { get: (verb) => byVerb.get(verb), capabilities, containerEngine };
+}

@@ -1,0 +1,63 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  ServiceStatusArgsSchema,
+  type ServiceStatusResult,
+  ServiceStatusResultSchema,
+} from '#gen/viworks/verbs/v1/system_pb.js';
+import { minimalEnvironment, runProgram } from '../process.ts';
+import { defineExecutor, type Executor } from './executor.ts';
+import { programFailure } from './program-failure.ts';
+
+const properties = [
+  'Id',
+  'Description',
+  'LoadState',
+  'ActiveState',
+  'SubState',
+  'MainPID',
+  'StateChangeTimestamp',
+];
+
+/** service.status: one service as systemd sees it. A service that does not exist is an answer, not a failure. */
+export function serviceStatusExecutor(path?: string): Executor {
+  return defineExecutor(ServiceStatusArgsSchema, ServiceStatusResultSchema, async (args, context) => {
+    const end = await runProgram({
+      argv: [
+        'systemctl',
+        'show',
+        '--no-pager',
+        '--timestamp=unix',
+        `--property=${properties.join(',')}`,
+        '--',
+        args.name,
+      ],
+      environment: minimalEnvironment(path),
+      signal: context.signal,
+      outputLimit: context.outputLimit,
+    });
+    if (end.interrupted || end.exitCode !== 0) return programFailure('systemctl', end);
+    return { output: parseStatus(args.name, new TextDecoder().decode(end.stdout.data)) };
+  });
+}
+
+/** Reads `systemctl show`: lines of Name=value. */
+export function parseStatus(name: string, text: string): ServiceStatusResult {
+  const values = new Map(
+    text.split('\n').flatMap((line): [string, string][] => {
+      const at = line.indexOf('=');
+      return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+    }),
+  );
+  // With --timestamp=unix a time is "@" and seconds; a state that never changed has none.
+  const since = /^@(\d+)$/.exec(values.get('StateChangeTimestamp') ?? '')?.[1];
+  return create(ServiceStatusResultSchema, {
+    name: values.get('Id') ?? name,
+    description: values.get('Description') ?? '',
+    loadState: values.get('LoadState') ?? '',
+    activeState: values.get('ActiveState') ?? '',
+    subState: values.get('SubState') ?? '',
+    mainPid: Number(values.get('MainPID') ?? 0),
+    ...(since === undefined ? {} : { since: timestampFromMs(Number(since) * 1000) }),
+  });
+}

@@ -1,0 +1,145 @@
+import { readFile, statfs } from 'node:fs/promises';
+import { arch, cpus, freemem, hostname, release, totalmem, type } from 'node:os';
+
+/**
+ * What the machine says of itself. It is read from /proc and by system calls, so that neither a sample nor
+ * system.info starts a process; where there is no /proc, the lists that need it are empty.
+ */
+
+export interface MachineFacts {
+  hostname: string;
+  /** For example "Debian GNU/Linux 12 (bookworm)". */
+  os: string;
+  kernel: string;
+  architecture: string;
+}
+
+export async function readFacts(): Promise<MachineFacts> {
+  const text = await textOrEmpty('/etc/os-release');
+  const pretty = /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(text)?.[1];
+  return {
+    hostname: hostname().slice(0, 255),
+    os: (pretty ?? `${type()} ${release()}`).slice(0, 128),
+    kernel: release().slice(0, 128),
+    architecture: arch(),
+  };
+}
+
+export interface Memory {
+  totalBytes: number;
+  availableBytes: number;
+  swapTotalBytes: number;
+  swapFreeBytes: number;
+}
+
+export async function readMemory(): Promise<Memory> {
+  const text = await textOrEmpty('/proc/meminfo');
+  const value = (name: string) => {
+    const found = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1];
+    return found === undefined ? undefined : Number(found) * 1024;
+  };
+  return {
+    totalBytes: value('MemTotal') ?? totalmem(),
+    availableBytes: value('MemAvailable') ?? freemem(),
+    swapTotalBytes: value('SwapTotal') ?? 0,
+    swapFreeBytes: value('SwapFree') ?? 0,
+  };
+}
+
+export interface FileSystem {
+  mount: string;
+  type: string;
+  totalBytes: number;
+  availableBytes: number;
+  usedBytes: number;
+}
+
+/** File systems on local storage, each once. Those over a network may hang, and are left out. */
+export async function readFileSystems(): Promise<FileSystem[]> {
+  const mounts = parseMounts(await textOrEmpty('/proc/self/mounts'));
+  const found = await Promise.all(
+    mounts.map(async ({ mount, type }): Promise<FileSystem | undefined> => {
+      try {
+        const facts = await statfs(mount);
+        if (facts.blocks === 0) return undefined;
+        return {
+          mount,
+          type,
+          totalBytes: facts.blocks * facts.bsize,
+          availableBytes: facts.bavail * facts.bsize,
+          usedBytes: (facts.blocks - facts.bfree) * facts.bsize,
+        };
+      } catch {
+        // Mounted where this user may not look.
+        return undefined;
+      }
+    }),
+  );
+  return found.filter((system) => system !== undefined);
+}
+
+const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
+
+/** Reads /proc/self/mounts; of several mounts of one device, the one with the shortest path. */
+export function parseMounts(text: string): { mount: string; type: string }[] {
+  const byDevice = new Map<string, { mount: string; type: string }>();
+  for (const line of text.split('\n')) {
+    const [device = '', mountField = '', type = ''] = line.split(' ');
+    const mount = mountField.replace(/\\([0-7]{3})/g, (_, code: string) =>
+      String.fromCharCode(Number.parseInt(code, 8)),
+    );
+    const local = device.startsWith('/dev/') || type === 'zfs' || (type === 'overlay' && mount === '/');
+    if (!local || imageTypes.has(type)) continue;
+    const known = byDevice.get(device);
+    if (known === undefined || mount.length < known.mount.length) byDevice.set(device, { mount, type });
+  }
+  return [...byDevice.values()].slice(0, 256);
+}
+
+export interface NetworkCounters {
+  interface: string;
+  receivedBytes: number;
+  sentBytes: number;
+}
+
+export async function readNetworks(): Promise<NetworkCounters[]> {
+  return parseNetworks(await textOrEmpty('/proc/net/dev'));
+}
+
+/** Reads /proc/net/dev. The loopback interface says nothing about the network, and is left out. */
+export function parseNetworks(text: string): NetworkCounters[] {
+  return text
+    .split('\n')
+    .flatMap((line): NetworkCounters[] => {
+      const [name, counters] = line.split(':');
+      if (name === undefined || counters === undefined || name.trim() === 'lo') return [];
+      const values = counters.trim().split(/\s+/).map(Number);
+      return [{ interface: name.trim(), receivedBytes: values[0] ?? 0, sentBytes: values[8] ?? 0 }];
+    })
+    .slice(0, 256);
+}
+
+export interface CpuTimes {
+  busy: number;
+  total: number;
+  cores: number;
+}
+
+export function readCpuTimes(): CpuTimes {
+  const cores = cpus();
+  const times: CpuTimes = { busy: 0, total: 0, cores: cores.length };
+  for (const { times: t } of cores) {
+    const busy = t.user + t.nice + t.sys + t.irq;
+    times.busy += busy;
+    times.total += busy + t.idle;
+  }
+  return times;
+}
+
+async function textOrEmpty(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    return '';
+  }
+}

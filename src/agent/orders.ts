@@ -1,0 +1,129 @@
+import { type DescMessage, fromBinary, fromJsonString, type Message } from '@bufbuild/protobuf';
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import {
+  ArgsEncoding,
+  type Command,
+  type CommandBody,
+  CommandBodySchema,
+} from '#gen/viworks/agent/v1/command_pb.js';
+import { ViworksError } from '../errors.ts';
+import { timestampMs } from '../protocol/envelope.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import { assertValid, problemsOf } from '../protocol/validation.ts';
+import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import type { Executor, ExecutorFailure, ExecutorSet } from './executors/executor.ts';
+
+/** An order is a COMMAND that this agent is able and allowed to run. */
+export interface Order {
+  executionId: string;
+  attempt: number;
+  executor: Executor;
+  /** A valid message of the verb's args. */
+  args: Message;
+  timeoutMs: number;
+  /** Bytes to keep of stdout, and of stderr. */
+  outputLimit: number;
+  /** Milliseconds since 1970 by the server's clock; undefined: never. */
+  expiresAt: number | undefined;
+}
+
+export type Verdict = { order: Order } | { refusal: ExecutorFailure };
+
+/** What a verdict depends on beside the body. */
+export interface OrderFacts {
+  agentId: string;
+  incarnation: number;
+  executors: ExecutorSet;
+  /** Milliseconds since 1970 by the server's clock. */
+  serverNow: number;
+}
+
+/** How far the server's clock, as it is estimated here, may be behind a not_before. */
+const toleranceMs = 5_000;
+
+/**
+ * Whether the command's signatures allow it to be parsed. The one place where command signatures belong: it
+ * gets the bytes as they came, before anything of them is read.
+ * @throws permission_denied
+ */
+export type VerifyCommand = (command: Command) => void;
+
+/** For servers whose WELCOME names no command keys: the connection alone vouches for the command. */
+export const acceptUnsigned: VerifyCommand = () => {};
+
+/** @throws invalid_request where it cannot be read, or lacks what every answer needs */
+export function readBody(command: Command): CommandBody {
+  let body: CommandBody;
+  try {
+    body = fromBinary(CommandBodySchema, command.body);
+  } catch (cause) {
+    throw new ViworksError('invalid_request', 'body: is not a CommandBody', { cause });
+  }
+  assertValid(CommandBodySchema, body, 'invalid_request', 'body.');
+  return body;
+}
+
+/** Whether to run what the body orders. */
+export function judge(body: CommandBody, facts: OrderFacts): Verdict {
+  if (body.agentId !== facts.agentId || body.incarnation !== facts.incarnation)
+    return refuse(
+      'wrong_audience',
+      'The command is for another agent, or for another enrolment of this one.',
+    );
+  const expiresAt = timestampMs(body.expiresAt);
+  if (hasExpired(expiresAt, facts.serverNow)) return refuse('expired', 'The command came too late.');
+  const notBefore = timestampMs(body.notBefore);
+  if (notBefore !== undefined && notBefore > facts.serverNow + toleranceMs)
+    return refuse('not_yet_valid', 'The command came too early.');
+  const executor = facts.executors.get(body.verb);
+  if (executor === undefined) {
+    const known = verbCatalogue.get(body.verb);
+    if (known === undefined) return refuse('verb_unknown', `There is no verb ${body.verb} here.`);
+    return refuse('capability_missing', `This agent lacks the capability ${known.capability}.`);
+  }
+  const args = readArgs(executor.verb.args, body);
+  if ('refusal' in args) return args;
+  return {
+    order: {
+      executionId: body.executionId,
+      attempt: body.attempt,
+      executor,
+      args: args.message,
+      timeoutMs: Math.max(
+        1,
+        body.timeout === undefined ? executor.verb.defaultTimeoutMs : durationMs(body.timeout),
+      ),
+      outputLimit: Math.min(
+        body.outputLimit === 0 ? wireLimits.outputBytes : body.outputLimit,
+        wireLimits.outputBytes,
+      ),
+      expiresAt,
+    },
+  };
+}
+
+/** @param serverNow milliseconds since 1970 by the server's clock */
+export function hasExpired(expiresAt: number | undefined, serverNow: number): boolean {
+  return expiresAt !== undefined && expiresAt <= serverNow;
+}
+
+function readArgs(
+  schema: DescMessage,
+  body: CommandBody,
+): { message: Message } | { refusal: ExecutorFailure } {
+  let message: Message;
+  try {
+    message =
+      body.argsEncoding === ArgsEncoding.JSON
+        ? fromJsonString(schema, new TextDecoder().decode(body.args), { registry: verbMessages })
+        : fromBinary(schema, body.args);
+  } catch {
+    return refuse('invalid_args', `The args are not a ${schema.typeName}.`);
+  }
+  const problems = problemsOf(schema, message, 'args.');
+  if (problems.length === 0) return { message };
+  const text = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
+  return refuse('invalid_args', text.slice(0, 4096));
+}
+
+const refuse = (code: string, message: string) => ({ refusal: { code, message } });

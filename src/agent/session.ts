@@ -1,0 +1,340 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
+import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
+import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
+import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
+import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import type { Challenge, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
+import type { BackoffPolicy } from '../lib/backoff.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
+import { acknowledgement, envelope } from '../protocol/envelope.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
+import type { AgentIdentity } from './identity.ts';
+import { defaultReconnect, type SessionEnd } from './reconnect.ts';
+import { createInbound, createOutbound } from './sequence.ts';
+import type { Timers } from './timers.ts';
+
+/**
+ * A session is the agent's authenticated conversation with the control plane over one connection: the
+ * handshake, the numbering and acknowledgement of envelopes, and the heartbeat. What the envelopes ask for is
+ * the business of its owner.
+ */
+export interface Session {
+  /** For the dialer. */
+  readonly handler: ConnectionHandler;
+  /** The connection is there: says HELLO. */
+  begin(connection: Connection): void;
+  /** Sends an envelope that needs acknowledgement; `delivered` is called when it has it. False when not open. */
+  send(body: OutgoingBody, delivered?: () => void): boolean;
+  readonly open: boolean;
+  /** Bytes that the server has not taken yet. */
+  readonly bufferedBytes: number;
+  /** Lets what was sent leave, and ends. */
+  close(): void;
+  destroy(): void;
+}
+
+export type OutgoingBody = Parameters<typeof envelope>[0];
+
+/** What WELCOME said. */
+export interface SessionTerms {
+  sessionId: string;
+  epoch: bigint;
+  telemetryIntervalMs: number;
+  /** TELEMETRY envelopes that may be unacknowledged at once. */
+  telemetryCredit: number;
+  reconnect: BackoffPolicy;
+}
+
+export interface SessionDeps {
+  identity: AgentIdentity;
+  /** Asked when the connection is there, so that the account of executions is of that moment. */
+  hello(): HelloFacts;
+  clock: Clock;
+  timers: Timers;
+  log: Logger;
+  /** Executions that run now, for HEARTBEAT. */
+  running(): number;
+  /** The server's time, milliseconds since 1970, at this moment. */
+  onServerTime(serverTime: number): void;
+  onOpen(terms: SessionTerms): void;
+  /** The envelope is acknowledged when the promise is fulfilled; a ViworksError refuses it. */
+  onCommand(command: Command): Promise<void>;
+  onCancel(cancel: Cancel): Promise<void>;
+  onTelemetryCredit(credit: number): void;
+  /** Exactly once. */
+  onEnd(end: SessionEnd): void;
+}
+
+const missedHeartbeats = 3;
+
+type Phase = 'connecting' | 'hello' | 'proof' | 'open' | 'ended';
+
+export function createSession(deps: SessionDeps): Session {
+  const { identity, clock, timers, log } = deps;
+  let offer: Uint8Array = new Uint8Array();
+  const inbound = createInbound();
+  const outbound = createOutbound();
+  let phase: Phase = 'connecting';
+  let connection: Connection | undefined;
+  let acknowledged = 0n;
+  let acknowledgeSoon = false;
+  let openedAt: number | undefined;
+  let unanswered = 0;
+  let offTimer: (() => void) | undefined;
+  let drainMs: number | undefined;
+  /** Why we, or the server's ERROR, ended it; what the connection says afterwards counts less. */
+  let cause: ViworksError | undefined;
+
+  function transmit(body: OutgoingBody, sequence: bigint): void {
+    const message = envelope(body, clock.now());
+    message.sequence = sequence;
+    message.acknowledged = inbound.handled;
+    acknowledged = inbound.handled;
+    connection?.send(message);
+  }
+
+  /** An acknowledgement rides on whatever else leaves in this tick, and goes alone if nothing does. */
+  function acknowledgeInTick(): void {
+    if (acknowledgeSoon) return;
+    acknowledgeSoon = true;
+    setImmediate(() => {
+      acknowledgeSoon = false;
+      acknowledgeNow();
+    });
+  }
+  function acknowledgeNow(): void {
+    if (phase !== 'open' || inbound.handled === acknowledged) return;
+    acknowledged = inbound.handled;
+    connection?.send(acknowledgement(acknowledged));
+  }
+
+  /** Ends the session for a reason of ours, which the server is told. */
+  function fail(error: ViworksError): void {
+    if (phase === 'ended') return;
+    cause ??= error;
+    transmit({ case: 'error', value: errorBody(error, true, 0n) }, 0n);
+    connection?.close(error);
+  }
+
+  function onHandshake(message: Envelope): void {
+    const { body } = message;
+    if (body.case === 'error') onError(body.value);
+    else if (message.sequence !== 0n) throw violation('An envelope of the handshake has a sequence.');
+    else if (phase === 'hello' && body.case === 'challenge') onChallenge(body.value);
+    else if (phase === 'proof' && body.case === 'welcome') onWelcome(body.value);
+    else if (body.case !== undefined) throw violation(`${body.case} does not belong here in the handshake.`);
+  }
+
+  function onChallenge(challenge: Challenge): void {
+    const { serverTime } = checkChallenge(identity, offer, challenge, clock.now());
+    deps.onServerTime(serverTime);
+    phase = 'proof';
+    transmit({ case: 'proof', value: writeProof(identity, offer, challenge, clock.now()) }, 0n);
+  }
+
+  function onWelcome(welcome: Welcome): void {
+    offTimer?.();
+    phase = 'open';
+    openedAt = clock.monotonic();
+    const { limits } = welcome;
+    beat(positiveMs(limits?.heartbeatInterval, 30_000));
+    deps.onOpen({
+      sessionId: welcome.sessionId,
+      epoch: welcome.epoch,
+      telemetryIntervalMs: positiveMs(limits?.telemetryInterval, 60_000),
+      telemetryCredit: limits?.telemetryCredit || 1,
+      reconnect: {
+        baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
+        maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),
+      },
+    });
+  }
+
+  /** Anything from the server shows that it is there; silence over three heartbeats shows that it is not. */
+  function beat(intervalMs: number): void {
+    offTimer = timers.after(intervalMs, () => {
+      if (unanswered >= missedHeartbeats) {
+        cause ??= new ViworksError('heartbeat_missed', 'The server does not answer heartbeats.');
+        connection?.destroy();
+        return;
+      }
+      unanswered += 1;
+      transmit({ case: 'heartbeat', value: { running: deps.running() } }, 0n);
+      beat(intervalMs);
+    });
+  }
+
+  function onOpenEnvelope(message: Envelope): void {
+    unanswered = 0;
+    const { sequence, body } = message;
+    if (sequence !== 0n && !inbound.receive(sequence))
+      throw violation(`Sequence ${sequence} leaves a gap or is a repetition.`);
+    if (!outbound.acknowledge(message.acknowledged))
+      throw violation('The server acknowledges what was never sent.');
+    switch (body.case) {
+      case 'command':
+      case 'cancel':
+        if (sequence === 0n) throw violation(`A ${body.case} needs a sequence.`);
+        void answer(
+          sequence,
+          body.case === 'command' ? deps.onCommand(body.value) : deps.onCancel(body.value),
+        );
+        return;
+      case 'credit':
+        if (body.value.telemetry !== undefined) deps.onTelemetryCredit(body.value.telemetry);
+        break;
+      case 'error':
+        onError(body.value);
+        break;
+      case 'drain':
+        onDrain(body.value.reason, positiveMs(body.value.reconnectAfter, 0), sequence);
+        return;
+      case 'heartbeat':
+      case undefined:
+        break;
+      case 'channelMessage':
+      case 'policy':
+      case 'sealed':
+        log.debug({ kind: body.case }, 'this agent does not use envelopes of this kind');
+        break;
+      case 'hello':
+      case 'challenge':
+      case 'proof':
+      case 'welcome':
+      case 'commandUpdate':
+      case 'result':
+      case 'telemetry':
+        throw violation(`The server does not send ${body.case} in an open session.`);
+    }
+    if (sequence !== 0n) settle(sequence);
+  }
+
+  async function answer(sequence: bigint, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (thrown) {
+      const error = ViworksError.from(thrown);
+      log.warn({ err: thrown, code: error.code }, 'an envelope of the server is refused');
+      if (phase === 'open') send({ case: 'error', value: errorBody(error, false, sequence) });
+    }
+    settle(sequence);
+  }
+
+  function settle(sequence: bigint): void {
+    inbound.done(sequence);
+    acknowledgeInTick();
+  }
+
+  function onDrain(reason: string, afterMs: number, sequence: bigint): void {
+    log.info({ reason, afterMs }, 'the server is going away');
+    drainMs = afterMs;
+    if (sequence !== 0n) inbound.done(sequence);
+    acknowledgeNow();
+    connection?.close();
+  }
+
+  function onError(error: ErrorBody): void {
+    const received = errorOf(error);
+    if (!error.fatal && phase === 'open') {
+      log.warn(
+        { code: error.code, message: error.message, sequence: error.sequence.toString() },
+        'the server refuses an envelope',
+      );
+      return;
+    }
+    cause ??= received;
+    connection?.close();
+  }
+
+  function send(body: OutgoingBody, delivered?: () => void): boolean {
+    if (phase !== 'open') return false;
+    transmit(body, outbound.next(delivered));
+    return true;
+  }
+
+  return {
+    handler: {
+      onEnvelope(message) {
+        if (phase === 'ended' || cause !== undefined || drainMs !== undefined) return;
+        try {
+          if (phase === 'open') onOpenEnvelope(message);
+          else onHandshake(message);
+        } catch (thrown) {
+          fail(ViworksError.from(thrown));
+        }
+      },
+      onClose(error) {
+        if (phase === 'ended') return;
+        phase = 'ended';
+        offTimer?.();
+        deps.onEnd({
+          error: cause ?? error,
+          drainMs,
+          openForMs: openedAt === undefined ? 0 : clock.monotonic() - openedAt,
+        });
+      },
+    },
+    begin(opened) {
+      if (phase !== 'connecting') return;
+      connection = opened;
+      phase = 'hello';
+      offer = writeOffer(identity, deps.hello());
+      offTimer = timers.after(wireLimits.handshakeTimeoutMs, () => {
+        cause ??= new ViworksError('deadline_exceeded', 'The server did not finish the handshake in time.');
+        connection?.destroy();
+      });
+      transmit({ case: 'hello', value: { offer } }, 0n);
+    },
+    send,
+    get open() {
+      return phase === 'open';
+    },
+    get bufferedBytes() {
+      return connection?.bufferedBytes ?? 0;
+    },
+    close() {
+      acknowledgeNow();
+      connection?.close();
+    },
+    destroy() {
+      connection?.destroy();
+    },
+  };
+}
+
+const violation = (message: string) => new ViworksError('protocol_violation', message);
+
+function positiveMs(duration: Parameters<typeof durationMs>[0] | undefined, otherwise: number): number {
+  const ms = duration === undefined ? 0 : durationMs(duration);
+  return ms > 0 ? ms : otherwise;
+}
+
+function errorBody(error: ViworksError, fatal: boolean, sequence: bigint): ErrorBody {
+  return create(ErrorSchema, {
+    code: error.code,
+    message: error.message.slice(0, 1024),
+    retryable: error.retryable,
+    fatal,
+    sequence,
+    ...(error.retryAfterMs === undefined
+      ? {}
+      : { retryAfter: durationFromMs(Math.round(error.retryAfterMs)) }),
+  });
+}
+
+/** The server may know codes that this agent does not; whether it may try again counts then. */
+function errorOf(error: ErrorBody): ViworksError {
+  const retryAfterMs = positiveMs(error.retryAfter, 0);
+  const options = retryAfterMs === 0 ? {} : { retryAfterMs };
+  if (isErrorCode(error.code) && catalogue[error.code].retryable === error.retryable)
+    return new ViworksError(error.code, error.message, options);
+  const code = error.retryable ? 'unavailable' : 'internal';
+  return new ViworksError(code, `${error.code}: ${error.message}`, options);
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);

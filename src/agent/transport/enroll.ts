@@ -1,0 +1,55 @@
+import http from 'node:http';
+import https from 'node:https';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import {
+  AgentService,
+  type EnrollRequestSchema,
+  type EnrollResponse,
+} from '#gen/viworks/agent/v1/agent_service_pb.js';
+import type { ViworksError } from '../../errors.ts';
+import { wireLimits } from '../../protocol/limits.ts';
+import { errorCodeHeader, errorFromWire, retryAfterHeader, wireStatus } from '../../protocol/status.ts';
+import type { DialOptions } from './connect.ts';
+
+/** Enrols over HTTP/1.1, which every proxy passes; the socket is closed with the answer. */
+export async function enroll(
+  options: DialOptions,
+  request: MessageInitShape<typeof EnrollRequestSchema>,
+  signal: AbortSignal,
+): Promise<EnrollResponse> {
+  const agent = options.url.startsWith('https:')
+    ? new https.Agent({ keepAlive: false, ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }) })
+    : new http.Agent({ keepAlive: false });
+  const client = createClient(
+    AgentService,
+    createConnectTransport({
+      baseUrl: options.url,
+      httpVersion: '1.1',
+      nodeOptions: { agent },
+      acceptCompression: [],
+      readMaxBytes: wireLimits.messageBytes,
+    }),
+  );
+  try {
+    return await client.enroll(request, { signal });
+  } catch (thrown) {
+    throw fromConnectError(ConnectError.from(thrown));
+  } finally {
+    agent.destroy();
+  }
+}
+
+const nameOfCode = new Map<Code, string>(
+  Object.values(wireStatus).map((status) => [status.grpc, status.connect]),
+);
+
+function fromConnectError(error: ConnectError): ViworksError {
+  return errorFromWire({
+    connect: error.code === Code.Unknown ? 'unavailable' : nameOfCode.get(error.code),
+    message: error.rawMessage,
+    code: error.metadata.get(errorCodeHeader) ?? undefined,
+    retryAfter: error.metadata.get(retryAfterHeader) ?? undefined,
+  });
+}

@@ -1,0 +1,78 @@
+import type { IncomingMessage } from 'node:http';
+import { WebSocket } from 'ws';
+import { ViworksError } from '../../errors.ts';
+import type { Dialer, Peer } from '../../protocol/connection.ts';
+import { wireLimits } from '../../protocol/limits.ts';
+import { errorFromWire, retryAfterHeader } from '../../protocol/status.ts';
+import {
+  createWebSocketConnection,
+  subprotocols,
+  webSocketLimits,
+  webSocketPath,
+} from '../../protocol/websocket-connection.ts';
+import type { DialOptions } from './connect.ts';
+
+/** Dials the WebSocket: HTTP/1.1 from end to end, so it passes proxies that know nothing newer. */
+
+export interface WebSocketDialOptions extends DialOptions {
+  /** Binary unless said otherwise. */
+  encoding?: Peer['encoding'];
+}
+
+export function createWebSocketDialer(options: WebSocketDialOptions): Dialer {
+  const encoding = options.encoding ?? 'binary';
+  const url = new URL(options.url);
+  const secure = url.protocol === 'https:';
+  const target = `${secure ? 'wss' : 'ws'}://${url.host}${url.pathname.replace(/\/$/, '')}${webSocketPath}`;
+  return {
+    transport: 'websocket',
+    async dial(handler, signal) {
+      const socket = new WebSocket(target, subprotocols[encoding], {
+        ...webSocketLimits,
+        followRedirects: false,
+        maxHeaderSize: wireLimits.headerBytes,
+        ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }),
+      });
+      const response = await upgraded(socket, signal);
+      const peer: Peer = {
+        transport: 'websocket',
+        encoding,
+        remoteAddress: response.socket.remoteAddress ?? '',
+        tls: secure,
+      };
+      const { connection, start } = createWebSocketConnection(socket, response.socket, peer);
+      // After the caller has its connection: what comes at once must find an owner that knows it.
+      setImmediate(start, handler);
+      return connection;
+    },
+  };
+}
+
+function upgraded(socket: WebSocket, signal: AbortSignal): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  let response: IncomingMessage | undefined;
+  const fail = (reason: string, cause?: unknown): void => {
+    reject(new ViworksError('unavailable', `No WebSocket: ${reason}.`, { cause }));
+    socket.terminate();
+  };
+  const onAbort = (): void => fail('the time is over or the caller went away', signal.reason);
+  // It stays: an aborted handshake reports once more, and without a listener the process would end.
+  socket.on('error', (error: Error & { code?: string }) => {
+    if (response === undefined) fail(error.message || (error.code ?? 'unknown'), error);
+  });
+  socket.once('unexpected-response', (request, answer) => {
+    const { retryAfterMs } = errorFromWire({ message: '', retryAfter: answer.headers[retryAfterHeader] });
+    const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+    reject(new ViworksError('unavailable', `No WebSocket: the peer answered ${answer.statusCode}.`, wait));
+    request.destroy();
+  });
+  socket.once('upgrade', (answer) => {
+    response = answer;
+  });
+  socket.once('open', () => {
+    if (response !== undefined) resolve(response);
+  });
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  return promise.finally(() => signal.removeEventListener('abort', onAbort));
+}

@@ -1,0 +1,67 @@
+import type { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { ViworksError } from '../errors.ts';
+import { type Actor, type Role, roles } from '../identity/types.ts';
+import type { UserTokens } from '../identity/user-tokens.ts';
+
+/**
+ * Who may do what, in one table for every surface. What is not in the table is nobody's to do.
+ */
+
+const leastRole = {
+  'agents.list': 'viewer',
+  'agents.get': 'viewer',
+  'agents.setStatus': 'admin',
+  'commands.submit': 'operator',
+  'commands.get': 'viewer',
+  'commands.list': 'viewer',
+  'commands.cancel': 'operator',
+  'commands.watch': 'viewer',
+  'commands.verbs': 'viewer',
+  'system.health': 'viewer',
+  'tokens.createEnrollment': 'admin',
+  'tokens.createApi': 'admin',
+} as const satisfies Record<string, Role>;
+
+/** Something that the API can do, by the name of its tRPC procedure. */
+export type Operation = keyof typeof leastRole;
+
+const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operation> = {
+  listAgents: 'agents.list',
+  getAgent: 'agents.get',
+  setAgentStatus: 'agents.setStatus',
+  createEnrollmentToken: 'tokens.createEnrollment',
+  submitCommand: 'commands.submit',
+  getCommand: 'commands.get',
+  listCommands: 'commands.list',
+  cancelCommand: 'commands.cancel',
+  watchCommand: 'commands.watch',
+  listVerbs: 'commands.verbs',
+  getHealth: 'system.health',
+};
+
+/** The operation behind each method of ControlService, by the method's local name. */
+export const controlOperations: ReadonlyMap<string, Operation> = new Map(Object.entries(operationOfMethod));
+
+export const operations: ReadonlyMap<string, Role> = new Map<string, Role>(Object.entries(leastRole));
+
+/** @throws permission_denied */
+export function authorize(actor: Actor, operation: string): void {
+  const least = operations.get(operation);
+  if (least === undefined) throw new ViworksError('permission_denied', 'Nobody may do this.');
+  if (roles.indexOf(actor.role) < roles.indexOf(least)) {
+    throw new ViworksError('permission_denied', `This needs the role ${least}; the token has ${actor.role}.`);
+  }
+}
+
+/**
+ * Reads `authorization: Bearer …` (RFC 6750). A token is taken from this header only: in an address it would
+ * end up in the logs of every proxy on the way.
+ * @throws unauthenticated
+ */
+export function authenticate(
+  tokens: Pick<UserTokens, 'verify'>,
+  authorization: string | null | undefined,
+): Promise<Actor> {
+  const [, token = ''] = /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? [];
+  return tokens.verify(token);
+}

@@ -1,0 +1,22 @@
+import type { CommandService } from '../commands/types.ts';
+import type { EnrollmentTokens } from '../identity/types.ts';
+import type { UserTokens } from '../identity/user-tokens.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { AgentService } from '../registry/types.ts';
+import type { HealthReporter } from './health-report.ts';
+
+/** What the surfaces call. */
+export interface ApiDeps {
+  agents: AgentService;
+  commands: CommandService;
+  enrollmentTokens: EnrollmentTokens;
+  userTokens: UserTokens;
+  health: HealthReporter;
+  metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;
+  log: Logger;
+  clock: Pick<Clock, 'now'>;
+  /** Milliseconds that an API token is good for unless asked otherwise. */
+  tokenLifetimeMs: number;
+}

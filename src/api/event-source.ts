@@ -1,0 +1,102 @@
+import { backoffDelay } from '../lib/backoff.ts';
+import { createEventParser } from './event-stream.ts';
+
+/**
+ * An EventSource (the HTML standard's) that can send headers. Browsers' own cannot, Node has none by default,
+ * and a token does not belong into an address. It goes on after a break with Last-Event-ID, and unlike the
+ * standard's also where a proxy or a server that starts answers 429, 502, 503 or 504 meanwhile.
+ */
+
+export interface HeaderEventSourceInit {
+  /** Asked again for every connection, so that a renewed token is used. */
+  headers?: Record<string, string> | (() => Record<string, string>);
+  withCredentials?: boolean;
+}
+
+const backoff = { baseMs: 500, maximumMs: 30_000 };
+const passing = new Set([429, 502, 503, 504]);
+
+export class HeaderEventSource extends EventTarget {
+  readonly CONNECTING = 0;
+  readonly OPEN = 1;
+  readonly CLOSED = 2;
+  readonly url: string;
+  readyState = 0;
+
+  readonly #headers: () => Record<string, string>;
+  readonly #closed = new AbortController();
+  #lastEventId = '';
+  #attempt = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(url: string, init: HeaderEventSourceInit = {}) {
+    super();
+    const { headers = {} } = init;
+    this.url = url;
+    this.#headers = typeof headers === 'function' ? headers : () => headers;
+    void this.#connect();
+  }
+
+  close(): void {
+    this.readyState = this.CLOSED;
+    clearTimeout(this.#timer);
+    this.#closed.abort();
+  }
+
+  async #connect(): Promise<void> {
+    try {
+      const response = await fetch(this.url, {
+        headers: {
+          ...this.#headers(),
+          accept: 'text/event-stream',
+          ...(this.#lastEventId && { 'last-event-id': this.#lastEventId }),
+        },
+        signal: this.#closed.signal,
+      });
+      const type = response.headers.get('content-type') ?? '';
+      if (!response.ok || response.body === null || !type.startsWith('text/event-stream')) {
+        await response.body?.cancel();
+        if (!passing.has(response.status)) return this.#fail(`The server answered ${response.status}.`);
+      } else {
+        await this.#read(response.body);
+      }
+      this.#reconnect('The event stream ended.');
+    } catch (error) {
+      this.#reconnect(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
+    this.readyState = this.OPEN;
+    this.dispatchEvent(new Event('open'));
+    const parser = createEventParser((event) => {
+      // tRPC greets before it knows whether it can serve; only these show that it does.
+      if (event.type === 'message' || event.type === 'ping') this.#attempt = 0;
+      this.#lastEventId = event.id;
+      if (this.readyState === this.CLOSED) return;
+      this.dispatchEvent(new MessageEvent(event.type, { data: event.data, lastEventId: event.id }));
+    }, this.#lastEventId);
+    const decoder = new TextDecoder();
+    for await (const chunk of body) parser(decoder.decode(chunk, { stream: true }));
+  }
+
+  #reconnect(reason: string): void {
+    if (this.readyState === this.CLOSED) return;
+    this.readyState = this.CONNECTING;
+    this.dispatchEvent(errorEvent(reason));
+    // A listener may have closed it.
+    if (this.readyState !== this.CONNECTING) return;
+    this.#timer = setTimeout(() => void this.#connect(), backoffDelay(backoff, this.#attempt));
+    this.#attempt += 1;
+  }
+
+  #fail(reason: string): void {
+    if (this.readyState === this.CLOSED) return;
+    this.close();
+    this.dispatchEvent(errorEvent(reason));
+  }
+}
+
+function errorEvent(message: string): Event {
+  return Object.assign(new Event('error'), { message });
+}

@@ -1,0 +1,123 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type { ConnectRouter } from '@connectrpc/connect';
+import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { defaultPageSize, type PageRequest } from '../../lib/page.ts';
+import { wireLimits } from '../../protocol/limits.ts';
+import { verbCatalogue } from '../../protocol/verbs.ts';
+import type { ApiDeps } from '../deps.ts';
+import { invalidRequest } from '../schemas/problems.ts';
+import { createEnrollmentInput } from '../schemas/tokens.ts';
+import {
+  agentFilter,
+  agentMessage,
+  commandFilter,
+  commandMessage,
+  executionMessage,
+  healthMessage,
+  verbMessage,
+} from './convert.ts';
+import { createGuard } from './guard.ts';
+import { inSpec, readSpec } from './submit.ts';
+
+/** The gRPC surface is for whoever has no TypeScript: the operations of tRPC as viworks.control.v1. */
+
+export type ControlDeps = Pick<
+  ApiDeps,
+  'agents' | 'commands' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+>;
+
+export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
+  const { agents, commands, enrollmentTokens, health } = deps;
+  const { unary, stream } = createGuard(deps);
+  const { method } = ControlService;
+
+  const listAgents = unary(method.listAgents, async (request) => {
+    const page = await agents.list(agentFilter(request.filter), pageRequest(request));
+    return { agents: page.items.map(agentMessage), nextPageToken: page.nextToken ?? '' };
+  });
+
+  const getAgent = unary(method.getAgent, async ({ agentId }) => {
+    const { agent, telemetry } = await agents.get(agentId);
+    return { agent: { ...agentMessage(agent), ...(telemetry && { telemetry }) } };
+  });
+
+  const setAgentStatus = unary(method.setAgentStatus, async ({ agentId, maintenance, reason }) => {
+    return { agent: agentMessage(await agents.setMaintenance(agentId, maintenance, reason)) };
+  });
+
+  const createEnrollmentToken = unary(method.createEnrollmentToken, async (request, { actor }) => {
+    const parsed = createEnrollmentInput.safeParse({
+      site: request.site,
+      labels: request.labels,
+      uses: request.uses || 1,
+      lifetimeMs: request.lifetime && Math.ceil(durationMs(request.lifetime)),
+      agentId: request.agentId || undefined,
+    });
+    if (!parsed.success) throw invalidRequest(parsed.error, { lifetimeMs: 'lifetime', agentId: 'agent_id' });
+    const { token } = await enrollmentTokens.create(actor.subject, parsed.data);
+    return { token };
+  });
+
+  const submitCommand = unary(method.submitCommand, async ({ spec }, { actor }) => {
+    try {
+      return { command: commandMessage(await commands.submit(actor.subject, readSpec(spec))) };
+    } catch (thrown) {
+      throw inSpec(thrown);
+    }
+  });
+
+  const getCommand = unary(method.getCommand, async (request) => {
+    const { command, executions } = await commands.get(request.commandId, pageRequest(request));
+    return {
+      command: commandMessage(command),
+      executions: executions.items.map(executionMessage),
+      nextPageToken: executions.nextToken ?? '',
+    };
+  });
+
+  const listCommands = unary(method.listCommands, async (request) => {
+    const page = await commands.list(commandFilter(request.filter), pageRequest(request));
+    return { commands: page.items.map(commandMessage), nextPageToken: page.nextToken ?? '' };
+  });
+
+  const cancelCommand = unary(method.cancelCommand, async ({ commandId, reason }, { actor }) => {
+    return { command: commandMessage(await commands.cancel(actor.subject, commandId, reason)) };
+  });
+
+  const watchCommand = stream(method.watchCommand, async function* ({ commandId, cursor }, { signal }) {
+    for await (const event of commands.watch(commandId, cursor || undefined, signal)) {
+      yield {
+        cursor: event.cursor,
+        command: commandMessage(event.command),
+        executions: event.executions.map(executionMessage),
+      };
+    }
+  });
+
+  const listVerbs = unary(method.listVerbs, async () => {
+    return { verbs: [...verbCatalogue.values()].map(verbMessage) };
+  });
+
+  const getHealth = unary(method.getHealth, async () => ({ health: healthMessage(await health.report()) }));
+
+  const service = {
+    listAgents,
+    getAgent,
+    setAgentStatus,
+    createEnrollmentToken,
+    submitCommand,
+    getCommand,
+    listCommands,
+    cancelCommand,
+    watchCommand,
+    listVerbs,
+    getHealth,
+  };
+  return (router) => {
+    router.service(ControlService, service, { readMaxBytes: wireLimits.messageBytes });
+  };
+}
+
+function pageRequest({ pageSize, pageToken }: { pageSize: number; pageToken: string }): PageRequest {
+  return { size: pageSize || defaultPageSize, token: pageToken || undefined };
+}

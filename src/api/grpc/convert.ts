@@ -1,0 +1,190 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs, timestampDate, timestampFromDate } from '@bufbuild/protobuf/wkt';
+import {
+  type AgentFilter as AgentFilterMessage,
+  type AgentSchema,
+  AgentStatus as AgentStatusMessage,
+} from '#gen/viworks/control/v1/agent_pb.js';
+import {
+  type CommandFilter as CommandFilterMessage,
+  type CommandSchema,
+  type ExecutionSchema,
+  ExecutionState as ExecutionStateMessage,
+  Priority as PriorityMessage,
+  type TargetSchema,
+  type VerbSchema,
+} from '#gen/viworks/control/v1/command_pb.js';
+import type { HealthSchema } from '#gen/viworks/control/v1/system_pb.js';
+import type {
+  Command,
+  CommandFilter,
+  Execution,
+  ExecutionResult,
+  ExecutionState,
+  Priority,
+  Target,
+} from '../../commands/types.ts';
+import type { VerbSpec } from '../../protocol/verbs.ts';
+import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
+import type { HealthReport } from '../health-report.ts';
+
+/** Between the types of the core and the messages of viworks.control.v1. */
+
+const statusMessage: Record<AgentStatus, AgentStatusMessage> = {
+  online: AgentStatusMessage.ONLINE,
+  degraded: AgentStatusMessage.DEGRADED,
+  offline: AgentStatusMessage.OFFLINE,
+  maintenance: AgentStatusMessage.MAINTENANCE,
+};
+const stateMessage: Record<ExecutionState, ExecutionStateMessage> = {
+  queued: ExecutionStateMessage.QUEUED,
+  held: ExecutionStateMessage.HELD,
+  sent: ExecutionStateMessage.SENT,
+  accepted: ExecutionStateMessage.ACCEPTED,
+  running: ExecutionStateMessage.RUNNING,
+  succeeded: ExecutionStateMessage.SUCCEEDED,
+  failed: ExecutionStateMessage.FAILED,
+  cancelled: ExecutionStateMessage.CANCELLED,
+  timed_out: ExecutionStateMessage.TIMED_OUT,
+  expired: ExecutionStateMessage.EXPIRED,
+  outcome_unknown: ExecutionStateMessage.OUTCOME_UNKNOWN,
+};
+const priorityMessage: Record<Priority, PriorityMessage> = {
+  critical: PriorityMessage.CRITICAL,
+  high: PriorityMessage.HIGH,
+  normal: PriorityMessage.NORMAL,
+  low: PriorityMessage.LOW,
+};
+
+/** Keys of T, backwards; a number that stands for none of them gives undefined. */
+function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | undefined {
+  const keys = new Map<V, K>();
+  for (const key in record) keys.set(record[key], key);
+  return (value) => keys.get(value);
+}
+const statusOf = inverse(statusMessage);
+const stateOf = inverse(stateMessage);
+export const priorityOf = inverse(priorityMessage);
+
+export function agentMessage(agent: Agent): MessageInitShape<typeof AgentSchema> {
+  const { connection, lastSeenAt, createdAt, updatedAt, status, statusReason = '', epoch, ...rest } = agent;
+  return {
+    ...rest,
+    status: statusMessage[status],
+    statusReason,
+    epoch: BigInt(epoch),
+    createdAt: timestampFromDate(createdAt),
+    updatedAt: timestampFromDate(updatedAt),
+    ...(lastSeenAt && { lastSeenAt: timestampFromDate(lastSeenAt) }),
+    ...(connection && {
+      connection: { ...connection, connectedAt: timestampFromDate(connection.connectedAt) },
+    }),
+  };
+}
+
+export function agentFilter(filter: AgentFilterMessage | undefined): AgentFilter {
+  if (filter === undefined) return {};
+  return {
+    site: filter.site || undefined,
+    status: statusOf(filter.status),
+    capability: filter.capability || undefined,
+    labels: Object.keys(filter.labels).length > 0 ? filter.labels : undefined,
+    os: filter.os || undefined,
+  };
+}
+
+export function commandMessage(command: Command): MessageInitShape<typeof CommandSchema> {
+  return {
+    commandId: command.commandId,
+    spec: {
+      verb: command.verb,
+      args: command.args,
+      target: targetMessage(command.target),
+      priority: priorityMessage[command.priority],
+      timeout: durationFromMs(command.timeoutMs),
+      timeToLive: durationFromMs(command.timeToLiveMs),
+      idempotencyKey: command.idempotencyKey ?? '',
+      correlationId: command.correlationId ?? '',
+    },
+    actor: command.actor,
+    createdAt: timestampFromDate(command.createdAt),
+    expiresAt: timestampFromDate(command.expiresAt),
+    counts: { ...command.counts },
+    done: command.done,
+  };
+}
+
+function targetMessage(target: Target): MessageInitShape<typeof TargetSchema> {
+  if ('agents' in target) {
+    return { target: { case: 'agents', value: { agentIds: [...target.agents] } } };
+  }
+  return 'site' in target
+    ? { target: { case: 'site', value: target.site } }
+    : { target: { case: 'all', value: true } };
+}
+
+export function executionMessage(execution: Execution): MessageInitShape<typeof ExecutionSchema> {
+  const { state, transitions, result, ...rest } = execution;
+  return {
+    ...rest,
+    state: stateMessage[state],
+    transitions: transitions.map((transition) => ({
+      state: stateMessage[transition.state],
+      cause: transition.cause,
+      at: timestampFromDate(transition.at),
+    })),
+    ...(result && { result: resultMessage(result) }),
+  };
+}
+
+function resultMessage(
+  result: ExecutionResult,
+): NonNullable<MessageInitShape<typeof ExecutionSchema>['result']> {
+  const { exitCode, signal, stdout, stderr, output, failure, startedAt, finishedAt } = result;
+  return {
+    signal: signal ?? '',
+    failureCode: failure?.code ?? '',
+    failureMessage: failure?.message ?? '',
+    ...(exitCode !== undefined && { exitCode }),
+    ...(stdout && { stdout: { ...stdout, totalBytes: BigInt(stdout.totalBytes) } }),
+    ...(stderr && { stderr: { ...stderr, totalBytes: BigInt(stderr.totalBytes) } }),
+    ...(output && { output }),
+    ...(startedAt && { startedAt: timestampFromDate(startedAt) }),
+    ...(finishedAt && { finishedAt: timestampFromDate(finishedAt) }),
+  };
+}
+
+export function commandFilter(filter: CommandFilterMessage | undefined): CommandFilter {
+  if (filter === undefined) return {};
+  return {
+    verb: filter.verb || undefined,
+    agentId: filter.agentId || undefined,
+    actor: filter.actor || undefined,
+    state: stateOf(filter.state),
+    createdAfter: filter.createdAfter && timestampDate(filter.createdAfter),
+    createdBefore: filter.createdBefore && timestampDate(filter.createdBefore),
+  };
+}
+
+export function verbMessage(verb: VerbSpec): MessageInitShape<typeof VerbSchema> {
+  return {
+    name: verb.name,
+    summary: verb.summary,
+    effect: verb.effect,
+    risk: verb.risk,
+    defaultTimeout: durationFromMs(verb.defaultTimeoutMs),
+    capability: verb.capability,
+    argsMessage: verb.args.typeName,
+    resultMessage: verb.result.typeName,
+  };
+}
+
+export function healthMessage(report: HealthReport): MessageInitShape<typeof HealthSchema> {
+  const { uptimeMs, agents, executions, ...rest } = report;
+  return {
+    ...rest,
+    uptime: durationFromMs(Math.round(uptimeMs)),
+    agents: { ...agents },
+    executions: { ...executions },
+  };
+}

@@ -1,0 +1,95 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
+import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
+import { ViworksError } from '../../errors.ts';
+import type { Actor } from '../../identity/types.ts';
+import { assertValid } from '../../protocol/validation.ts';
+import { authenticate, authorize, controlOperations } from '../authorize.ts';
+import { countSuccess, recordFailure, withinDeadline } from '../call.ts';
+import type { ApiDeps } from '../deps.ts';
+import { toConnectError } from './errors.ts';
+
+/** What a method of the control service gets beside its request. */
+export interface Call {
+  actor: Actor;
+  /** Aborts when the caller goes away, its deadline passes or the server stops. */
+  signal: AbortSignal;
+}
+
+type Deps = Pick<ApiDeps, 'userTokens' | 'metrics' | 'log'>;
+
+/** Wraps methods in what all share: who calls and may it, the rules of the proto file, the form of errors. */
+export function createGuard(deps: Deps) {
+  async function admit<I extends DescMessage>(
+    method: DescMethod & { input: I },
+    request: MessageShape<I>,
+    context: HandlerContext,
+  ): Promise<Call> {
+    const actor = await authenticate(deps.userTokens, context.requestHeader.get('authorization'));
+    authorize(actor, operationOf(method));
+    assertValid(method.input, request);
+    return { actor, signal: context.signal };
+  }
+
+  function refusal(method: DescMethod, thrown: unknown): ConnectError {
+    const error = ViworksError.from(thrown);
+    recordFailure(deps, 'grpc', operationOf(method), error);
+    return toConnectError(error);
+  }
+
+  return {
+    unary<I extends DescMessage, O extends DescMessage>(
+      method: DescMethodUnary<I, O>,
+      work: (request: MessageShape<I>, call: Call) => Promise<MessageInitShape<O>>,
+    ) {
+      return async (request: MessageShape<I>, context: HandlerContext): Promise<MessageInitShape<O>> => {
+        try {
+          const call = await admit(method, request, context);
+          const response = await withinDeadline(work(request, call));
+          countSuccess(deps, 'grpc', operationOf(method));
+          return response;
+        } catch (thrown) {
+          throw refusal(method, thrown);
+        }
+      };
+    },
+
+    stream<I extends DescMessage, O extends DescMessage>(
+      method: DescMethodServerStreaming<I, O>,
+      work: (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>,
+    ) {
+      return async function* (
+        request: MessageShape<I>,
+        context: HandlerContext,
+      ): AsyncGenerator<MessageInitShape<O>, void, undefined> {
+        try {
+          yield* work(request, await admit(method, request, context));
+          context.signal.throwIfAborted();
+          countSuccess(deps, 'grpc', operationOf(method));
+        } catch (thrown) {
+          throw refusal(method, context.signal.aborted ? interruption(context.signal.reason) : thrown);
+        }
+      };
+    },
+  };
+}
+
+function operationOf(method: DescMethod): string {
+  return controlOperations.get(method.localName) ?? 'unknown';
+}
+
+/** Why a stream ended before its time: a stop of the server is worth another try elsewhere. */
+function interruption(reason: unknown): ViworksError {
+  const code = reason instanceof ConnectError ? reason.code : undefined;
+  if (code === Code.DeadlineExceeded) return new ViworksError('deadline_exceeded', 'The deadline passed.');
+  if (code === Code.Canceled || code === Code.Aborted) {
+    return new ViworksError('cancelled', 'The caller went away.');
+  }
+  return new ViworksError('draining', 'The server stops; connect again.');
+}

@@ -1,0 +1,70 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type { CommandSpec, Target as TargetMessage } from '#gen/viworks/control/v1/command_pb.js';
+import type { SubmitInput, Target } from '../../commands/types.ts';
+import { ViworksError } from '../../errors.ts';
+import { submitInput } from '../schemas/commands.ts';
+import { invalidRequest } from '../schemas/problems.ts';
+import { priorityOf } from './convert.ts';
+
+/**
+ * Reads a CommandSpec by the same schema as tRPC's input, so that both surfaces have the same bounds.
+ * @throws invalid_request, with the core's names of fields
+ */
+export function readSpec(spec: CommandSpec | undefined): SubmitInput {
+  const parsed = submitInput.safeParse({
+    verb: spec?.verb,
+    args: spec?.args ?? {},
+    target: readTarget(spec?.target),
+    priority: spec && priorityOf(spec.priority),
+    timeoutMs: spec?.timeout && Math.ceil(durationMs(spec.timeout)),
+    timeToLiveMs: spec?.timeToLive && Math.ceil(durationMs(spec.timeToLive)),
+    idempotencyKey: spec?.idempotencyKey || undefined,
+    correlationId: spec?.correlationId || undefined,
+  });
+  if (!parsed.success) throw invalidRequest(parsed.error);
+  return parsed.data;
+}
+
+function readTarget(message: TargetMessage | undefined): Target | undefined {
+  const target = message?.target;
+  switch (target?.case) {
+    case 'agents':
+      return { agents: target.value.agentIds };
+    case 'site':
+      return { site: target.value };
+    case 'all':
+      return { all: true };
+    default:
+      return undefined;
+  }
+}
+
+const protoNames: readonly (readonly [core: string, proto: string])[] = [
+  ['target.agents', 'target.agents.agent_ids'],
+  ['timeoutMs', 'timeout'],
+  ['timeToLiveMs', 'time_to_live'],
+  ['idempotencyKey', 'idempotency_key'],
+  ['correlationId', 'correlation_id'],
+];
+
+/** The same error with the fields named as in SubmitCommandRequest, where the caller wrote them. */
+export function inSpec(thrown: unknown): ViworksError {
+  const error = ViworksError.from(thrown);
+  if (error.fields.length === 0) return error;
+  const fields = error.fields.map(({ field, problem }) => ({ field: specField(field), problem }));
+  const [before, after] = [error.fields[0]?.field ?? '', fields[0]?.field ?? ''];
+  const message = error.message.startsWith(`${before}:`)
+    ? after + error.message.slice(before.length)
+    : error.message;
+  const { code, retryAfterMs, cause } = error;
+  return new ViworksError(code, message, {
+    fields,
+    cause,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+function specField(field: string): string {
+  const match = protoNames.find(([core]) => field === core || field.startsWith(`${core}[`));
+  return `spec.${match === undefined ? field : match[1] + field.slice(match[0].length)}`;
+}

@@ -1,0 +1,44 @@
+import type { FastifyInstance } from 'fastify';
+
+/**
+ * Headers of every answer: what a browser must not do with it, and which origins may read it (the Fetch
+ * standard's CORS). Credentials are never allowed: callers send a token, not a cookie, and so no origin can
+ * use what a browser keeps.
+ */
+
+const preflightSeconds = '600';
+
+export function registerHeaders(app: FastifyInstance, corsOrigins: readonly string[]): void {
+  const allowed = new Set(corsOrigins);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    });
+    if (allowed.size === 0) return;
+    reply.header('vary', 'origin');
+    const { origin } = request.headers;
+    if (origin === undefined || !(allowed.has(origin) || allowed.has('*'))) return;
+    reply.headers({
+      'access-control-allow-origin': allowed.has('*') ? '*' : origin,
+      'access-control-expose-headers': 'retry-after',
+    });
+    if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined)
+      return;
+    return reply
+      .code(204)
+      .headers({
+        'access-control-allow-methods': 'GET, POST',
+        'access-control-allow-headers': 'authorization, content-type, last-event-id, trpc-accept',
+        'access-control-max-age': preflightSeconds,
+      })
+      .send();
+  });
+  // HTTP/2 has no such header (RFC 9113, 8.2.2); the answers of event streams bring it.
+  app.addHook('onSend', async (request, reply) => {
+    if (request.raw.httpVersionMajor >= 2) reply.removeHeader('connection');
+  });
+}

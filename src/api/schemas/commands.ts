@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import { type Command, priorities, type WatchEvent } from '../../commands/types.ts';
+import type { VerbSpec } from '../../protocol/verbs.ts';
+import {
+  agentIdSchema,
+  commandIdSchema,
+  countSchema,
+  jsonObjectSchema,
+  nextPageToken,
+  pageInput,
+  reasonSchema,
+  siteSchema,
+  timeSchema,
+  timeView,
+} from './common.ts';
+import { executionSchema, executionStateSchema, executionView } from './executions.ts';
+
+const hourMs = 3_600_000;
+/** Agents that one command may name; a site or the whole fleet may be larger. */
+const maximumTargets = 10_000;
+
+const targetInput = z.union(
+  [
+    z.strictObject({
+      agents: z
+        .array(agentIdSchema)
+        .min(1, { error: 'must name at least one agent' })
+        .max(maximumTargets, { error: `must name at most ${maximumTargets} agents` })
+        .refine((ids) => new Set(ids).size === ids.length, { error: 'must name each agent once' }),
+    }),
+    z.strictObject({ site: siteSchema }),
+    z.strictObject({ all: z.literal(true) }),
+  ],
+  { error: 'must be {agents: […]}, {site: …} or {all: true}' },
+);
+
+export const submitInput = z.strictObject({
+  /** A name that `commands.verbs` tells, for example `system.info`. */
+  verb: z.string().min(1).max(64),
+  /** The verb's args message in JSON, for example `{"argv": ["uptime"]}`. */
+  args: jsonObjectSchema.default({}),
+  target: targetInput,
+  priority: z.enum(priorities).optional(),
+  /** From the start of the work to its forced end. Absent: the verb's own. */
+  timeoutMs: z
+    .int()
+    .min(1)
+    .max(24 * hourMs)
+    .optional(),
+  /** How long it may wait for its agents. Absent: as configured. */
+  timeToLiveMs: z
+    .int()
+    .min(1000)
+    .max(30 * 24 * hourMs)
+    .optional(),
+  /** The same key and the same spec give the first answer again. */
+  idempotencyKey: z.string().min(1).max(128).optional(),
+  /** Carried along and shown; joins this command to the caller's own records. */
+  correlationId: z.string().max(128).optional(),
+});
+
+export const commandSchema = z.strictObject({
+  commandId: z.string(),
+  verb: z.string(),
+  args: jsonObjectSchema,
+  target: z.union([
+    z.strictObject({ agents: z.array(z.string()) }),
+    z.strictObject({ site: z.string() }),
+    z.strictObject({ all: z.literal(true) }),
+  ]),
+  priority: z.enum(priorities),
+  timeoutMs: countSchema,
+  timeToLiveMs: countSchema,
+  idempotencyKey: z.string().optional(),
+  correlationId: z.string().optional(),
+  /** Who submitted it. */
+  actor: z.string(),
+  createdAt: timeSchema,
+  expiresAt: timeSchema,
+  /** How many executions are in which state; states with none are absent. */
+  counts: z.partialRecord(executionStateSchema, countSchema),
+  /** Every execution is in a final state. */
+  done: z.boolean(),
+});
+export type CommandView = z.output<typeof commandSchema>;
+
+export function commandView(command: Command): CommandView {
+  const { target, createdAt, expiresAt, ...rest } = command;
+  return {
+    ...rest,
+    target: 'agents' in target ? { agents: [...target.agents] } : target,
+    createdAt: timeView(createdAt),
+    expiresAt: timeView(expiresAt),
+  };
+}
+
+export const commandOutput = z.strictObject({ command: commandSchema });
+
+export const getCommandInput = z.strictObject({ commandId: commandIdSchema, ...pageInput });
+export const getCommandOutput = z.strictObject({
+  command: commandSchema,
+  /** In the order in which their agents were named. */
+  executions: z.array(executionSchema),
+  nextPageToken,
+});
+
+export const listCommandsInput = z
+  .strictObject({
+    /** Every field that is set must match. */
+    filter: z
+      .strictObject({
+        verb: z.string().max(64).optional(),
+        agentId: agentIdSchema.optional(),
+        actor: z.string().max(128).optional(),
+        /** Commands with at least one execution in this state. */
+        state: executionStateSchema.optional(),
+        createdAfter: timeSchema.transform((text) => new Date(text)).optional(),
+        createdBefore: timeSchema.transform((text) => new Date(text)).optional(),
+      })
+      .default({}),
+    ...pageInput,
+  })
+  .prefault({});
+/** Newest first. */
+export const listCommandsOutput = z.strictObject({ commands: z.array(commandSchema), nextPageToken });
+
+export const cancelInput = z.strictObject({ commandId: commandIdSchema, reason: reasonSchema.default('') });
+
+export const watchInput = z.strictObject({
+  commandId: commandIdSchema,
+  /** Id of the last event that was seen; clients set it themselves when they connect again. */
+  lastEventId: z.string().max(512).nullish(),
+});
+export const watchOutput = z.strictObject({
+  command: commandSchema,
+  /** Executions that changed since the event before; the first event has all of them. */
+  executions: z.array(executionSchema),
+});
+
+export function watchView({ command, executions }: WatchEvent): z.output<typeof watchOutput> {
+  return { command: commandView(command), executions: executions.map(executionView) };
+}
+
+export const verbsOutput = z.strictObject({
+  verbs: z.array(
+    z.strictObject({
+      name: z.string(),
+      summary: z.string(),
+      effect: z.enum(['read', 'idempotent', 'once']),
+      risk: z.enum(['low', 'elevated', 'destructive']),
+      defaultTimeoutMs: countSchema,
+      capability: z.string(),
+      /** The field of the args that arguments without a name go to; empty if there is none. */
+      positional: z.string(),
+      /** Full names of the protobuf messages; server reflection describes them. */
+      argsMessage: z.string(),
+      resultMessage: z.string(),
+    }),
+  ),
+});
+
+export function verbView(verb: VerbSpec): z.output<typeof verbsOutput>['verbs'][number] {
+  const { args, result, ...rest } = verb;
+  return { ...rest, argsMessage: args.typeName, resultMessage: result.typeName };
+}

@@ -1,0 +1,41 @@
+import type { ApiDeps } from '../deps.ts';
+import {
+  agentView,
+  getAgentInput,
+  getAgentOutput,
+  listAgentsInput,
+  listAgentsOutput,
+  setAgentStatusInput,
+  setAgentStatusOutput,
+} from '../schemas/agents.ts';
+import { pageRequest } from '../schemas/common.ts';
+import { procedure, router } from './trpc.ts';
+
+export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
+  return router({
+    list: procedure
+      .input(listAgentsInput)
+      .output(listAgentsOutput)
+      .query(async ({ input }) => {
+        const page = await agents.list(input.filter, pageRequest(input));
+        return { agents: page.items.map(agentView), nextPageToken: page.nextToken };
+      }),
+
+    get: procedure
+      .input(getAgentInput)
+      .output(getAgentOutput)
+      .query(async ({ input }) => {
+        const { agent, telemetry } = await agents.get(input.agentId);
+        return { agent: agentView(agent), telemetry };
+      }),
+
+    /** Takes an agent out of service, or puts it back. */
+    setStatus: procedure
+      .input(setAgentStatusInput)
+      .output(setAgentStatusOutput)
+      .mutation(async ({ input }) => {
+        const agent = await agents.setMaintenance(input.agentId, input.maintenance, input.reason);
+        return { agent: agentView(agent) };
+      }),
+  });
+}

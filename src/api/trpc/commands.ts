@@ -1,0 +1,79 @@
+import { tracked } from '@trpc/server';
+import { ViworksError } from '../../errors.ts';
+import { verbCatalogue } from '../../protocol/verbs.ts';
+import type { ApiDeps } from '../deps.ts';
+import {
+  cancelInput,
+  commandOutput,
+  commandView,
+  getCommandInput,
+  getCommandOutput,
+  listCommandsInput,
+  listCommandsOutput,
+  submitInput,
+  verbsOutput,
+  verbView,
+  watchInput,
+  watchOutput,
+  watchView,
+} from '../schemas/commands.ts';
+import { pageRequest } from '../schemas/common.ts';
+import { executionView } from '../schemas/executions.ts';
+import { trackedStream } from './tracked-stream.ts';
+import { procedure, router } from './trpc.ts';
+
+export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
+  return router({
+    /** Returns when the command is durable. Nothing is stored when it is refused. */
+    submit: procedure
+      .input(submitInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input }) => {
+        return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
+      }),
+
+    get: procedure
+      .input(getCommandInput)
+      .output(getCommandOutput)
+      .query(async ({ input }) => {
+        const { command, executions } = await commands.get(input.commandId, pageRequest(input));
+        return {
+          command: commandView(command),
+          executions: executions.items.map(executionView),
+          nextPageToken: executions.nextToken,
+        };
+      }),
+
+    list: procedure
+      .input(listCommandsInput)
+      .output(listCommandsOutput)
+      .query(async ({ input }) => {
+        const page = await commands.list(input.filter, pageRequest(input));
+        return { commands: page.items.map(commandView), nextPageToken: page.nextToken };
+      }),
+
+    /** Asks every execution that is not final to stop. Repeating it changes nothing. */
+    cancel: procedure
+      .input(cancelInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input }) => {
+        const command = await commands.cancel(ctx.actor.subject, input.commandId, input.reason);
+        return { command: commandView(command) };
+      }),
+
+    /** First what is known, then each change; ends when the command is done, resumes after the last event. */
+    watch: procedure
+      .input(watchInput)
+      .output(trackedStream(watchOutput))
+      .subscription(async function* ({ ctx, input, signal }) {
+        const ended = signal === undefined ? ctx.stopping : AbortSignal.any([signal, ctx.stopping]);
+        const events = commands.watch(input.commandId, input.lastEventId || undefined, ended);
+        for await (const event of events) yield tracked(event.cursor, watchView(event));
+        // An end without an error says that the command is done; this one has its client connect again.
+        if (ctx.stopping.aborted) throw new ViworksError('draining', 'The server stops; connect again.');
+      }),
+
+    /** The catalogue of what can be submitted. */
+    verbs: procedure.output(verbsOutput).query(() => ({ verbs: [...verbCatalogue.values()].map(verbView) })),
+  });
+}

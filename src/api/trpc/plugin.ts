@@ -1,0 +1,57 @@
+import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Actor } from '../../identity/types.ts';
+import { authenticate, operations } from '../authorize.ts';
+import { countSuccess, recordFailure } from '../call.ts';
+import type { ApiDeps } from '../deps.ts';
+import { retryAfterSeconds } from '../errors.ts';
+import { refusalOf } from '../http-errors.ts';
+import { type AppRouter, createAppRouter } from './router.ts';
+import { type Context, errorShape, viworksError } from './trpc.ts';
+
+/** Calls that one HTTP request may carry. */
+const maximumBatch = 32;
+
+/** Puts the router at `/trpc`: queries and mutations as JSON, subscriptions as Server-Sent Events. */
+export async function registerTrpc(
+  app: FastifyInstance,
+  deps: ApiDeps,
+  stopping: AbortSignal,
+): Promise<void> {
+  const trpcOptions: FastifyTRPCPluginOptions<AppRouter>['trpcOptions'] = {
+    router: createAppRouter(deps),
+    maxBatchSize: maximumBatch,
+    createContext: ({ req }): Context => {
+      // One check for all the calls of a batch, made by the first that needs it.
+      let actor: Promise<Actor> | undefined;
+      return {
+        stopping,
+        authenticate: () => {
+          actor ??= authenticate(deps.userTokens, req.headers.authorization);
+          return actor;
+        },
+        countSuccess: (operation) => countSuccess(deps, 'trpc', operation),
+      };
+    },
+    responseMeta: ({ errors }) => {
+      const seconds = errors.map((error) => retryAfterSeconds(viworksError(error))).find(Boolean);
+      return seconds === undefined ? {} : { headers: new Headers({ 'retry-after': seconds }) };
+    },
+    onError: ({ error, path = '' }) => {
+      // The label comes from the table, so that made-up paths do not make up time series.
+      recordFailure(deps, 'trpc', operations.has(path) ? path : 'unknown', viworksError(error));
+    },
+  };
+  await app.register(
+    async (scope) => {
+      // What is refused before tRPC sees it, for example a body too large, still has tRPC's form.
+      scope.setErrorHandler((thrown, _request, reply) => {
+        const { error, status } = refusalOf(thrown);
+        recordFailure(deps, 'trpc', 'unknown', error);
+        reply.code(status).send({ error: errorShape(error) });
+      });
+      await scope.register(fastifyTRPCPlugin, { trpcOptions });
+    },
+    { prefix: '/trpc' },
+  );
+}

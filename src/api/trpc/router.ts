@@ -1,0 +1,21 @@
+import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
+import type { ApiDeps } from '../deps.ts';
+import { agentsRouter } from './agents.ts';
+import { commandsRouter } from './commands.ts';
+import { systemRouter } from './system.ts';
+import { tokensRouter } from './tokens.ts';
+import { router } from './trpc.ts';
+
+export function createAppRouter(deps: ApiDeps) {
+  return router({
+    agents: agentsRouter(deps),
+    commands: commandsRouter(deps),
+    system: systemRouter(deps),
+    tokens: tokensRouter(deps),
+  });
+}
+
+/** What a client is typed with. */
+export type AppRouter = ReturnType<typeof createAppRouter>;
+export type AppInputs = inferRouterInputs<AppRouter>;
+export type AppOutputs = inferRouterOutputs<AppRouter>;

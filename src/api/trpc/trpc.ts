@@ -1,0 +1,92 @@
+import { initTRPC, TRPCError } from '@trpc/server';
+import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc';
+import { z } from 'zod';
+import { ViworksError } from '../../errors.ts';
+import type { Actor } from '../../identity/types.ts';
+import { authorize } from '../authorize.ts';
+import { withinDeadline } from '../call.ts';
+import { type EdgeStatus, endpointUnknown, errorData, statusOf } from '../errors.ts';
+import { invalidRequest } from '../schemas/problems.ts';
+
+/**
+ * tRPC is how backend applications in TypeScript call: a procedure for each operation, typed from end to end.
+ * Here is what all procedures share: who calls and may it, the deadline, and the form of errors.
+ */
+
+export interface Context {
+  /** @throws unauthenticated */
+  authenticate(): Promise<Actor>;
+  countSuccess(operation: string): void;
+  /** Aborts when the service stops; streams end then. */
+  stopping: AbortSignal;
+}
+
+const keepAliveMs = 15_000;
+
+const t = initTRPC.context<Context>().create({
+  isDev: false,
+  errorFormatter({ error }) {
+    const known = viworksError(error);
+    return errorShape(known, statusFrom(error, known));
+  },
+  // Proxies cut streams that say nothing; a client that hears nothing for three pings connects again.
+  sse: {
+    ping: { enabled: true, intervalMs: keepAliveMs },
+    client: { reconnectAfterInactivityMs: 3 * keepAliveMs },
+  },
+});
+
+export const router = t.router;
+
+/** Checks who calls before it looks at the input, so that a stranger learns nothing from its answers. */
+export const procedure = t.procedure.use(async ({ ctx, path, next, type }) => {
+  try {
+    const actor = await ctx.authenticate();
+    authorize(actor, path);
+    const call = next({ ctx: { actor } });
+    const result = await (type === 'subscription' ? call : withinDeadline(call));
+    if (!result.ok) throw result.error;
+    ctx.countSuccess(path);
+    return result;
+  } catch (thrown) {
+    throw trpcError(thrown);
+  }
+});
+
+/** The error of the catalogue that stands behind what tRPC caught, or made itself. */
+export function viworksError(error: TRPCError): ViworksError {
+  const { cause, code } = error;
+  if (cause instanceof ViworksError) return cause;
+  if (code === 'BAD_REQUEST' && cause instanceof z.core.$ZodError) return invalidRequest(cause);
+  if (code === 'NOT_FOUND') return endpointUnknown('such procedure');
+  if (code === 'PAYLOAD_TOO_LARGE') return new ViworksError('message_too_large', 'The request is too large.');
+  if (code === 'CLIENT_CLOSED_REQUEST') return new ViworksError('cancelled', 'The caller went away.');
+  if (code === 'METHOD_NOT_SUPPORTED' || code === 'UNSUPPORTED_MEDIA_TYPE') {
+    return new ViworksError('invalid_request', error.message);
+  }
+  if (code === 'BAD_REQUEST' || code === 'PARSE_ERROR') {
+    return new ViworksError('invalid_request', 'The request is not well formed.', { cause });
+  }
+  return ViworksError.from(cause ?? error);
+}
+
+/** The form in which tRPC's clients read an error. */
+export function errorShape(error: ViworksError, status: Pick<EdgeStatus, 'http' | 'trpc'> = statusOf(error)) {
+  return {
+    message: error.message,
+    code: TRPC_ERROR_CODES_BY_KEY[status.trpc],
+    data: { ...errorData(error), httpStatus: status.http },
+  };
+}
+
+function trpcError(thrown: unknown): TRPCError {
+  const known = thrown instanceof TRPCError ? viworksError(thrown) : ViworksError.from(thrown);
+  return new TRPCError({ code: statusOf(known).trpc, message: known.message, cause: known });
+}
+
+/** tRPC's own refusals of a method or a media type keep their more precise status. */
+function statusFrom(error: TRPCError, known: ViworksError): Pick<EdgeStatus, 'http' | 'trpc'> {
+  if (error.code === 'METHOD_NOT_SUPPORTED') return { http: 405, trpc: error.code };
+  if (error.code === 'UNSUPPORTED_MEDIA_TYPE') return { http: 415, trpc: error.code };
+  return statusOf(known);
+}

@@ -1,0 +1,309 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ConnectRouter } from '@connectrpc/connect';
+import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { healthRoutes } from './api/grpc/health.ts';
+import { apiRoutes } from './api/grpc/routes.ts';
+import { createHealthMonitor } from './api/health-monitor.ts';
+import { createHttpApi } from './api/http.ts';
+import { createMemoryBus } from './bus/bus.ts';
+import { createCommandEngine } from './commands/engine.ts';
+import type { Config } from './config/schema.ts';
+import { ViworksError } from './errors.ts';
+import { createAgentAuthentication } from './identity/authentication.ts';
+import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
+import { loadSecrets } from './identity/secrets.ts';
+import type { EnrollmentTokenSpec } from './identity/types.ts';
+import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import { type Clock, systemClock } from './lib/clock.ts';
+import { createLogger, type Logger } from './lib/logger.ts';
+import { createMetrics, type Metrics } from './lib/metrics.ts';
+import { createResources } from './lib/resources.ts';
+import { createAgentRegistry } from './registry/agents.ts';
+import { createPresence } from './registry/presence.ts';
+import { createSessions } from './session/sessions.ts';
+import { countAgentsByStatus } from './storage/agents.ts';
+import { createDatabase, type Database } from './storage/database.ts';
+import { createEmbeddedPostgres } from './storage/embedded.ts';
+import { countOpenStates } from './storage/executions.ts';
+import { holdInstanceLock } from './storage/instance-lock.ts';
+import { migrate } from './storage/migrate.ts';
+import { endAbandonedSessions } from './storage/sessions.ts';
+import { createTelemetryIngest } from './telemetry/ingest.ts';
+import { createAgentListener } from './transport/agent-listener.ts';
+import type { ListenerResponse } from './transport/http2-session.ts';
+import { createListener } from './transport/listen.ts';
+import { createUnaryHandler } from './transport/unary.ts';
+
+/**
+ * The composition root: the only file that sees everything. It turns a configuration into a running control
+ * plane; what was started is stopped in reverse.
+ */
+export interface App {
+  /** Where applications and operators connect, for example `http://127.0.0.1:8080`. */
+  apiUrl: string;
+  agentUrl: string;
+  /** Where the truth is kept, in words for a person. */
+  databaseName: string;
+  issueToken: UserTokens['issue'];
+  createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
+  /** Drains, then ends everything that was started. Safe to call more than once. */
+  stop(): Promise<void>;
+}
+
+export interface AppOverrides {
+  clock?: Clock;
+  log?: Logger;
+  /** Something that the service cannot do without has ended; the owner should stop and exit. */
+  onFatal?: (error: ViworksError) => void;
+  /** Milliseconds over which agents are told to come back after a stop. */
+  drainWindowMs?: number;
+  /** Milliseconds between looks for passed deadlines. */
+  sweepIntervalMs?: number;
+}
+
+/** Starts everything. When it throws, nothing is left running. @throws config_invalid, database_in_use, … */
+export async function startApp(config: Config, overrides: AppOverrides = {}): Promise<App> {
+  const log = overrides.log ?? createLogger(config.logging);
+  const resources = createResources(log);
+  try {
+    return await compose(config, overrides, log, resources.add, resources.stop);
+  } catch (error) {
+    await resources.stop();
+    throw error;
+  }
+}
+
+type AddResource = (name: string, stop: () => Promise<unknown> | unknown) => void;
+
+async function compose(
+  config: Config,
+  overrides: AppOverrides,
+  log: Logger,
+  add: AddResource,
+  stop: () => Promise<void>,
+): Promise<App> {
+  const clock = overrides.clock ?? systemClock;
+  const onFatal = overrides.onFatal ?? ((error) => log.fatal({ err: error }, 'the service cannot go on'));
+  const dataDir = resolve(config.server.data_dir);
+  const graceMs = config.server.drain_timeout * 1000;
+  const metrics = createMetrics();
+  const bus = createMemoryBus();
+  const database = await openDatabase(config, dataDir, log, onFatal, add);
+  await endAbandonedSessions(database.query, new Date(clock.now()));
+  const secrets = await loadSecrets({
+    dataDir,
+    serverKeyPath: config.security.backend_private_key_path,
+    jwtSecret: config.security.jwt_secret,
+  });
+
+  // The core.
+  const { serverKey } = secrets;
+  const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
+  const enrollment = createEnrollment({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const presence = createPresence({ database, bus, log });
+  add('presence', presence.idle);
+  const telemetry = createTelemetryIngest({ database, clock, metrics, log });
+  add('telemetry', telemetry.idle);
+  const engine = createCommandEngine({
+    database,
+    bus,
+    clock,
+    log,
+    metrics,
+    settings: {
+      timeToLiveMs: config.command.time_to_live * 1000,
+      maximumWaiting: config.command.max_command_queue_size,
+      sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
+    },
+  });
+  engine.start();
+  add('command engine', engine.stop);
+  const agents = createAgentRegistry({ database, clock, hold: engine.setHeld });
+  const sessions = createSessions({
+    authentication,
+    presence,
+    engine,
+    telemetry,
+    clock,
+    log,
+    metrics,
+    limits: {
+      heartbeatIntervalMs: config.agent_management.heartbeat_interval * 1000,
+      telemetryIntervalMs: config.telemetry.collection_interval * 1000,
+      reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
+      reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
+    },
+  });
+  sessions.start();
+  const health = createHealthMonitor({
+    pingDatabase: database.ping,
+    countAgents: () => countAgentsByStatus(database.query),
+    countExecutions: () => countOpenStates(database.query),
+    clock,
+    intervalMs: 5000,
+  });
+
+  // The agents' listener.
+  const agentListener = createAgentListener({
+    host: config.agent_management.bind_address,
+    port: config.agent_management.port,
+    tls: await tlsOf(config.agent_management),
+    accept: sessions.accept,
+    unary: (router) => {
+      enrollRoute(router, enrollment);
+      healthRoutes(health.sourceFor([AgentService.typeName]))(router);
+    },
+    maxConnections: config.agent_management.max_agent_connections,
+    log,
+  });
+  await named('VIWORKS_AGENT_PORT', agentListener.start());
+  add('agent listener', () => agentListener.stop(graceMs / 2));
+
+  // The listener of applications and operators.
+  const api = {
+    agents,
+    commands: engine,
+    enrollmentTokens: enrollment,
+    userTokens,
+    health,
+    metrics: withFreshGauges(metrics, database, health.report),
+    log,
+    clock,
+    tokenLifetimeMs: config.security.jwt_expiration * 1000,
+  };
+  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
+  const rpc = createUnaryHandler(
+    apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
+    // connect-node types the callbacks of a response a little wider than Node does.
+    (request, response) => http.handler(request, response as ListenerResponse),
+  );
+  const apiListener = createListener({
+    host: config.server.bind_address,
+    port: config.server.port,
+    tls: await tlsOf(config.server),
+    onRequest: rpc,
+    log,
+  });
+  await named('VIWORKS_API_PORT', apiListener.start());
+  add('api listener', () => apiListener.stop(graceMs / 2));
+  add('api', http.close);
+  add('sessions', () => sessions.drain(overrides.drainWindowMs ?? 5000));
+  health.start();
+  add('health', health.stop);
+
+  const urlOf = (listener: { address: string }, section: { tls_certificate_path?: string | undefined }) =>
+    `${section.tls_certificate_path === undefined ? 'http' : 'https'}://${listener.address}`;
+  return {
+    apiUrl: urlOf(apiListener, config.server),
+    agentUrl: urlOf(agentListener, config.agent_management),
+    databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
+    issueToken: userTokens.issue,
+    createEnrollmentToken: (spec) => enrollment.create('operator', spec),
+    stop,
+  };
+}
+
+async function openDatabase(
+  config: Config,
+  dataDir: string,
+  log: Logger,
+  onFatal: (error: ViworksError) => void,
+  add: AddResource,
+): Promise<Database> {
+  const { max_connections: maxConnections } = config.database;
+  const url = config.database.url ?? (await startEmbedded(dataDir, maxConnections, log, onFatal, add));
+  const database = createDatabase({
+    url,
+    maxConnections,
+    connectTimeoutMs: config.database.connect_timeout * 1000,
+    idleTimeoutMs: config.database.idle_timeout * 1000,
+    log,
+  });
+  add('database', database.close);
+  try {
+    const lock = await holdInstanceLock({ database, log, onTaken: onFatal });
+    add('instance lock', lock.release);
+    await migrate(database);
+  } catch (error) {
+    const known = ViworksError.from(error);
+    if (known.code === 'database_in_use') throw known;
+    const why = known.cause instanceof Error ? ` (${known.cause.message})` : '';
+    throw new ViworksError('database_unavailable', `DATABASE_URL: the database refuses${why}`, {
+      cause: error,
+    });
+  }
+  return database;
+}
+
+/** When it ends by itself it is started again; what was acknowledged is on its disk. */
+async function startEmbedded(
+  dataDir: string,
+  maxConnections: number,
+  log: Logger,
+  onFatal: (error: ViworksError) => void,
+  add: AddResource,
+): Promise<string> {
+  const onExit = async (reason: string) => {
+    log.error({ reason }, 'the embedded PostgreSQL ended by itself and is started again');
+    const again = await embedded.start().catch(() => undefined);
+    if (again?.connectionString === url) return;
+    onFatal(new ViworksError('database_unavailable', `The embedded PostgreSQL ended: ${reason}`));
+  };
+  const embedded = createEmbeddedPostgres({ dataDir, log, maxConnections: maxConnections + 5, onExit });
+  add('embedded PostgreSQL', embedded.stop);
+  const url = (await embedded.start()).connectionString;
+  return url;
+}
+
+function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {
+  router.rpc(AgentService.method.enroll, async (request) => {
+    const enrolled = await enrollment.enroll(request);
+    const { agentId, incarnation, keyId, site, serverKeyId, serverPublicKey } = enrolled;
+    return {
+      agentId,
+      incarnation,
+      keyId,
+      site,
+      serverKeys: [{ keyId: serverKeyId, publicKey: serverPublicKey }],
+    };
+  });
+}
+
+/** The figures that are read when somebody asks, and not counted as things happen. */
+function withFreshGauges(metrics: Metrics, database: Database, report: () => Promise<{ agents: object }>) {
+  return {
+    ...metrics,
+    async render() {
+      const { total, idle, waiting } = database.pool();
+      metrics.databasePoolConnections.set({ state: 'active' }, total - idle);
+      metrics.databasePoolConnections.set({ state: 'idle' }, idle);
+      metrics.databasePoolConnections.set({ state: 'waiting' }, waiting);
+      // A scrape answers also while the database is away.
+      const { agents } = await report().catch(() => ({ agents: {} }));
+      for (const [status, count] of Object.entries(agents)) metrics.agents.set({ status }, count);
+      return metrics.render();
+    },
+  };
+}
+
+async function tlsOf(section: {
+  tls_certificate_path?: string | undefined;
+  tls_private_key_path?: string | undefined;
+}) {
+  const { tls_certificate_path: certificate, tls_private_key_path: key } = section;
+  if (certificate === undefined || key === undefined) return undefined;
+  return { cert: await readFile(certificate, 'utf8'), key: await readFile(key, 'utf8') };
+}
+
+/** Says which setting a listener's address comes from. */
+async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
+  try {
+    return await starting;
+  } catch (error) {
+    const known = ViworksError.from(error);
+    throw new ViworksError(known.code, `${setting}: ${known.message}`, { cause: known.cause });
+  }
+}

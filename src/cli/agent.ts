@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type ReferenceAgent, startReferenceAgent } from '../agent/run.ts';
+import { createLogger } from '../lib/logger.ts';
+import { parseLabels } from './agents.ts';
+import type { CliContext } from './context.ts';
+import { UsageError } from './failure.ts';
+import type { AgentMessage } from './local-agent.ts';
+import { collect } from './run.ts';
+import { aborted, listenForShutdown } from './shutdown.ts';
+
+/** `viworks agent`: the reference agent on this machine. */
+
+interface AgentOptions {
+  url?: string;
+  token?: string;
+  id?: string;
+  label?: string[];
+  dataDir: string;
+  ca?: string;
+  logLevel: string;
+  logFormat: 'json' | 'text';
+}
+
+const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+/** Milliseconds that work under way is given at a stop. */
+const graceMs = 3000;
+
+export function agentCommand(program: Command, context: CliContext): void {
+  program
+    .command('agent')
+    .summary('run an agent on this machine')
+    .description('Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start.')
+    .option('--url <url>', 'agent listener of the control plane (VIWORKS_AGENT_URL)')
+    .option('--token <token>', 'enrolment token, for the first start (VIWORKS_ENROLLMENT_TOKEN)')
+    .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
+    .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
+    .option('--data-dir <folder>', 'where identity, key and ledger lie', '.viworks/agent')
+    .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
+    .addOption(new Option('--log-level <level>', 'how much to say').choices(levels).default('info'))
+    .addOption(new Option('--log-format <format>', 'json or text').choices(['json', 'text']).default('text'))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viworks token enroll --site berlin                    # on the side of the control plane
+  viworks agent --url https://control.example:8081 --token TOKEN --id web-1`,
+    )
+    .action((options: AgentOptions) => runAgent(context, options));
+}
+
+async function runAgent({ settings, env, terminal }: CliContext, options: AgentOptions): Promise<void> {
+  const url = options.url ?? settings.agentUrl;
+  if (url === undefined) throw new UsageError('--url: is missing; for example http://127.0.0.1:8081');
+  const log = createLogger({ level: options.logLevel, format: options.logFormat });
+  const shutdown = listenForShutdown(terminal);
+  // Started by `start`: the channel closes with the parent, and there is nothing to serve any more.
+  const onDisconnect = () => shutdown.request();
+  process.once('disconnect', onDisconnect);
+  let agent: ReferenceAgent | undefined;
+  try {
+    const started = startReferenceAgent({
+      url,
+      dataDir: resolve(options.dataDir),
+      enrollmentToken: options.token ?? settings.enrollmentToken,
+      agentId: options.id,
+      labels: options.label === undefined ? undefined : parseLabels(options.label),
+      tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
+      path: env.PATH,
+      log,
+      onState: (state) => {
+        if (state.name === 'open')
+          started.then(
+            ({ agentId }) => tellParent({ connected: agentId }),
+            () => {},
+          );
+      },
+    });
+    agent = await started;
+    log.info({ agent: agent.agentId, url }, 'agent started');
+    await aborted(shutdown.signal);
+  } finally {
+    await agent?.stop(graceMs);
+    process.removeListener('disconnect', onDisconnect);
+    if (process.connected) process.disconnect();
+    shutdown.dispose();
+  }
+}
+
+function tellParent(message: AgentMessage): void {
+  if (process.connected) process.send?.(message, undefined, undefined, () => {});
+}
+
+function readCertificates(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`--ca: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+}

@@ -1,0 +1,151 @@
+import { type Command, Option } from 'commander';
+import type { AgentView } from '../api/schemas/agents.ts';
+import { agentStatuses } from '../registry/types.ts';
+import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
+import { UsageError } from './failure.ts';
+import { collect } from './run.ts';
+import { since, table } from './terminal.ts';
+
+/** `viworks agents`: who there is, and taking an agent out of service. */
+
+interface ListOptions extends ClientOptions {
+  site?: string;
+  status?: (typeof agentStatuses)[number];
+  capability?: string;
+  label?: string[];
+}
+
+export function agentsCommand(program: Command, context: CliContext): void {
+  const agents = program
+    .command('agents')
+    .summary('list agents, look at one, take one out of service')
+    .description('Lists agents, looks at one, or takes one out of service.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viworks agents
+  viworks agents list --site berlin --status offline
+  viworks agents get web-1
+  viworks agents maintenance web-1 --reason "new disk"
+  viworks agents resume web-1`,
+    );
+  withClientOptions(
+    agents
+      .command('list', { isDefault: true })
+      .description('List agents.')
+      .option('--site <site>', 'only of this site')
+      .addOption(new Option('--status <status>', 'only with this status').choices(agentStatuses))
+      .option('--capability <name>', 'only those that can do this')
+      .option('--label <name=value>', 'only with this label; repeat for more', collect),
+  ).action((options: ListOptions) => list(context, options));
+
+  withClientOptions(
+    agents.command('get <agent-id>').description('Show one agent and its latest telemetry.'),
+  ).action(async (agentId: string, options: ClientOptions) => {
+    const { agent, telemetry } = await clientOf(context, options).agents.get.query({ agentId });
+    if (options.json) context.terminal.json({ agent, telemetry });
+    else {
+      for (const line of describe(agent)) context.terminal.line(line);
+      if (telemetry !== undefined) context.terminal.line(`telemetry     ${JSON.stringify(telemetry)}`);
+    }
+  });
+
+  withClientOptions(
+    agents
+      .command('maintenance <agent-id>')
+      .description('Take an agent out of service: it stays connected, and commands wait.')
+      .option('--reason <text>', 'why, for the others'),
+  ).action((agentId: string, options: ClientOptions & { reason?: string }) =>
+    setMaintenance(context, options, agentId, true, options.reason ?? ''),
+  );
+
+  withClientOptions(
+    agents.command('resume <agent-id>').description('Put an agent back into service.'),
+  ).action((agentId: string, options: ClientOptions) => setMaintenance(context, options, agentId, false, ''));
+}
+
+async function list(context: CliContext, options: ListOptions): Promise<void> {
+  const { terminal } = context;
+  const client = clientOf(context, options);
+  const { site, status, capability } = options;
+  const filter = {
+    ...(site === undefined ? {} : { site }),
+    ...(status === undefined ? {} : { status }),
+    ...(capability === undefined ? {} : { capability }),
+    ...(options.label === undefined ? {} : { labels: parseLabels(options.label) }),
+  };
+  const agents: AgentView[] = [];
+  let pageToken: string | undefined;
+  do {
+    const page = await client.agents.list.query({
+      filter,
+      pageSize: 1000,
+      ...(pageToken === undefined ? {} : { pageToken }),
+    });
+    agents.push(...page.agents);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== undefined);
+  if (options.json) return terminal.json(agents);
+  if (agents.length === 0) return terminal.line('No agents. Enrol one: viworks token enroll --site SITE');
+  const rows = agents.map((agent) => [
+    agent.agentId,
+    agent.status,
+    agent.site,
+    agent.os,
+    agent.connection?.transport ?? '-',
+    since(agent.lastSeenAt, Date.now()),
+  ]);
+  for (const line of table(['AGENT', 'STATUS', 'SITE', 'SYSTEM', 'TRANSPORT', 'LAST SEEN'], rows)) {
+    terminal.line(line);
+  }
+}
+
+/** @throws UsageError */
+export function parseLabels(items: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    items.map((item) => {
+      const equals = item.indexOf('=');
+      if (equals < 1) throw new UsageError(`--label ${item}: write NAME=VALUE`);
+      return [item.slice(0, equals), item.slice(equals + 1)];
+    }),
+  );
+}
+
+async function setMaintenance(
+  context: CliContext,
+  options: ClientOptions,
+  agentId: string,
+  maintenance: boolean,
+  reason: string,
+): Promise<void> {
+  const client = clientOf(context, options);
+  const { agent } = await client.agents.setStatus.mutate({ agentId, maintenance, reason });
+  if (options.json) context.terminal.json(agent);
+  else context.terminal.line(`${agent.agentId} is now ${agent.status}.`);
+}
+
+function describe(agent: AgentView): string[] {
+  const { connection } = agent;
+  const labels = Object.entries(agent.labels).map(([name, value]) => `${name}=${value}`);
+  const rows: [string, string][] = [
+    ['agent', agent.agentId],
+    ['status', agent.statusReason === undefined ? agent.status : `${agent.status} (${agent.statusReason})`],
+    ['site', agent.site],
+    ['labels', labels.join(', ') || '-'],
+    ['capabilities', agent.capabilities.join(', ') || '-'],
+    ['software', agent.software],
+    ['host', agent.hostname],
+    ['system', `${agent.os}, kernel ${agent.kernel}, ${agent.architecture}`],
+    ['containers', agent.containerEngine || '-'],
+    ['last seen', agent.lastSeenAt ?? 'never'],
+    [
+      'connection',
+      connection === undefined
+        ? 'none'
+        : `${connection.transport} from ${connection.remoteAddress}${connection.tls ? ' with TLS' : ''} since ${connection.connectedAt}`,
+    ],
+    ['enrolled', `${agent.createdAt} (incarnation ${agent.incarnation}, epoch ${agent.epoch})`],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(13)} ${value}`);
+}

@@ -1,0 +1,20 @@
+import { createTRPCClient, httpLink, httpSubscriptionLink, splitLink, type TRPCClient } from '@trpc/client';
+import type { AppRouter } from '../api/trpc/router.ts';
+import { createEventSource } from './event-source.ts';
+
+export type Client = TRPCClient<AppRouter>;
+
+/** The client that any backend application would make, with the token as a header on every request. */
+export function createClient({ url, token }: { url: string; token: string }): Client {
+  const endpoint = `${url.replace(/\/+$/, '')}/trpc`;
+  const headers = { authorization: `Bearer ${token}` };
+  return createTRPCClient<AppRouter>({
+    links: [
+      splitLink({
+        condition: (operation) => operation.type === 'subscription',
+        true: httpSubscriptionLink({ url: endpoint, EventSource: createEventSource(headers) }),
+        false: httpLink({ url: endpoint, headers }),
+      }),
+    ],
+  });
+}

@@ -1,0 +1,143 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { CommandView } from '../api/schemas/commands.ts';
+import type { ExecutionView } from '../api/schemas/executions.ts';
+import { executionStates } from '../commands/types.ts';
+import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
+import { follow } from './follow.ts';
+import { progressLine } from './progress.ts';
+import { printResults } from './results.ts';
+import { since, table } from './terminal.ts';
+
+/** `viworks commands`: the history, one command, following and cancelling it. */
+
+interface ListOptions extends ClientOptions {
+  verb?: string;
+  agent?: string;
+  actor?: string;
+  state?: (typeof executionStates)[number];
+  limit: number;
+}
+
+export function commandsCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
+  const commands = program
+    .command('commands')
+    .summary('list commands, look at one, follow or cancel it')
+    .description('Lists commands, looks at one, follows or cancels it.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viworks commands
+  viworks commands list --state failed --limit 10
+  viworks commands get 01890a5d-ac96-774b-bcce-b302099a8057
+  viworks commands cancel 01890a5d-ac96-774b-bcce-b302099a8057 --reason "wrong site"`,
+    );
+  withClientOptions(
+    commands
+      .command('list', { isDefault: true })
+      .description('List commands, newest first.')
+      .option('--verb <verb>', 'only of this verb')
+      .option('--agent <id>', 'only those that reached this agent')
+      .option('--actor <name>', 'only those of this caller')
+      .addOption(
+        new Option('--state <state>', 'only with an execution in this state').choices(executionStates),
+      )
+      .option('--limit <number>', 'at most so many', wholeNumber(1, 1000), 20),
+  ).action((options: ListOptions) => list(context, options));
+
+  withClientOptions(
+    commands.command('get <command-id>').description('Show one command and its executions.'),
+  ).action((commandId: string, options: ClientOptions) => get(context, options, commandId));
+
+  withClientOptions(
+    commands.command('watch <command-id>').description('Follow a command to its end.'),
+  ).action(async (commandId: string, options: ClientOptions) => {
+    const client = clientOf(context, options);
+    exit(await follow(client, context.terminal, commandId, { json: options.json === true }));
+  });
+
+  withClientOptions(
+    commands
+      .command('cancel <command-id>')
+      .description('Ask every execution that is not final to stop.')
+      .option('--reason <text>', 'why, for the record'),
+  ).action(async (commandId: string, options: ClientOptions & { reason?: string }) => {
+    const { reason = '' } = options;
+    const { command } = await clientOf(context, options).commands.cancel.mutate({ commandId, reason });
+    if (options.json) context.terminal.json(command);
+    else context.terminal.line(`${command.commandId}: ${countsOf(command)}`);
+  });
+}
+
+async function list(context: CliContext, options: ListOptions): Promise<void> {
+  const { terminal } = context;
+  const { verb, agent, actor, state } = options;
+  const { commands } = await clientOf(context, options).commands.list.query({
+    filter: {
+      ...(verb === undefined ? {} : { verb }),
+      ...(agent === undefined ? {} : { agentId: agent }),
+      ...(actor === undefined ? {} : { actor }),
+      ...(state === undefined ? {} : { state }),
+    },
+    pageSize: options.limit,
+  });
+  if (options.json) return terminal.json(commands);
+  if (commands.length === 0) return terminal.line('No commands. Try: viworks run system.info --all');
+  const rows = commands.map((command) => [
+    command.commandId,
+    command.verb,
+    command.actor,
+    since(command.createdAt, Date.now()),
+    countsOf(command),
+  ]);
+  for (const line of table(['COMMAND', 'VERB', 'BY', 'WHEN', 'EXECUTIONS'], rows)) terminal.line(line);
+}
+
+async function get(context: CliContext, options: ClientOptions, commandId: string): Promise<void> {
+  const { terminal } = context;
+  const client = clientOf(context, options);
+  const executions: ExecutionView[] = [];
+  let command: CommandView;
+  let pageToken: string | undefined;
+  do {
+    const page = await client.commands.get.query({
+      commandId,
+      pageSize: 1000,
+      ...(pageToken === undefined ? {} : { pageToken }),
+    });
+    command = page.command;
+    executions.push(...page.executions);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== undefined);
+  if (options.json) return terminal.json({ command, executions });
+  terminal.line(`command   ${command.commandId}`);
+  terminal.line(`verb      ${command.verb} ${JSON.stringify(command.args)}`);
+  terminal.line(`by        ${command.actor} at ${command.createdAt}, expires ${command.expiresAt}`);
+  terminal.line(`priority  ${command.priority}`);
+  terminal.line(`state     ${countsOf(command)}`);
+  terminal.line();
+  for (const execution of executions) {
+    terminal.line(progressLine(execution, Date.now()).trimEnd());
+    for (const { at, state, cause } of execution.transitions) {
+      terminal.line(terminal.style('dim', `  ${at}  ${state.padEnd(15)} ${cause}`.trimEnd()));
+    }
+  }
+  terminal.line();
+  printResults(terminal, command.verb, executions);
+}
+
+function countsOf({ counts }: CommandView): string {
+  const parts = Object.entries(counts).map(([state, count]) => `${count} ${state.replaceAll('_', ' ')}`);
+  return parts.join(', ') || 'none';
+}
+
+/** For options that take a number within bounds. */
+export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < minimum || value > maximum) {
+      throw new InvalidArgumentError(`must be a whole number from ${minimum} to ${maximum}`);
+    }
+    return value;
+  };
+}

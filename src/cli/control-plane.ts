@@ -1,0 +1,69 @@
+import { type App, startApp } from '../app.ts';
+import type { Config } from '../config/schema.ts';
+import { lockDataDir, prepareDataDir, writeOperatorFile } from './data-dir.ts';
+import { checkDatabase, checkPorts } from './preflight.ts';
+import { aborted, listenForShutdown, type Shutdown } from './shutdown.ts';
+import type { Terminal } from './terminal.ts';
+
+/** A control plane as a process runs it: checks, lock, start, and a stop in reverse whatever happens. */
+
+const dayMs = 86_400_000;
+/** The operator token is renewed daily, so a copy of it dies within a week. */
+const operatorTokenLifetimeMs = 7 * dayMs;
+
+/**
+ * Runs until it is asked to stop.
+ * @param whileRunning called when both listeners are open; what it returns is called first at the stop
+ * @throws config_invalid, database_unavailable, database_in_use, and what ended it by itself
+ */
+export async function runControlPlane(
+  config: Config,
+  terminal: Terminal,
+  whileRunning: (app: App, shutdown: Shutdown) => Promise<() => Promise<void>>,
+): Promise<void> {
+  const { data_dir: dataDir } = config.server;
+  const shutdown = listenForShutdown(terminal);
+  // Run in reverse, each one even if another fails.
+  const undo: (() => void | Promise<void>)[] = [() => shutdown.dispose()];
+  let failure: unknown;
+  try {
+    prepareDataDir(dataDir);
+    const lock = lockDataDir(dataDir);
+    undo.push(() => lock.release());
+    await checkPorts(config);
+    await checkDatabase(config);
+    const app = await startApp(config, { onFatal: (error) => shutdown.request(error) });
+    undo.push(() => app.stop());
+    if (!shutdown.signal.aborted) {
+      undo.push(await leaveOperatorToken(app, dataDir));
+      undo.push(await whileRunning(app, shutdown));
+    }
+    await aborted(shutdown.signal);
+    failure = shutdown.failure;
+  } catch (error) {
+    failure = error;
+  }
+  for (const step of undo.reverse()) {
+    try {
+      await step();
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+}
+
+async function leaveOperatorToken(app: App, dataDir: string): Promise<() => void> {
+  const write = async () => {
+    const token = await app.issueToken({
+      subject: 'operator',
+      role: 'admin',
+      lifetimeMs: operatorTokenLifetimeMs,
+    });
+    writeOperatorFile(dataDir, { url: app.apiUrl, token });
+  };
+  await write();
+  // A failed renewal is tried again the next day, long before the token ends.
+  const timer = setInterval(() => void write().catch(() => {}), dayMs);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,148 @@
+import { backoffDelay } from '../lib/backoff.ts';
+
+/**
+ * Server-sent events over fetch, as far as a tRPC subscription needs them. Node has no EventSource of its own,
+ * and the one of browsers cannot send an authorization header.
+ */
+
+const reconnect = { baseMs: 250, maximumMs: 5000 };
+
+interface ServerEvent extends Event {
+  data?: string;
+  lastEventId?: string;
+}
+type Listener = (event: ServerEvent) => void;
+
+/** A class as `httpSubscriptionLink` expects it, with the headers built in. */
+export function createEventSource(headers: Readonly<Record<string, string>>) {
+  return class FetchEventSource extends EventTarget {
+    readonly CONNECTING = 0;
+    readonly OPEN = 1;
+    readonly CLOSED = 2;
+    readyState = 0;
+    readonly #abort = new AbortController();
+    #lastEventId = '';
+
+    constructor(url: string) {
+      super();
+      void this.#run(url);
+    }
+
+    override addEventListener(type: string, listener: Listener): void {
+      super.addEventListener(type, listener as (event: Event) => void);
+    }
+
+    override removeEventListener(type: string, listener: Listener): void {
+      super.removeEventListener(type, listener as (event: Event) => void);
+    }
+
+    close(): void {
+      this.readyState = this.CLOSED;
+      this.#abort.abort();
+    }
+
+    async #run(url: string): Promise<void> {
+      for (let attempt = 0; this.readyState !== this.CLOSED; attempt++) {
+        try {
+          const final = await this.#readOnce(url, () => {
+            attempt = 0;
+          });
+          if (final !== undefined) return this.#fail(final);
+        } catch (error) {
+          // Nobody answered at all: what the first attempt finds out is an answer, later ones are patient.
+          if (attempt === 0 && this.#lastEventId === '' && this.readyState === this.CONNECTING) {
+            return this.#fail(error);
+          }
+        }
+        if (this.#abort.signal.aborted) return;
+        this.readyState = this.CONNECTING;
+        this.dispatchEvent(new Event('error'));
+        await delay(backoffDelay(reconnect, attempt), this.#abort.signal);
+      }
+    }
+
+    /** Reads until the connection ends. Returns the reason where another attempt is no use. */
+    async #readOnce(url: string, onOpen: () => void): Promise<unknown> {
+      const response = await fetch(url, {
+        headers: {
+          ...headers,
+          accept: 'text/event-stream',
+          ...(this.#lastEventId === '' ? {} : { 'last-event-id': this.#lastEventId }),
+        },
+        signal: this.#abort.signal,
+      });
+      const retryable = response.status === 429 || response.status >= 500;
+      if (!response.ok || response.body === null) {
+        const body: unknown = await response.json().catch(() => undefined);
+        return retryable ? undefined : (body ?? new Error(`the server answered ${response.status}`));
+      }
+      this.readyState = this.OPEN;
+      onOpen();
+      for await (const event of parseEvents(response.body.pipeThrough(new TextDecoderStream()))) {
+        if (event.id !== undefined) this.#lastEventId = event.id;
+        this.dispatchEvent(
+          new MessageEvent(event.type, { data: event.data, lastEventId: event.id ?? this.#lastEventId }),
+        );
+      }
+      return undefined;
+    }
+
+    #fail(reason: unknown): void {
+      this.readyState = this.CLOSED;
+      const event = new Event('error');
+      // tRPC makes its error out of the event, so the event looks like the body of an answer that failed.
+      const shape = typeof reason === 'object' && reason !== null ? Reflect.get(reason, 'error') : undefined;
+      if (shape !== undefined) Object.assign(event, { error: shape });
+      else
+        Object.assign(event, {
+          message: reason instanceof Error ? reason.message : String(reason),
+          cause: reason,
+        });
+      this.dispatchEvent(event);
+    }
+  };
+}
+
+interface ParsedEvent {
+  type: string;
+  data: string;
+  id: string | undefined;
+}
+
+/** The event stream format of the HTML standard, 9.2.6; lines end with \n as tRPC writes them, or \r\n. */
+export async function* parseEvents(chunks: AsyncIterable<string>): AsyncGenerator<ParsedEvent> {
+  let rest = '';
+  let type = '';
+  let data: string[] = [];
+  let id: string | undefined;
+  for await (const chunk of chunks) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const raw of lines) {
+      const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+      if (line === '') {
+        if (data.length > 0) yield { type: type || 'message', data: data.join('\n'), id };
+        type = '';
+        data = [];
+        id = undefined;
+        continue;
+      }
+      const [, field = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+      if (field === 'event') type = value;
+      else if (field === 'data') data.push(value);
+      else if (field === 'id') id = value;
+    }
+  }
+}
+
+function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}

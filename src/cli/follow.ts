@@ -1,0 +1,66 @@
+import type { ExecutionView } from '../api/schemas/executions.ts';
+import type { AppOutputs } from '../api/trpc/router.ts';
+import type { Client } from './client.ts';
+import { exitCodes } from './failure.ts';
+import { createProgress } from './progress.ts';
+import { printResults, summaryLine } from './results.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Follows a command to its end, as `run` and `commands watch` do. Ctrl-C leaves without cancelling it. */
+
+/** The exit code of a shell for an end by SIGINT. */
+const detached = 130;
+
+export async function follow(
+  client: Client,
+  terminal: Terminal,
+  commandId: string,
+  options: { json: boolean },
+): Promise<number> {
+  const stop = new AbortController();
+  const onInterrupt = () => stop.abort();
+  process.once('SIGINT', onInterrupt);
+  const progress = options.json ? jsonProgress(terminal) : createProgress(terminal);
+  const executions = new Map<string, ExecutionView>();
+  let command: AppOutputs['commands']['submit']['command'] | undefined;
+  try {
+    const events = client.commands.watch.subscribe({ commandId }, { signal: stop.signal });
+    for await (const { data } of events) {
+      command = data.command;
+      // After a break a change may come twice; the revision tells.
+      const fresh = data.executions.filter(
+        (execution) => execution.revision > (executions.get(execution.executionId)?.revision ?? -1),
+      );
+      for (const execution of fresh) executions.set(execution.executionId, execution);
+      progress.update([...executions.values()], fresh);
+      if (command.done) break;
+    }
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  } finally {
+    process.removeListener('SIGINT', onInterrupt);
+    progress.end();
+  }
+  if (stop.signal.aborted) {
+    terminal.note(`The command goes on. Follow it: viworks commands watch ${commandId}`);
+    terminal.note(`Cancel it: viworks commands cancel ${commandId}`);
+    return detached;
+  }
+  const all = [...executions.values()];
+  const succeeded = command?.done === true && all.every(({ state }) => state === 'succeeded');
+  if (options.json) terminal.json({ event: 'done', succeeded, command });
+  else {
+    printResults(terminal, command?.verb, all);
+    terminal.note(summaryLine(terminal, commandId, all));
+  }
+  return succeeded ? exitCodes.success : exitCodes.failure;
+}
+
+function jsonProgress(terminal: Terminal) {
+  return {
+    update: (_all: readonly ExecutionView[], fresh: readonly ExecutionView[]) => {
+      for (const execution of fresh) terminal.json({ event: 'execution', execution });
+    },
+    end: () => {},
+  };
+}

@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest';
+import type { ExecutionView } from '../api/schemas/executions.ts';
+import { ViworksError } from '../errors.ts';
+import { failureOf, UsageError } from './failure.ts';
+import { progressLine } from './progress.ts';
+import { outputsOf } from './results.ts';
+import { printable, since, table } from './terminal.ts';
+
+const execution = (more: Partial<ExecutionView>): ExecutionView => ({
+  executionId: 'e',
+  commandId: 'c',
+  agentId: 'web-1',
+  state: 'running',
+  attempt: 1,
+  revision: 1,
+  transitions: [{ state: 'queued', cause: 'submitted', at: '2026-01-01T00:00:00.000Z' }],
+  ...more,
+});
+const stream = (text: string, truncated = false) => ({ text, totalBytes: text.length, truncated });
+
+test('columns are as wide as their widest cell', () => {
+  expect(
+    table(
+      ['A', 'LONG'],
+      [
+        ['wide', 'x'],
+        ['y', ''],
+      ],
+    ),
+  ).toEqual(['A     LONG', 'wide  x', 'y']);
+});
+
+test('control characters of others become visible', () => {
+  expect(printable('a\u001b[2Jb\tc\r\n')).toBe('a\\x1b[2Jb\tc\n');
+});
+
+test('how long ago', () => {
+  const now = Date.parse('2026-01-02T00:00:00Z');
+  expect(since('2026-01-01T23:59:50Z', now)).toBe('10s ago');
+  expect(since('2026-01-01T00:00:00Z', now)).toBe('1d ago');
+  expect(since(undefined, now)).toBe('never');
+});
+
+test('a progress line has the state, the duration, the exit code and the first line of output', () => {
+  const now = Date.parse('2026-01-01T00:00:02Z');
+  expect(progressLine(execution({}), now).split(/\s{2,}/)).toEqual(['web-1', 'running', '2.0 s', '']);
+  const done = execution({
+    state: 'succeeded',
+    transitions: [
+      ...execution({}).transitions,
+      { state: 'succeeded', cause: 'exit code 0', at: '2026-01-01T00:00:00.500Z' },
+    ],
+    result: { exitCode: 0, stdout: stream('hello\nworld\n') },
+  });
+  expect(progressLine(done, now)).toMatch(/^web-1 +succeeded +500 ms +exit 0 +hello$/);
+});
+
+test('what an agent answered, on the stream it was written to', () => {
+  const done = execution({
+    state: 'failed',
+    result: {
+      exitCode: 1,
+      stdout: stream('out'),
+      stderr: stream('err', true),
+      failure: { code: 'exit', message: 'exit code 1' },
+    },
+  });
+  expect(outputsOf('exec', done)).toEqual([
+    { text: 'out', toStderr: false },
+    { text: 'err\n… cut off, 3 bytes in all', toStderr: true },
+    { text: 'failed: exit code 1', toStderr: true },
+  ]);
+  const info = execution({ state: 'succeeded', result: { output: { hostname: 'a' } } });
+  expect(outputsOf('system.info', info)).toEqual([{ text: '{\n  "hostname": "a"\n}', toStderr: false }]);
+  const file = execution({ state: 'succeeded', result: { output: { data: 'aGk=' } } });
+  expect(outputsOf('file.read', file)).toEqual([{ text: 'hi', toStderr: false }]);
+});
+
+test('failures have an exit code and, where it helps, a hint', () => {
+  expect(failureOf(new UsageError('wrong'))).toMatchObject({ code: 'usage', exitCode: 2 });
+  expect(failureOf(new ViworksError('agent_unknown', 'x'))).toMatchObject({
+    exitCode: 2,
+    hint: expect.stringContaining('viworks agents'),
+  });
+  expect(failureOf(new ViworksError('config_invalid', 'X: y'))).toMatchObject({
+    exitCode: 2,
+    hint: undefined,
+  });
+  expect(failureOf(new ViworksError('unavailable', 'x'))).toMatchObject({ exitCode: 1 });
+  expect(failureOf(new TypeError('oops')).message).not.toContain('oops');
+});

@@ -1,0 +1,94 @@
+import type { ExecutionView } from '../api/schemas/executions.ts';
+import { finalStates } from '../commands/types.ts';
+import { formatDuration } from '../lib/duration.ts';
+import { printable, type Style, type Terminal } from './terminal.ts';
+
+/** One line for each agent while a command runs: rewritten in place on a terminal, appended elsewhere. */
+export interface Progress {
+  update(all: readonly ExecutionView[], fresh: readonly ExecutionView[]): void;
+  end(): void;
+}
+
+/** Lines that are rewritten at once; the rest of a large fleet is counted. */
+const maximumLines = 20;
+/** Milliseconds between two drawings; what comes between them is drawn with the next. */
+const drawEveryMs = 100;
+
+export function createProgress(terminal: Terminal): Progress {
+  return terminal.interactive ? liveProgress(terminal) : plainProgress(terminal);
+}
+
+function plainProgress(terminal: Terminal): Progress {
+  return {
+    update(_all, fresh) {
+      for (const execution of fresh) terminal.note(progressLine(execution, Date.now()).trimEnd());
+    },
+    end() {},
+  };
+}
+
+function liveProgress(terminal: Terminal): Progress {
+  let current: readonly ExecutionView[] = [];
+  let drawn = 0;
+  const erase = () => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[0J`);
+  const draw = () => {
+    const now = Date.now();
+    const lines = choose(current).map((execution) => {
+      const line = progressLine(execution, now).slice(0, terminal.columns - 1);
+      return terminal.style(styles[execution.state] ?? 'cyan', line);
+    });
+    const hidden = current.length - lines.length;
+    if (hidden > 0) lines.push(terminal.style('dim', `… and ${hidden} more`));
+    terminal.write(`${erase()}${lines.map((line) => `${line}\n`).join('')}`);
+    drawn = lines.length;
+  };
+  const timer = setInterval(draw, drawEveryMs);
+  return {
+    update(all) {
+      current = all;
+    },
+    end() {
+      clearInterval(timer);
+      draw();
+    },
+  };
+}
+
+/** Those that still run come first, because the others do not change any more. */
+function choose(all: readonly ExecutionView[]): readonly ExecutionView[] {
+  if (all.length <= maximumLines) return all;
+  const active = all.filter(({ state }) => !finalStates.has(state));
+  const failed = all.filter(({ state }) => finalStates.has(state) && state !== 'succeeded');
+  return [...active, ...failed].slice(0, maximumLines);
+}
+
+export const styles: Partial<Record<ExecutionView['state'], Style>> = {
+  succeeded: 'green',
+  failed: 'red',
+  timed_out: 'red',
+  outcome_unknown: 'red',
+  expired: 'yellow',
+  cancelled: 'yellow',
+  queued: 'dim',
+  held: 'yellow',
+};
+
+/** State, duration, exit code, and the first line of output or the cause. */
+export function progressLine(execution: ExecutionView, now: number): string {
+  const { agentId, state, result, transitions } = execution;
+  const first = transitions.at(0);
+  const last = transitions.at(-1);
+  const end = finalStates.has(state) && last !== undefined ? Date.parse(last.at) : now;
+  const duration = first === undefined ? '' : formatDuration(Math.max(0, end - Date.parse(first.at)));
+  const code = result?.exitCode === undefined ? '' : `exit ${result.exitCode}`;
+  const columns = [agentId.padEnd(24), state.padEnd(15), duration.padEnd(8), code.padEnd(8)];
+  return `${columns.join(' ')} ${firstLine(execution)}`;
+}
+
+function firstLine({ state, result, transitions }: ExecutionView): string {
+  const failure = result?.failure?.message;
+  if (failure !== undefined) return printable(failure.split('\n')[0] ?? '');
+  const text = result?.stdout?.text || result?.stderr?.text;
+  if (text) return printable(text.trimStart().split('\n')[0] ?? '');
+  return state === 'succeeded' || state === 'running' ? '' : printable(transitions.at(-1)?.cause ?? '');
+}

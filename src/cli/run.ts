@@ -1,0 +1,123 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { AppInputs } from '../api/trpc/router.ts';
+import { priorities } from '../commands/types.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
+import { exitCodes, UsageError } from './failure.ts';
+import { follow } from './follow.ts';
+import { parseArgs } from './run-args.ts';
+
+/** `viworks run`: submits a command, follows it, and says by its exit code how it ended. */
+
+interface RunOptions extends ClientOptions {
+  arg?: string[];
+  args?: string;
+  agent?: string[];
+  site?: string;
+  all?: boolean;
+  priority?: (typeof priorities)[number];
+  timeout?: number;
+  ttl?: number;
+  idempotencyKey?: string;
+  correlationId?: string;
+  wait: boolean;
+}
+
+export function runCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
+  const command = program
+    .command('run')
+    .summary('run a verb on agents, show progress and output')
+    .description(
+      'Runs a verb on agents and follows it to its end. Exits 0 only if every execution succeeded.',
+    )
+    .argument('<verb>', 'what to do; `viworks verbs` lists them')
+    .argument('[args...]', "the verb's main argument; put -- before what begins with a dash")
+    .option('--arg <name=value>', 'one arg; repeat for more, or for more items of a list', collect)
+    .option('--args <json>', 'args as a JSON object')
+    .option('--agent <id>', 'on this agent; repeat for more', collect)
+    .option('--site <site>', 'on every agent of the site')
+    .option('--all', 'on every agent')
+    .addOption(new Option('--priority <priority>', 'before or after other commands').choices(priorities))
+    .option('--timeout <duration>', "how long it may run (default: the verb's own)", duration)
+    .option('--ttl <duration>', 'how long it may wait for its agents (default: 1h)', duration)
+    .option('--idempotency-key <key>', 'the same key and command again give the first one')
+    .option('--correlation-id <id>', 'joins the command to your own records')
+    .option('--no-wait', 'print the id of the command and leave');
+  withClientOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viworks run system.info --all
+  viworks run exec --agent web-1 --agent web-2 -- uptime -p
+  viworks run exec --site berlin --timeout 5m -- sh -c 'df -h | tail -n +2'
+  viworks run service.status nginx --all
+  viworks run file.read --all --arg path=/etc/hostname --arg limit=100
+  viworks run exec --all --arg environment.LANG=C --arg working_directory=/tmp -- ls
+
+Ctrl-C leaves the command running and prints how to follow and how to cancel it.
+Exit codes: 0 every execution succeeded, 1 any did not, 2 refused or wrong usage, 130 left by Ctrl-C.
+With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "done", …}\`.`,
+    )
+    .action(async (verb: string, positional: string[], options: RunOptions) => {
+      exit(await run(context, verb, positional, options));
+    });
+}
+
+async function run(
+  context: CliContext,
+  verb: string,
+  positional: readonly string[],
+  options: RunOptions,
+): Promise<number> {
+  const { terminal } = context;
+  const input = submitInputOf(verb, positional, options);
+  const client = clientOf(context, options);
+  const { command } = await client.commands.submit.mutate(input);
+  const { commandId } = command;
+  if (!options.wait) {
+    if (options.json) terminal.json(command);
+    else terminal.line(commandId);
+    return exitCodes.success;
+  }
+  if (options.json) terminal.json({ event: 'submitted', command });
+  return follow(client, terminal, commandId, { json: options.json === true });
+}
+
+/** @throws UsageError, verb_unknown */
+export function submitInputOf(
+  verb: string,
+  positional: readonly string[],
+  options: Omit<RunOptions, keyof ClientOptions | 'wait'>,
+): AppInputs['commands']['submit'] {
+  const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
+  const { priority, timeout, ttl, idempotencyKey, correlationId } = options;
+  return {
+    verb,
+    args,
+    target: targetOf(options),
+    ...(priority === undefined ? {} : { priority }),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+    ...(ttl === undefined ? {} : { timeToLiveMs: ttl }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(correlationId === undefined ? {} : { correlationId }),
+  };
+}
+
+function targetOf({ agent, site, all }: Pick<RunOptions, 'agent' | 'site' | 'all'>) {
+  const given = [agent !== undefined, site !== undefined, all === true].filter(Boolean).length;
+  if (given !== 1) throw new UsageError('choose the agents by one of --agent ID, --site SITE and --all');
+  if (agent !== undefined) return { agents: [...new Set(agent)] };
+  return site === undefined ? { all: true as const } : { site };
+}
+
+export function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
+/** For options that take a duration; the value is in milliseconds. */
+export function duration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new InvalidArgumentError('must be a duration such as 500ms, 30s, 5m or 1h');
+  return ms;
+}

@@ -1,0 +1,22 @@
+import type { Command } from 'commander';
+import { type CliContext, configOf, type ServerOptions, withServerOptions } from './context.ts';
+import { runControlPlane } from './control-plane.ts';
+import { operatorFile } from './data-dir.ts';
+
+/** `viworks serve`: the control plane alone, for a machine that does nothing else. */
+export function serveCommand(program: Command, context: CliContext): void {
+  withServerOptions(
+    program
+      .command('serve')
+      .summary('run the control plane')
+      .description('Runs the control plane until SIGINT or SIGTERM; it then drains and stops.'),
+  ).action(async (options: ServerOptions) => {
+    const { terminal } = context;
+    const config = configOf(context, options);
+    await runControlPlane(config, terminal, async (app) => {
+      terminal.note(`ViWorkS is ready: applications at ${app.apiUrl}, agents at ${app.agentUrl}`);
+      terminal.note(`operator token in ${operatorFile(config.server.data_dir)}`);
+      return async () => {};
+    });
+  });
+}

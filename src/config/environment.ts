@@ -1,0 +1,97 @@
+import { nearest } from './nearest.ts';
+
+/** Every name that is read from the environment, in one place. */
+
+type ValueType = 'text' | 'number' | 'seconds' | 'flag' | 'list';
+
+export interface EnvironmentSetting {
+  name: string;
+  /** Section and key in the TOML file. */
+  key: string;
+  type: ValueType;
+}
+
+const setting = (name: string, key: string, type: ValueType = 'text'): EnvironmentSetting => ({
+  name,
+  key,
+  type,
+});
+
+export const environmentSettings: readonly EnvironmentSetting[] = [
+  setting('VIWORKS_DATA_DIR', 'server.data_dir'),
+  setting('VIWORKS_API_BIND_ADDRESS', 'server.bind_address'),
+  setting('VIWORKS_API_PORT', 'server.port', 'number'),
+  setting('VIWORKS_API_CORS_ORIGINS', 'server.cors_origins', 'list'),
+  setting('VIWORKS_API_TLS_CERTIFICATE_PATH', 'server.tls_certificate_path'),
+  setting('VIWORKS_API_TLS_PRIVATE_KEY_PATH', 'server.tls_private_key_path'),
+  setting('VIWORKS_API_ALLOW_CLEAR_TEXT', 'server.allow_clear_text', 'flag'),
+  setting('VIWORKS_DRAIN_TIMEOUT', 'server.drain_timeout', 'seconds'),
+  setting('DATABASE_URL', 'database.url'),
+  setting('DATABASE_MAX_CONNECTIONS', 'database.max_connections', 'number'),
+  setting('REDIS_URL', 'redis.url'),
+  setting('JWT_SECRET', 'security.jwt_secret'),
+  setting('JWT_EXPIRATION', 'security.jwt_expiration', 'seconds'),
+  setting('BACKEND_PRIVATE_KEY_PATH', 'security.backend_private_key_path'),
+  setting('VIWORKS_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
+  setting('VIWORKS_AGENT_PORT', 'agent_management.port', 'number'),
+  setting('VIWORKS_AGENT_TLS_CERTIFICATE_PATH', 'agent_management.tls_certificate_path'),
+  setting('VIWORKS_AGENT_TLS_PRIVATE_KEY_PATH', 'agent_management.tls_private_key_path'),
+  setting('VIWORKS_AGENT_ALLOW_CLEAR_TEXT', 'agent_management.allow_clear_text', 'flag'),
+  setting('BACKEND_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
+  setting('BACKEND_AGENT_PORT', 'agent_management.port', 'number'),
+  setting('MAX_AGENT_CONNECTIONS', 'agent_management.max_agent_connections', 'number'),
+  setting('AGENT_HEARTBEAT_INTERVAL', 'agent_management.heartbeat_interval', 'seconds'),
+  setting('COMMAND_TIMEOUT', 'command.command_timeout', 'seconds'),
+  setting('MAX_COMMAND_QUEUE_SIZE', 'command.max_command_queue_size', 'number'),
+  setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
+  setting('LOG_LEVEL', 'logging.level'),
+  setting('LOG_FORMAT', 'logging.format'),
+];
+
+/** Names that the command line reads itself. */
+const clientNames = [
+  'VIWORKS_CONFIG',
+  'VIWORKS_URL',
+  'VIWORKS_TOKEN',
+  'VIWORKS_AGENT_URL',
+  'VIWORKS_ENROLLMENT_TOKEN',
+  'VIWORKS_DEBUG',
+] as const;
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What the command line takes from the environment. */
+export interface ClientEnvironment {
+  configFile: string | undefined;
+  url: string | undefined;
+  token: string | undefined;
+  agentUrl: string | undefined;
+  enrollmentToken: string | undefined;
+  debug: boolean;
+  color: boolean;
+}
+
+/** The environment of this process; everything else is handed what it needs. */
+export const processEnvironment = (): Environment => process.env;
+
+/** An empty value counts as none, except for NO_COLOR, where it means nothing either (no-color.org). */
+export function clientEnvironment(env: Environment): ClientEnvironment {
+  return {
+    configFile: env.VIWORKS_CONFIG || undefined,
+    url: env.VIWORKS_URL || undefined,
+    token: env.VIWORKS_TOKEN || undefined,
+    agentUrl: env.VIWORKS_AGENT_URL || undefined,
+    enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
+    debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',
+    color: !env.NO_COLOR && env.TERM !== 'dumb',
+  };
+}
+
+/** A name of ours that nobody reads is a mistake that would otherwise stay unseen. */
+export function unknownName(env: Environment): { name: string; suggestion: string | undefined } | undefined {
+  const known: string[] = [...environmentSettings.map((s) => s.name), ...clientNames];
+  const name = Object.keys(env)
+    .sort()
+    .find((n) => n.startsWith('VIWORKS_') && !known.includes(n));
+  return name === undefined ? undefined : { name, suggestion: nearest(name, known) };
+}

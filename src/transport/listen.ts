@@ -1,0 +1,207 @@
+import http from 'node:http';
+import http2, { type ServerHttp2Session } from 'node:http2';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import tls from 'node:tls';
+import { ViworksError } from '../errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import { type Http2Handlers, http2Limits, requestTimeoutMs, watchSession } from './http2-session.ts';
+
+/**
+ * A listener is one port that speaks HTTP/1.1 and HTTP/2: with TLS by ALPN, in clear text by the first bytes
+ * (RFC 9113 section 3.4). It sets every limit that Node leaves open, and its stop never waits for a peer
+ * longer than it is told.
+ */
+
+export interface ListenerOptions extends Http2Handlers {
+  host: string;
+  /** 0 for any free one. */
+  port: number;
+  tls?: { cert: string; key: string } | undefined;
+  /** A request of HTTP/1.1 to change the protocol. Absent: such requests are handled as if they did not ask. */
+  onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** Open sockets; more are dropped without a word. */
+  maxSockets?: number;
+  /** Milliseconds in which a peer must say what it wants. */
+  headersTimeoutMs?: number;
+  log: Logger;
+}
+
+export interface Listener {
+  /** Rejects with `config_invalid`, its message names the address. */
+  start(): Promise<{ port: number }>;
+  /** `host:port`, once started. */
+  readonly address: string;
+  /** No new connections; idle ones end now, the others when they are done or when the grace is over. */
+  stop(graceMs: number): Promise<void>;
+}
+
+const http1Limits: http.ServerOptions = {
+  maxHeaderSize: wireLimits.headerBytes,
+  requestTimeout: requestTimeoutMs,
+  keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+  requireHostHeader: true,
+};
+
+export function createListener(options: ListenerOptions): Listener {
+  const { onRequest, onUpgrade, log, headersTimeoutMs = wireLimits.headersTimeoutMs } = options;
+  const sockets = new Set<net.Socket>();
+  const undecided = new Set<net.Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+
+  const http1 = http.createServer({ ...http1Limits, headersTimeout: headersTimeoutMs }, onRequest);
+  if (onUpgrade !== undefined) http1.on('upgrade', onUpgrade);
+  // It never listens itself, and Node starts to watch its time limits with this event.
+  http1.emit('listening');
+
+  const http2Server = http2.createServer(http2Limits);
+  http2Server.on('session', (session) => {
+    sessions.add(session);
+    watchSession(session, options, headersTimeoutMs, log);
+    session.once('close', () => sessions.delete(session));
+  });
+
+  const onSocket = (socket: net.Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    socket.on('error', (error) => log.debug({ err: error }, 'a socket broke'));
+    socket.setNoDelay(true);
+  };
+  const hold = (socket: net.Socket): void => {
+    undecided.add(socket);
+    socket.once('close', () => undecided.delete(socket));
+    socket.setTimeout(headersTimeoutMs, () => {
+      if (undecided.has(socket)) socket.destroy();
+    });
+  };
+  const handOver = (socket: net.Socket, isHttp2: boolean): void => {
+    undecided.delete(socket);
+    socket.setTimeout(0);
+    if (isHttp2) http2Server.emit('connection', socket);
+    else http1.emit('connection', socket);
+  };
+
+  const server = options.tls === undefined ? clearText() : secure(options.tls);
+  if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets;
+
+  function clearText(): net.Server {
+    return net.createServer((socket) => {
+      onSocket(socket);
+      hold(socket);
+      decideByPreface(socket, handOver);
+    });
+  }
+
+  function secure(identity: { cert: string; key: string }): tls.Server {
+    const secureServer = tls.createServer({
+      ...identity,
+      minVersion: 'TLSv1.3',
+      ALPNProtocols: ['h2', 'http/1.1'],
+      handshakeTimeout: headersTimeoutMs,
+    });
+    secureServer.on('connection', onSocket);
+    secureServer.on('tlsClientError', (error, socket) => {
+      log.debug({ err: error }, 'a TLS handshake failed');
+      // Node reports a handshake that takes too long, and leaves its socket open.
+      socket.destroy();
+    });
+    secureServer.on('secureConnection', (socket) => {
+      socket.on('error', (error) => log.debug({ err: error }, 'a TLS socket broke'));
+      handOver(socket, socket.alpnProtocol === 'h2');
+    });
+    return secureServer;
+  }
+
+  let port = options.port;
+  let stopping: Promise<void> | undefined;
+
+  const start = (): Promise<{ port: number }> => {
+    const { promise, resolve, reject } = Promise.withResolvers<{ port: number }>();
+    const onFailure = (error: NodeJS.ErrnoException): void => {
+      http1.close();
+      reject(
+        new ViworksError(
+          'config_invalid',
+          `Cannot listen on ${addressOf(options.host, options.port)}: ${reasonOf(error)}.`,
+          { cause: error },
+        ),
+      );
+    };
+    server.once('error', onFailure);
+    server.listen({ host: options.host, port: options.port }, () => {
+      server.off('error', onFailure);
+      server.on('error', (error) => log.warn({ err: error }, 'the listener failed to take a connection'));
+      const bound = server.address();
+      if (bound !== null && typeof bound === 'object') port = bound.port;
+      resolve({ port });
+    });
+    return promise;
+  };
+
+  const stopOnce = (graceMs: number): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    // The callback also comes, with an error, where it never listened.
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    http1.close();
+    for (const socket of undecided) socket.destroy();
+    for (const session of sessions) session.close();
+    return promise;
+  };
+
+  return {
+    start,
+    get address() {
+      return addressOf(options.host, port);
+    },
+    stop(graceMs) {
+      stopping ??= stopOnce(graceMs);
+      return stopping;
+    },
+  };
+}
+
+const preface = Buffer.from('PRI ');
+
+/** Four bytes tell: no method of HTTP/1.1 begins like the preface of HTTP/2. */
+function decideByPreface(socket: net.Socket, handOver: (socket: net.Socket, isHttp2: boolean) => void): void {
+  let seen: Buffer | undefined;
+  const onData = (chunk: Buffer): void => {
+    seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
+    const compared = Math.min(seen.length, preface.length);
+    const isHttp2 = seen.compare(preface, 0, compared, 0, compared) === 0;
+    if (isHttp2 && compared < preface.length) return;
+    socket.off('data', onData);
+    socket.pause();
+    socket.unshift(seen);
+    handOver(socket, isHttp2);
+    // The parser of HTTP/1.1 has its listener by now; a session of HTTP/2 reads by itself.
+    if (!isHttp2) socket.resume();
+  };
+  socket.on('data', onData);
+}
+
+function addressOf(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return 'the port is taken';
+    case 'EACCES':
+      return 'this user may not open the port';
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return 'this machine does not have the address';
+    default:
+      return error.message;
+  }
+}

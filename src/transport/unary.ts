@@ -1,0 +1,40 @@
+import { type Code, ConnectError, type ConnectRouter, type Interceptor } from '@connectrpc/connect';
+import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
+import { ViworksError } from '../errors.ts';
+import { wireLimits } from '../protocol/limits.ts';
+import { errorHeaders, wireStatus } from '../protocol/status.ts';
+import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
+
+/** Calls of one request and one response, over Connect, gRPC and gRPC-Web, served by connect-node. */
+
+export type RequestHandler = (request: ListenerRequest, response: ListenerResponse) => void;
+
+/** Routes throw errors of the catalogue; here they get their status. What no route knows goes to `fallback`. */
+export function createUnaryHandler(
+  routes: (router: ConnectRouter) => void,
+  fallback: NonNullable<ConnectNodeAdapterOptions['fallback']>,
+): RequestHandler {
+  return connectNodeAdapter({
+    routes,
+    fallback,
+    interceptors: [withStatus],
+    readMaxBytes: wireLimits.messageBytes,
+    writeMaxBytes: wireLimits.messageBytes,
+    // A small compressed request can be a large one.
+    acceptCompression: [],
+    maxTimeoutMs: 60_000,
+  });
+}
+
+const withStatus: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (thrown) {
+    throw thrown instanceof ConnectError ? thrown : toConnectError(ViworksError.from(thrown));
+  }
+};
+
+export function toConnectError(error: ViworksError): ConnectError {
+  const code: Code = wireStatus[error.kind].grpc;
+  return new ConnectError(error.message, code, errorHeaders(error), undefined, error.cause);
+}

@@ -1,0 +1,245 @@
+import type {
+  Command,
+  CommandFilter,
+  CommandService,
+  Execution,
+  ExecutionState,
+  SubmitInput,
+  WatchEvent,
+} from '../../src/commands/types.ts';
+import { ViworksError } from '../../src/errors.ts';
+import type { EnrollmentTokenSpec, EnrollmentTokens } from '../../src/identity/types.ts';
+import { newId } from '../../src/lib/ids.ts';
+import { decodeToken, type PageRequest, pageOf } from '../../src/lib/page.ts';
+import type { Agent, AgentFilter, AgentService } from '../../src/registry/types.ts';
+
+/** A core in memory behind the ports of the API: small, complete in what the API can see of it. */
+
+const epoch = new Date('2030-01-01T00:00:00.000Z');
+
+export function agentNamed(agentId: string, change: Partial<Agent> = {}): Agent {
+  return {
+    agentId,
+    site: 'berlin',
+    labels: { rack: 'a1' },
+    capabilities: ['system', 'exec'],
+    software: 'viworks-agent/0.1.0',
+    hostname: `${agentId}.example`,
+    os: 'linux',
+    kernel: '6.12',
+    architecture: 'x64',
+    containerEngine: '',
+    status: 'online',
+    statusReason: undefined,
+    incarnation: 1,
+    epoch: 7,
+    lastSeenAt: epoch,
+    createdAt: epoch,
+    updatedAt: epoch,
+    connection: { transport: 'connect', remoteAddress: '192.0.2.7', tls: true, connectedAt: epoch },
+    ...change,
+  };
+}
+
+function page<T>(items: T[], { size, token }: PageRequest, keyOf: (item: T) => string) {
+  const after = token === undefined ? -1 : items.findIndex((item) => keyOf(item) === decodeToken(token));
+  return pageOf(items.slice(after + 1, after + 2 + size), size, keyOf);
+}
+
+export function memoryAgents(agents: Agent[]): AgentService {
+  const find = (agentId: string): Agent => {
+    const agent = agents.find((each) => each.agentId === agentId);
+    if (agent === undefined) throw new ViworksError('agent_unknown', `There is no agent ${agentId}.`);
+    return agent;
+  };
+  const matches = (agent: Agent, { site, status, capability, labels = {}, os }: AgentFilter) =>
+    (site === undefined || agent.site === site) &&
+    (status === undefined || agent.status === status) &&
+    (capability === undefined || agent.capabilities.includes(capability)) &&
+    (os === undefined || agent.os === os) &&
+    Object.entries(labels).every(([name, value]) => agent.labels[name] === value);
+  return {
+    async list(filter, request) {
+      return page(
+        agents.filter((agent) => matches(agent, filter)),
+        request,
+        (agent) => agent.agentId,
+      );
+    },
+    async get(agentId) {
+      return { agent: find(agentId), telemetry: { cpu: { usage: 0.25 } } };
+    },
+    async setMaintenance(agentId, maintenance, reason) {
+      const statusReason = maintenance ? reason : undefined;
+      return Object.assign(find(agentId), { status: maintenance ? 'maintenance' : 'online', statusReason });
+    },
+  };
+}
+
+export interface MemoryCommands extends CommandService {
+  /** Moves every execution of a command on; the watchers see it. */
+  advance(commandId: string, state: ExecutionState, result?: Execution['result']): void;
+  submitted: { actor: string; input: SubmitInput }[];
+  /** The next call of any method fails with this. */
+  failNext(error: unknown): void;
+  /** Makes the watches look again although nothing changed. */
+  touch(): void;
+  /** Settles when the number of watches under way is as asked. */
+  watchersAre(count: number): Promise<void>;
+  watchedFrom: (string | undefined)[];
+}
+
+interface Entry {
+  command: Command;
+  executions: Execution[];
+  events: WatchEvent[];
+}
+
+export function memoryCommands(): MemoryCommands {
+  const entries = new Map<string, Entry>();
+  const submitted: MemoryCommands['submitted'] = [];
+  const watchedFrom: (string | undefined)[] = [];
+  const changes = new EventTarget();
+  const notify = () => changes.dispatchEvent(new Event('change'));
+  const nextChange = () =>
+    new Promise<void>((resolve) => {
+      changes.addEventListener('change', () => resolve(), { once: true });
+    });
+  let failure: { error: unknown } | undefined;
+  let watching = 0;
+
+  const failIfAsked = () => {
+    const asked = failure;
+    failure = undefined;
+    if (asked !== undefined) throw asked.error;
+  };
+  const find = (commandId: string): Entry => {
+    failIfAsked();
+    const entry = entries.get(commandId);
+    if (entry === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
+    return entry;
+  };
+  const record = (entry: Entry) => {
+    const cursor = `c${entry.events.length + 1}`;
+    entry.events.push(structuredClone({ cursor, command: entry.command, executions: entry.executions }));
+    notify();
+  };
+  const advance: MemoryCommands['advance'] = (commandId, state, result) => {
+    const entry = find(commandId);
+    for (const execution of entry.executions) {
+      Object.assign(execution, { state, result, revision: execution.revision + 1 });
+      execution.transitions.push({ state, cause: 'as the test asks', at: epoch });
+    }
+    entry.command.counts = { [state]: entry.executions.length };
+    entry.command.done = ['succeeded', 'failed', 'cancelled'].includes(state);
+    record(entry);
+  };
+
+  return {
+    submitted,
+    watchedFrom,
+    advance,
+    failNext: (error) => {
+      failure = { error };
+    },
+    touch: notify,
+    async watchersAre(count) {
+      while (watching !== count) await nextChange();
+    },
+
+    async submit(actor, input) {
+      failIfAsked();
+      submitted.push({ actor, input });
+      const commandId = newId();
+      const agentIds = 'agents' in input.target ? input.target.agents : ['alpha'];
+      const executions = agentIds.map(
+        (agentId): Execution => ({
+          executionId: newId(),
+          commandId,
+          agentId,
+          state: 'queued',
+          attempt: 1,
+          transitions: [{ state: 'queued', cause: 'submitted', at: epoch }],
+          revision: 1,
+          result: undefined,
+        }),
+      );
+      const command: Command = {
+        verb: input.verb,
+        target: input.target,
+        args: input.args ?? {},
+        priority: input.priority ?? 'normal',
+        timeoutMs: input.timeoutMs ?? 10_000,
+        timeToLiveMs: input.timeToLiveMs ?? 3_600_000,
+        idempotencyKey: input.idempotencyKey,
+        correlationId: input.correlationId,
+        commandId,
+        actor,
+        createdAt: epoch,
+        expiresAt: epoch,
+        counts: { queued: executions.length },
+        done: false,
+      };
+      const entry = { command, executions, events: [] };
+      entries.set(commandId, entry);
+      record(entry);
+      return structuredClone(command);
+    },
+
+    async get(commandId, request) {
+      const { command, executions } = find(commandId);
+      return { command, executions: page(executions, request, (execution) => execution.executionId) };
+    },
+
+    async list(filter: CommandFilter, request) {
+      failIfAsked();
+      const commands = [...entries.values()].map((entry) => entry.command).reverse();
+      const matching = commands.filter(
+        (command) => filter.verb === undefined || command.verb === filter.verb,
+      );
+      return page(matching, request, (command) => command.commandId);
+    },
+
+    async cancel(_actor, commandId) {
+      advance(commandId, 'cancelled');
+      return structuredClone(find(commandId).command);
+    },
+
+    async *watch(commandId, cursor, signal) {
+      watchedFrom.push(cursor);
+      const entry = find(commandId);
+      let at = entry.events.findIndex((event) => event.cursor === cursor) + 1;
+      signal.addEventListener('abort', notify);
+      watching += 1;
+      notify();
+      try {
+        while (!signal.aborted) {
+          const event = entry.events[at];
+          if (event === undefined) {
+            await nextChange();
+            failIfAsked();
+            continue;
+          }
+          at += 1;
+          yield event;
+          if (event.command.done) return;
+        }
+      } finally {
+        signal.removeEventListener('abort', notify);
+        watching -= 1;
+        notify();
+      }
+    },
+  };
+}
+
+export function memoryEnrollmentTokens(): EnrollmentTokens & { created: EnrollmentTokenSpec[] } {
+  const created: EnrollmentTokenSpec[] = [];
+  return {
+    created,
+    async create(_actor, spec) {
+      created.push(spec);
+      return { token: 'vwe_once', expiresAt: new Date(epoch.getTime() + spec.lifetimeMs) };
+    },
+  };
+}

@@ -1,0 +1,181 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer, type ServerResponse } from 'node:http';
+import { createServer as createHttp2Server, type Http2Session } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { createClient } from '@connectrpc/connect';
+import {
+  connectNodeAdapter,
+  createConnectTransport,
+  createGrpcTransport,
+  Http2SessionManager,
+} from '@connectrpc/connect-node';
+import { createTRPCClient, httpBatchLink, httpLink, httpSubscriptionLink, splitLink } from '@trpc/client';
+import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { type AppRouter, HeaderEventSource } from '../../src/api/client.ts';
+import type { HealthSource, ServingStatus } from '../../src/api/grpc/health.ts';
+import { apiRoutes } from '../../src/api/grpc/routes.ts';
+import type { HealthReport } from '../../src/api/health-report.ts';
+import { createHttpApi } from '../../src/api/http.ts';
+import type { Role } from '../../src/identity/types.ts';
+import { createUserTokens } from '../../src/identity/user-tokens.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { createMetrics } from '../../src/lib/metrics.ts';
+import type { Agent } from '../../src/registry/types.ts';
+import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
+
+export type TestApi = Awaited<ReturnType<typeof startApi>>;
+
+/** The whole API on real sockets: HTTP/1.1 on one port, HTTP/2 without TLS on another. */
+export async function startApi(options: { corsOrigins?: string[]; agents?: Agent[] } = {}) {
+  const userTokens = createUserTokens({ secret: new Uint8Array(32).fill(7), clock: systemClock });
+  const health: { report: HealthReport } = { report: healthyReport() };
+  const commands = memoryCommands();
+  const enrollmentTokens = memoryEnrollmentTokens();
+  const metrics = createMetrics();
+  const deps = {
+    agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
+    commands,
+    enrollmentTokens,
+    userTokens,
+    health: { report: async () => health.report },
+    metrics,
+    log: silentLogger,
+    clock: systemClock,
+    tokenLifetimeMs: 3_600_000,
+  };
+  const healthSource = memoryHealth();
+  const stopping = new AbortController();
+  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [] });
+  const handler = connectNodeAdapter({
+    routes: apiRoutes({ ...deps, healthSource }),
+    fallback: (request, response) => api.handler(request, response as ServerResponse),
+    shutdownSignal: stopping.signal,
+  });
+  const http1 = createHttpServer(handler);
+  const http2 = createHttp2Server(handler);
+  const sessions = new Set<Http2Session>();
+  http2.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  const ports: number[] = [];
+  for (const server of [http1, http2]) {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ports.push((server.address() as AddressInfo).port);
+  }
+  const [url1 = '', url2 = ''] = ports.map((port) => `http://127.0.0.1:${port}`);
+  const managers: Http2SessionManager[] = [];
+
+  const tokenFor = (role: Role) => userTokens.issue({ subject: `the ${role}`, role, lifetimeMs: 60_000 });
+  const authorization = async (role: Role) => ({ authorization: `Bearer ${await tokenFor(role)}` });
+
+  return {
+    url1,
+    url2,
+    address2: `127.0.0.1:${ports[1]}`,
+    commands,
+    enrollmentTokens,
+    health,
+    healthSource,
+    metrics,
+    tokenFor,
+    authorization,
+    /** Breaks every connection of HTTP/1.1, as a network does. */
+    breakConnections: () => http1.closeAllConnections(),
+    drain: () => api.close(),
+    stopStreams: () => stopping.abort(new Error('the server stops')),
+
+    async trpc(role: Role = 'admin', batch = true) {
+      return trpcClient(url1, await authorization(role), batch);
+    },
+
+    /** A client of the control service that speaks the named protocol. */
+    async control(protocol: 'grpc' | 'connect', role: Role = 'admin') {
+      const { transport, manager } = rpcTransport(url2, protocol, await authorization(role));
+      managers.push(manager);
+      return createClient(ControlService, transport);
+    },
+
+    /** A transport without a token, or with what `headers` says. */
+    transport(protocol: 'grpc' | 'connect', headers: Record<string, string> = {}) {
+      const { transport, manager } = rpcTransport(url2, protocol, headers);
+      managers.push(manager);
+      return transport;
+    },
+
+    async [Symbol.asyncDispose]() {
+      for (const manager of managers) manager.abort();
+      stopping.abort();
+      await api.close();
+      http1.closeAllConnections();
+      for (const session of sessions) session.destroy();
+      await Promise.all([http1, http2].map((server) => new Promise((done) => server.close(done))));
+    },
+  };
+}
+
+export function trpcClient(url: string, headers: Record<string, string>, batch = true) {
+  const endpoint = { url: `${url}/trpc`, headers };
+  return createTRPCClient<AppRouter>({
+    links: [
+      splitLink({
+        condition: (operation) => operation.type === 'subscription',
+        true: httpSubscriptionLink({
+          url: endpoint.url,
+          EventSource: HeaderEventSource,
+          eventSourceOptions: { headers },
+        }),
+        false: batch ? httpBatchLink(endpoint) : httpLink(endpoint),
+      }),
+    ],
+  });
+}
+
+function rpcTransport(baseUrl: string, protocol: 'grpc' | 'connect', headers: Record<string, string>) {
+  const sessionManager = new Http2SessionManager(baseUrl);
+  const create = protocol === 'grpc' ? createGrpcTransport : createConnectTransport;
+  const transport = create({
+    baseUrl,
+    httpVersion: '2',
+    sessionManager,
+    interceptors: [
+      (next) => (request) => {
+        for (const [name, value] of Object.entries(headers)) request.header.set(name, value);
+        return next(request);
+      },
+    ],
+  });
+  return { transport, manager: sessionManager };
+}
+
+export function healthyReport(): HealthReport {
+  return {
+    status: 'ok',
+    version: '0.1.0',
+    uptimeMs: 1234,
+    components: [{ name: 'database', status: 'ok', detail: '' }],
+    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0 },
+    executions: { queued: 2 },
+  };
+}
+
+export function memoryHealth(): HealthSource & { set(status: ServingStatus): void; listeners(): number } {
+  const names = ['', 'viworks.control.v1.ControlService'];
+  const listeners = new Set<() => void>();
+  let status: ServingStatus = 'serving';
+  return {
+    services: names,
+    check: (service) => (names.includes(service) ? status : undefined),
+    subscribe(changed) {
+      listeners.add(changed);
+      return () => listeners.delete(changed);
+    },
+    set(next) {
+      status = next;
+      for (const changed of listeners) changed();
+    },
+    listeners: () => listeners.size,
+  };
+}
