@@ -179,6 +179,7 @@ async function compose(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
     (request, response) => http.handler(request, response as ListenerResponse),
+    log,
   );
   const apiListener = createListener({
     host: config.server.bind_address,

@@ -17,7 +17,7 @@ import { commandFor, createScriptedServer } from '../../test/support/agent-serve
 import { ViworksError } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { openLedger } from './ledger.ts';
+import { createMemoryLedger, openLedger } from './ledger.ts';
 
 const { SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, REJECTED, UNKNOWN } = Result_Outcome;
 const cancelFor = (executionId: string, attempt = 1) =>
@@ -48,8 +48,8 @@ test('a command is accepted, runs and gives its result', async () => {
 });
 
 test('a command is acknowledged and begun only when the ledger has it', async () => {
+  const asked = Promise.withResolvers<void>();
   const written = Promise.withResolvers<void>();
-  const { createMemoryLedger } = await import('./ledger.ts');
   const ledger = createMemoryLedger();
   const order: string[] = [];
   const rig = startRig({
@@ -57,6 +57,7 @@ test('a command is acknowledged and begun only when the ledger has it', async ()
       ...ledger,
       async started(...args) {
         await ledger.started(...args);
+        asked.resolve();
         await written.promise;
         order.push('written');
       },
@@ -64,9 +65,9 @@ test('a command is acknowledged and begun only when the ledger has it', async ()
   });
   const { connection } = await rig.server.open();
   connection.send(execCommand(newId()));
-  connection.send({ case: 'heartbeat', value: {} }, 0n);
+  await asked.promise;
   rig.time.advance(10_000);
-  // The heartbeat left after the command came in, and carries no acknowledgement of it.
+  // The heartbeat leaves after the command came in, and carries no acknowledgement of it.
   expect((await connection.receive()).acknowledged).toBe(0n);
   expect(rig.begun.count).toBe(0);
   written.resolve();
@@ -318,7 +319,7 @@ test('a stop takes nothing new, waits for the grace, and tells what it ended', a
   for (const id of [quick, slow, waiting]) connection.send(execCommand(id));
   const works = [await rig.begun.shift(), await rig.begun.shift()];
   await connection.acknowledged(3n);
-  const stopped = rig.agent.stop(5_000);
+  const stopped = rig.agent.stop(3_000);
   expect(await connection.next('credit')).toMatchObject({ executions: 0 });
   expect(await connection.next('result')).toMatchObject({
     executionId: waiting,
@@ -328,7 +329,7 @@ test('a stop takes nothing new, waits for the grace, and tells what it ended', a
   connection.send(execCommand(late));
   works[0]?.end();
   expect(await connection.next('result')).toMatchObject({ executionId: quick, outcome: SUCCEEDED });
-  rig.time.advance(5_000);
+  rig.time.advance(3_000);
   expect(await connection.next('result')).toMatchObject({
     executionId: slow,
     outcome: FAILED,

@@ -37,8 +37,9 @@ export function registerHeaders(app: FastifyInstance, corsOrigins: readonly stri
       })
       .send();
   });
-  // HTTP/2 has no such header (RFC 9113, 8.2.2); the answers of event streams bring it.
-  app.addHook('onSend', async (request, reply) => {
-    if (request.raw.httpVersionMajor >= 2) reply.removeHeader('connection');
+  // HTTP/2 has no such header (RFC 9113, 8.2.2), and event streams bring it.
+  app.addHook('onSend', async (request, _reply, payload) => {
+    if (request.raw.httpVersionMajor >= 2 && payload instanceof Response)
+      payload.headers.delete('connection');
   });
 }

@@ -11,6 +11,7 @@ export interface Connection {
   /**
    * Queues an envelope. Envelopes leave in the order of the calls, those of one tick in one write.
    * After close() it does nothing.
+   * @throws message_too_large, and the connection lives on
    */
   send(envelope: Envelope): void;
   /** Bytes that the peer has not taken yet. The caller stops sending, or closes, when this grows. */

@@ -151,7 +151,6 @@ export function createFramedConnection(stream: Http2Stream, peer: Peer, ends: Fr
 
   const connection: Connection = {
     peer,
-    /** @throws message_too_large, and the connection lives on */
     send(envelope) {
       if (state !== 'open') return;
       const bytes = encode(envelope);

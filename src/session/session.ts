@@ -158,7 +158,7 @@ export function createSession(
         return done(sequence);
       case 'error':
         log.warn({ agentId, code: body.value.code, text: body.value.message }, 'the agent reports an error');
-        return done(sequence);
+        return sequence > 0n ? done(sequence) : undefined;
       case 'channelMessage':
       case 'policy':
         return refuse(sequence, body.case);
@@ -188,7 +188,7 @@ export function createSession(
       if (!outbound.acknowledge(message.acknowledged)) {
         throw new ViworksError('protocol_violation', 'acknowledged: is beyond what was sent.');
       }
-      const unnumbered = body.case === undefined || body.case === 'heartbeat';
+      const unnumbered = body.case === undefined || body.case === 'heartbeat' || body.case === 'error';
       if ((sequence > 0n || !unnumbered) && !inbound.receive(sequence)) {
         throw new ViworksError('protocol_violation', 'sequence: must count 1, 2, 3, … without a gap.');
       }

@@ -35,7 +35,7 @@ const fullRetryAfterMs = 5_000;
 export function createAgentListener(options: AgentListenerOptions): Listener {
   const { accept, log } = options;
   const admission = createAdmission(options.maxConnections);
-  const serveUnary = createUnaryHandler(options.unary, notFound);
+  const serveUnary = createUnaryHandler(options.unary, notFound, log);
   const upgrade = createWebSocketUpgrade({ accept, admission });
 
   return createListener({

@@ -41,7 +41,6 @@ export const http2Limits: http2.ServerOptions = {
   // Rapid reset (CVE-2023-44487): a burst, then so many resets in a second; over it the session ends.
   streamResetBurst: 200,
   streamResetRate: 33,
-  unknownProtocolTimeout: wireLimits.headersTimeoutMs,
 };
 
 /** The limits of one HTTP/2 session: its first stream must come in time, and idle it does not stay. */
@@ -72,6 +71,8 @@ export function watchSession(
     openStreams += 1;
     stream.once('close', onStreamClosed);
     stream.on('error', (error) => log.debug({ err: error }, 'an HTTP/2 stream broke'));
+    // Reset while it waited for its turn; a response would throw.
+    if (stream.destroyed || stream.closed) return;
     if (headerListSize(rawHeaders) > wireLimits.headerBytes) {
       stream.respond({ ':status': 431 }, { endStream: true });
       stream.close(http2.constants.NGHTTP2_NO_ERROR);
@@ -103,9 +104,11 @@ function serveRequest(
     stream.respond({ ':status': 405 }, { endStream: true });
     return;
   }
-  const slow = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), requestTimeoutMs);
-  stream.once('end', () => clearTimeout(slow));
-  stream.once('close', () => clearTimeout(slow));
+  if (!stream.endAfterHeaders) {
+    const slow = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), requestTimeoutMs);
+    stream.once('end', () => clearTimeout(slow));
+    stream.once('close', () => clearTimeout(slow));
+  }
   const response = new http2.Http2ServerResponse(stream);
   if (headers.expect === '100-continue') response.writeContinue();
   onRequest(new http2.Http2ServerRequest(stream, headers, {}, rawHeaders), response);

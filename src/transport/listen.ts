@@ -45,6 +45,7 @@ const http1Limits: http.ServerOptions = {
   requireHostHeader: true,
 };
 
+/** @throws config_invalid where the certificate or its key cannot be used */
 export function createListener(options: ListenerOptions): Listener {
   const { onRequest, onUpgrade, log, headersTimeoutMs = wireLimits.headersTimeoutMs } = options;
   const sockets = new Set<net.Socket>();
@@ -53,8 +54,6 @@ export function createListener(options: ListenerOptions): Listener {
 
   const http1 = http.createServer({ ...http1Limits, headersTimeout: headersTimeoutMs }, onRequest);
   if (onUpgrade !== undefined) http1.on('upgrade', onUpgrade);
-  // It never listens itself, and Node starts to watch its time limits with this event.
-  http1.emit('listening');
 
   const http2Server = http2.createServer(http2Limits);
   http2Server.on('session', (session) => {
@@ -95,7 +94,7 @@ export function createListener(options: ListenerOptions): Listener {
   }
 
   function secure(identity: { cert: string; key: string }): tls.Server {
-    const secureServer = tls.createServer({
+    const secureServer = createTlsServer({
       ...identity,
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['h2', 'http/1.1'],
@@ -120,7 +119,6 @@ export function createListener(options: ListenerOptions): Listener {
   const start = (): Promise<{ port: number }> => {
     const { promise, resolve, reject } = Promise.withResolvers<{ port: number }>();
     const onFailure = (error: NodeJS.ErrnoException): void => {
-      http1.close();
       reject(
         new ViworksError(
           'config_invalid',
@@ -133,6 +131,8 @@ export function createListener(options: ListenerOptions): Listener {
     server.listen({ host: options.host, port: options.port }, () => {
       server.off('error', onFailure);
       server.on('error', (error) => log.warn({ err: error }, 'the listener failed to take a connection'));
+      // This server never listens itself, and Node begins to watch its time limits with this event.
+      http1.emit('listening');
       const bound = server.address();
       if (bound !== null && typeof bound === 'object') port = bound.port;
       resolve({ port });
@@ -166,6 +166,17 @@ export function createListener(options: ListenerOptions): Listener {
       return stopping;
     },
   };
+}
+
+function createTlsServer(options: tls.TlsOptions): tls.Server {
+  try {
+    return tls.createServer(options);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ViworksError('config_invalid', `The TLS certificate or its key cannot be used: ${reason}.`, {
+      cause,
+    });
+  }
 }
 
 const preface = Buffer.from('PRI ');

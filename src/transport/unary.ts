@@ -1,6 +1,7 @@
 import { type Code, ConnectError, type ConnectRouter, type Interceptor } from '@connectrpc/connect';
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
-import { ViworksError } from '../errors.ts';
+import { catalogue, ViworksError } from '../errors.ts';
+import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { errorHeaders, wireStatus } from '../protocol/status.ts';
 import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
@@ -13,11 +14,12 @@ export type RequestHandler = (request: ListenerRequest, response: ListenerRespon
 export function createUnaryHandler(
   routes: (router: ConnectRouter) => void,
   fallback: NonNullable<ConnectNodeAdapterOptions['fallback']>,
+  log: Logger,
 ): RequestHandler {
   return connectNodeAdapter({
     routes,
     fallback,
-    interceptors: [withStatus],
+    interceptors: [withStatus(log)],
     readMaxBytes: wireLimits.messageBytes,
     writeMaxBytes: wireLimits.messageBytes,
     // A small compressed request can be a large one.
@@ -26,13 +28,19 @@ export function createUnaryHandler(
   });
 }
 
-const withStatus: Interceptor = (next) => async (request) => {
-  try {
-    return await next(request);
-  } catch (thrown) {
-    throw thrown instanceof ConnectError ? thrown : toConnectError(ViworksError.from(thrown));
-  }
-};
+const withStatus =
+  (log: Logger): Interceptor =>
+  (next) =>
+  async (request) => {
+    try {
+      return await next(request);
+    } catch (thrown) {
+      if (thrown instanceof ConnectError) throw thrown;
+      const error = ViworksError.from(thrown);
+      log[catalogue[error.code].log]({ err: error, method: request.method.name }, 'a call failed');
+      throw toConnectError(error);
+    }
+  };
 
 export function toConnectError(error: ViworksError): ConnectError {
   const code: Code = wireStatus[error.kind].grpc;

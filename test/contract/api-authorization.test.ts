@@ -1,5 +1,6 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
+import type { AnyTRPCProcedure, AnyTRPCRouter } from '@trpc/server';
 import { describe, expect, test } from 'vitest';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { authorize, controlOperations, operations } from '../../src/api/authorize.ts';
@@ -42,8 +43,9 @@ async function headersOf(api: TestApi, caller: Caller): Promise<Record<string, s
 
 /** The procedures of the real router, by path. */
 function procedures(): Map<string, string> {
-  const router = createAppRouter({} as Parameters<typeof createAppRouter>[0]);
-  return new Map(Object.entries(router._def.procedures).map(([path, { _def }]) => [path, _def.type]));
+  const router: AnyTRPCRouter = createAppRouter({} as Parameters<typeof createAppRouter>[0]);
+  const all: Record<string, AnyTRPCProcedure> = router._def.procedures;
+  return new Map(Object.entries(all).map(([path, { _def }]) => [path, _def.type]));
 }
 
 test('the table names exactly the procedures there are, each with its role', () => {

@@ -224,6 +224,33 @@ test('a peer that never reads is cut at the outbound limit', async () => {
   socket.terminate();
 });
 
+test('a WebSocket that floods pings and never reads is cut', async () => {
+  await using server = await startServer();
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws/agent`, 'viworks.v1.proto');
+  await new Promise((resolve) => socket.once('open', resolve));
+  socket.on('error', () => {});
+  socket.pause();
+  const { inbox } = await server.next();
+  const payload = Buffer.alloc(125);
+  while (inbox.closes.length === 0) {
+    for (let i = 0; i < 1_000; i++) socket.ping(payload);
+    await new Promise(setImmediate);
+  }
+  expect((await inbox.closed)?.code).toBe('peer_too_slow');
+  socket.terminate();
+});
+
+test('a message of any characters passes as the message of gRPC', async () => {
+  await using server = await startServer();
+  await using raw = openHttp2(server.url);
+  const stream = raw.open({ 'content-type': 'application/grpc+proto' });
+  const text = '100 % – naïve ✓';
+  (await server.next()).connection.close(new ViworksError('superseded', text));
+  const { trailers } = await answerOf(stream);
+  expect(trailers['grpc-status']).toBe('9');
+  expect(decodeURIComponent(String(trailers['grpc-message']))).toBe(text);
+});
+
 test('many sends of one tick leave in one write', async () => {
   await using server = await startServer();
   await using raw = openHttp2(server.url);
@@ -432,6 +459,13 @@ test('a listener on an address that this machine lacks says so', async () => {
     log: silentLogger,
   });
   await expect(listener.start()).rejects.toThrow('Cannot listen on 192.0.2.1:1: this machine does not have');
+});
+
+test('a certificate that cannot be used is a clear error', () => {
+  const tls = { cert: 'nothing', key: 'nothing' };
+  const make = () =>
+    createListener({ host: '127.0.0.1', port: 0, tls, onRequest: () => {}, log: silentLogger });
+  expect(make).toThrow('The TLS certificate or its key cannot be used');
 });
 
 test('a port that is not ours is said to be so by both dialers', async () => {

@@ -61,7 +61,11 @@ export function startRig(options: Partial<AgentOptions> & { server?: ScriptedSer
     ledger,
   });
   agent.start();
-  onTestFinished(() => agent.stop(0));
+  onTestFinished(async () => {
+    const stopped = agent.stop(0);
+    time.advance(60_000);
+    await stopped;
+  });
   return {
     server,
     time,

@@ -32,13 +32,19 @@ export function createConnectDialer(options: DialOptions): Dialer {
         maxSessionMemory: 16,
       });
       const stream = openStream(session, url);
+      let remoteAddress: string;
       try {
-        await answered(session, stream, signal);
+        remoteAddress = await answered(session, stream, signal);
       } catch (thrown) {
         session.destroy();
         throw thrown;
       }
-      const { connection, start } = connectionOver(session, stream, url.protocol === 'https:');
+      const { connection, start } = connectionOver(session, stream, {
+        transport: 'connect',
+        encoding: 'binary',
+        remoteAddress,
+        tls: url.protocol === 'https:',
+      });
       // After the caller has its connection: what comes at once must find an owner that knows it.
       setImmediate(start, handler);
       return connection;
@@ -57,14 +63,14 @@ function openStream(session: ClientHttp2Session, url: URL): ClientHttp2Stream {
 
 /**
  * Waits for the headers of the response: a peer that speaks only HTTP/1.1, or a proxy that takes the socket
- * and then breaks, is found out here, at once and not by a time limit.
+ * and then breaks, is found out here, at once and not by a time limit. Resolves with the address of the peer.
  */
 function answered(
   session: ClientHttp2Session,
   stream: ClientHttp2Stream,
   signal: AbortSignal,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   const fail = (reason: string, cause?: unknown): void => {
     reject(new ViworksError('unavailable', `No HTTP/2 stream: ${reason}.`, { cause }));
   };
@@ -74,7 +80,7 @@ function answered(
   stream.once('close', () => fail('the peer closed it'));
   stream.once('response', (headers) => {
     const refused = refusalIn(headers);
-    if (refused === undefined) resolve();
+    if (refused === undefined) resolve(session.socket.remoteAddress ?? '');
     else reject(refused);
   });
   signal.addEventListener('abort', onAbort, { once: true });
@@ -108,13 +114,7 @@ function reasonOf(error: Error & { code?: string }): string {
   return error.message || (error.code ?? 'unknown');
 }
 
-function connectionOver(session: ClientHttp2Session, stream: ClientHttp2Stream, tls: boolean) {
-  const peer: Peer = {
-    transport: 'connect',
-    encoding: 'binary',
-    remoteAddress: session.socket?.remoteAddress ?? '',
-    tls,
-  };
+function connectionOver(session: ClientHttp2Session, stream: ClientHttp2Stream, peer: Peer) {
   stream.once('close', () => session.close());
   const ends: FramedEnds = {
     finish(rest, error) {

@@ -33,7 +33,7 @@ export declare type Envelope = Message<"viworks.agent.v1.Envelope"> & {
 
   /**
    * Counts the envelopes of one direction of one session: 1, 2, 3, … without a gap. 0 during the handshake
-   * and on envelopes that need no acknowledgement (HEARTBEAT and pure acknowledgements).
+   * and on what needs no acknowledgement: HEARTBEAT, pure acknowledgements, and an ERROR that ends the session.
    *
    * @generated from field: uint64 sequence = 2;
    */

@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest';
+import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { findGrpcurl, grpcurl } from '../support/api-grpcurl.ts';
+import { startApi } from '../support/api-server.ts';
+
+const binary = findGrpcurl();
+
+if (binary === undefined) {
+  // biome-ignore lint/suspicious/noConsole: a test that did not run must not look like one that passed
+  console.warn('\n*** grpcurl is not installed: the gRPC surface was NOT tested with it. ***\n');
+  test('without grpcurl nothing is tested here', () => {
+    expect(findGrpcurl()).toBeUndefined();
+  });
+} else {
+  test('grpcurl lists and describes by reflection alone', async () => {
+    await using api = await startApi();
+    const { output: services } = await grpcurl(binary, [api.address2, 'list']);
+    expect(services).toContain('viworks.control.v1.ControlService');
+    const { output: methods } = await grpcurl(binary, [api.address2, 'list', ControlService.typeName]);
+    expect(methods.trim().split('\n')).toHaveLength(ControlService.methods.length);
+    const { output: spec } = await grpcurl(binary, [
+      api.address2,
+      'describe',
+      'viworks.control.v1.CommandSpec',
+    ]);
+    expect(spec).toContain('string verb = 1');
+    const { output: args } = await grpcurl(binary, [api.address2, 'describe', 'viworks.verbs.v1.ExecArgs']);
+    expect(args).toContain('(.viworks.verbs.v1.verb)');
+  });
+
+  test('grpcurl calls every method of the control service', async () => {
+    await using api = await startApi();
+    const header = `authorization: Bearer ${await api.tokenFor('admin')}`;
+    const called = new Set<string>();
+    const call = async (method: string, request: object) => {
+      called.add(method);
+      const path = `${ControlService.typeName}/${method}`;
+      const { ok, output } = await grpcurl(binary, [
+        '-H',
+        header,
+        '-d',
+        JSON.stringify(request),
+        api.address2,
+        path,
+      ]);
+      expect({ method, ok, output }).toMatchObject({ ok: true });
+      return JSON.parse(output);
+    };
+    expect((await call('ListAgents', { filter: { site: 'paris' } })).agents).toHaveLength(1);
+    const { agent } = await call('GetAgent', { agentId: 'alpha' });
+    expect(agent).toMatchObject({ agentId: 'alpha', telemetry: { cpu: { usage: 0.25 } } });
+    await call('SetAgentStatus', { agentId: 'alpha', maintenance: true, reason: 'new disk' });
+    expect(await call('CreateEnrollmentToken', { site: 'berlin', lifetime: '60s' })).toEqual({
+      token: 'vwe_once',
+    });
+    const spec = { verb: 'exec', args: { argv: ['true'] }, target: { all: true }, timeout: '1.5s' };
+    const { command } = await call('SubmitCommand', { spec });
+    expect(command.spec).toMatchObject({ timeout: '1.500s', args: { argv: ['true'] } });
+    const { commandId } = command;
+    expect((await call('GetCommand', { commandId })).executions).toHaveLength(1);
+    expect((await call('ListCommands', {})).commands).toHaveLength(1);
+    expect((await call('CancelCommand', { commandId, reason: 'a test' })).command.done).toBe(true);
+    expect(await call('WatchCommand', { commandId, cursor: 'c1' })).toMatchObject({ cursor: 'c2' });
+    expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
+    expect((await call('GetHealth', {})).health.status).toBe('ok');
+    expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
+  });
+
+  test('grpcurl shows which field is wrong', async () => {
+    await using api = await startApi();
+    const header = `authorization: Bearer ${await api.tokenFor('admin')}`;
+    const path = `${ControlService.typeName}/GetCommand`;
+    const { ok, output } = await grpcurl(binary, [
+      '-H',
+      header,
+      '-d',
+      '{"commandId":"x"}',
+      api.address2,
+      path,
+    ]);
+    expect(ok).toBe(false);
+    expect(output).toContain('InvalidArgument');
+    expect(output).toContain('"field": "command_id"');
+    expect(output).toContain('INVALID_REQUEST');
+  });
+}
