@@ -19,16 +19,14 @@ import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
-import { createResources } from './lib/resources.ts';
+import { createResources, type Resources } from './lib/resources.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
-import { createDatabase, type Database } from './storage/database.ts';
-import { createEmbeddedPostgres } from './storage/embedded.ts';
+import type { Database } from './storage/database.ts';
 import { countOpenStates } from './storage/executions.ts';
-import { holdInstanceLock } from './storage/instance-lock.ts';
-import { migrate } from './storage/migrate.ts';
+import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
 import { createTelemetryIngest } from './telemetry/ingest.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
@@ -68,29 +66,36 @@ export async function startApp(config: Config, overrides: AppOverrides = {}): Pr
   const log = overrides.log ?? createLogger(config.logging);
   const resources = createResources(log);
   try {
-    return await compose(config, overrides, log, resources.add, resources.stop);
+    return await compose(config, overrides, log, resources);
   } catch (error) {
     await resources.stop();
     throw error;
   }
 }
 
-type AddResource = (name: string, stop: () => Promise<unknown> | unknown) => void;
-
 async function compose(
   config: Config,
   overrides: AppOverrides,
   log: Logger,
-  add: AddResource,
-  stop: () => Promise<void>,
+  resources: Resources,
 ): Promise<App> {
+  const { add } = resources;
   const clock = overrides.clock ?? systemClock;
   const onFatal = overrides.onFatal ?? ((error) => log.fatal({ err: error }, 'the service cannot go on'));
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
   const metrics = createMetrics();
   const bus = createMemoryBus();
-  const database = await openDatabase(config, dataDir, log, onFatal, add);
+  const database = await openDatabase({
+    url: config.database.url,
+    dataDir,
+    maxConnections: config.database.max_connections,
+    connectTimeoutMs: config.database.connect_timeout * 1000,
+    idleTimeoutMs: config.database.idle_timeout * 1000,
+    log,
+    onFatal,
+    resources,
+  });
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const secrets = await loadSecrets({
     dataDir,
@@ -203,60 +208,8 @@ async function compose(
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     issueToken: userTokens.issue,
     createEnrollmentToken: (spec) => enrollment.create('operator', spec),
-    stop,
+    stop: resources.stop,
   };
-}
-
-async function openDatabase(
-  config: Config,
-  dataDir: string,
-  log: Logger,
-  onFatal: (error: ViworksError) => void,
-  add: AddResource,
-): Promise<Database> {
-  const { max_connections: maxConnections } = config.database;
-  const url = config.database.url ?? (await startEmbedded(dataDir, maxConnections, log, onFatal, add));
-  const database = createDatabase({
-    url,
-    maxConnections,
-    connectTimeoutMs: config.database.connect_timeout * 1000,
-    idleTimeoutMs: config.database.idle_timeout * 1000,
-    log,
-  });
-  add('database', database.close);
-  try {
-    const lock = await holdInstanceLock({ database, log, onTaken: onFatal });
-    add('instance lock', lock.release);
-    await migrate(database);
-  } catch (error) {
-    const known = ViworksError.from(error);
-    if (known.code === 'database_in_use') throw known;
-    const why = known.cause instanceof Error ? ` (${known.cause.message})` : '';
-    throw new ViworksError('database_unavailable', `DATABASE_URL: the database refuses${why}`, {
-      cause: error,
-    });
-  }
-  return database;
-}
-
-/** When it ends by itself it is started again; what was acknowledged is on its disk. */
-async function startEmbedded(
-  dataDir: string,
-  maxConnections: number,
-  log: Logger,
-  onFatal: (error: ViworksError) => void,
-  add: AddResource,
-): Promise<string> {
-  const onExit = async (reason: string) => {
-    log.error({ reason }, 'the embedded PostgreSQL ended by itself and is started again');
-    const again = await embedded.start().catch(() => undefined);
-    if (again?.connectionString === url) return;
-    onFatal(new ViworksError('database_unavailable', `The embedded PostgreSQL ended: ${reason}`));
-  };
-  const embedded = createEmbeddedPostgres({ dataDir, log, maxConnections: maxConnections + 5, onExit });
-  add('embedded PostgreSQL', embedded.stop);
-  const url = (await embedded.start()).connectionString;
-  return url;
 }
 
 function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {

@@ -11,12 +11,13 @@ import {
   Result_Outcome,
 } from '#gen/viworks/agent/v1/command_pb.js';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import { SystemInfoResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
+import { ExecArgsSchema, ExecResultSchema, SystemInfoResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
 import { execCommand, startRig } from '../../test/support/agent-rig.ts';
 import { commandFor, createScriptedServer } from '../../test/support/agent-server.ts';
 import { ViworksError } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
+import { defineExecutor, executorSet } from './executors/executor.ts';
 import { createMemoryLedger, openLedger } from './ledger.ts';
 
 const { SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, REJECTED, UNKNOWN } = Result_Outcome;
@@ -110,16 +111,70 @@ test('args may come as JSON', async () => {
   expect((await rig.begun.shift()).argv).toEqual(['a', 'b']);
 });
 
-test('expiry goes by the clock of the server', async () => {
-  const rig = startRig();
-  const { connection } = await rig.server.open();
-  // The rig's clock and the challenge agree; ten seconds later the order is too old.
-  const expiresAt = timestampFromMs(Date.UTC(2026, 0, 1) + 5_000);
-  connection.send(execCommand(newId(), { expiresAt }));
+test('expiry goes by the clock of the server, whatever the clock of the machine says', async () => {
+  const server = createScriptedServer();
+  server.time += 24 * 3_600_000;
+  const rig = startRig({ server });
+  const { connection } = await server.open();
+  const order = (inMs: number) =>
+    execCommand(newId(), { expiresAt: timestampFromMs(server.time + inMs), timeout: durationFromMs(60_000) });
+  connection.send(order(5_000));
   await rig.begun.shift();
+  connection.send(order(-1_000));
+  expect(await connection.next('result')).toMatchObject({ outcome: REJECTED, failure: { code: 'expired' } });
   rig.time.advance(5_000);
-  connection.send(execCommand(newId(), { expiresAt }));
-  expect(await connection.next('result')).toMatchObject({ failure: { code: expect.any(String) } });
+  connection.send(order(5_000));
+  expect(await connection.next('result')).toMatchObject({ outcome: REJECTED, failure: { code: 'expired' } });
+});
+
+test('what waits on the agent for too long is not started', async () => {
+  const rig = startRig({ concurrency: 1 });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId(), { timeout: durationFromMs(60_000) }));
+  const executionId = newId();
+  connection.send(execCommand(executionId, { expiresAt: timestampFromMs(rig.server.time + 5_000) }));
+  const work = await rig.begun.shift();
+  await connection.acknowledged(2n);
+  rig.time.advance(5_000);
+  work.end();
+  await connection.next('result');
+  const late = { executionId, outcome: REJECTED, failure: { code: 'expired' } };
+  expect(await connection.next('result')).toMatchObject(late);
+  expect(rig.begun.count).toBe(1);
+});
+
+test('an executor that does not heed its signal is given up', async () => {
+  const deaf = defineExecutor(ExecArgsSchema, ExecResultSchema, () => new Promise(() => {}));
+  const rig = startRig({ executors: executorSet([deaf]) });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId(), { timeout: durationFromMs(1_000) }));
+  while ((await connection.next('commandUpdate')).update.case !== 'running');
+  rig.time.advance(1_000 + 10_000);
+  expect(await connection.next('result')).toMatchObject({ outcome: TIMED_OUT });
+});
+
+test('whatever an executor throws becomes a failure that tells nothing private', async () => {
+  const broken = defineExecutor(ExecArgsSchema, ExecResultSchema, () => Promise.reject(new Error('secret')));
+  const rig = startRig({ executors: executorSet([broken]) });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId()));
+  const { outcome, failure } = await connection.next('result');
+  expect([outcome, failure?.code]).toEqual([FAILED, 'internal']);
+  expect(failure?.message).not.toContain('secret');
+});
+
+test('a result that is too large for a message is a failure', async () => {
+  const data = new Uint8Array(800 * 1024);
+  const large = defineExecutor(ExecArgsSchema, ExecResultSchema, () =>
+    Promise.resolve({ exitCode: 0, stdout: { data, totalBytes: data.byteLength, truncated: false } }),
+  );
+  const rig = startRig({ executors: executorSet([large]) });
+  const { connection } = await rig.server.open();
+  connection.send(execCommand(newId()));
+  expect(await connection.next('result')).toMatchObject({
+    outcome: FAILED,
+    failure: { code: 'result_too_large' },
+  });
 });
 
 test('a body that cannot be read is refused by its sequence', async () => {

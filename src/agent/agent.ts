@@ -67,8 +67,6 @@ export interface AgentOptions {
 
 /** A transport that does not come about in this time is given up. */
 const dialTimeoutMs = 30_000;
-/** A connection that does not close in this time is destroyed. */
-const closeTimeoutMs = 2_000;
 
 const transports: Record<TransportName, Transport> = {
   connect: Transport.CONNECT,
@@ -281,11 +279,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   function endSession(ending: Session): Promise<void> {
     return new Promise((resolve) => {
-      const offClose = timers.after(closeTimeoutMs, () => ending.destroy());
-      onSessionEnd = () => {
-        offClose();
-        resolve();
-      };
+      onSessionEnd = resolve;
       ending.close();
     });
   }

@@ -15,8 +15,8 @@ export interface LedgerLine {
   at: number;
   /** Epoch of the session that brought the order. */
   e?: string;
-  /** Serialised RESULT in base64, where finished. */
-  r?: string;
+  /** Serialised RESULT, where finished; base64 in the file. */
+  r?: Uint8Array;
   /** When the work began, where it is known and finished. */
   s?: number;
 }
@@ -89,15 +89,14 @@ export function createLedgerState(bounds: LedgerBounds = ledgerBounds): LedgerSt
         if (line.k === 'started') before.startedAt ??= line.at;
         return;
       }
-      const result = line.r === undefined ? undefined : new Uint8Array(Buffer.from(line.r, 'base64'));
-      bytes += result?.byteLength ?? 0;
+      bytes += line.r?.byteLength ?? 0;
       entries.set(key, {
         executionId: line.id,
         attempt: line.n,
         phase: line.k,
         epoch: line.e === undefined ? (before?.epoch ?? 0n) : BigInt(line.e),
         startedAt: line.s ?? before?.startedAt ?? (line.k === 'started' ? line.at : undefined),
-        result,
+        result: line.r,
       });
     },
     forget: (executionId, attempt) => drop(keyOf(executionId, attempt)),
@@ -127,13 +126,16 @@ function lineOf(entry: LedgerEntry, now: number): LedgerLine {
     at: entry.phase === 'started' ? (entry.startedAt ?? now) : now,
     e: entry.epoch.toString(),
   };
-  if (entry.result !== undefined) line.r = Buffer.from(entry.result).toString('base64');
+  if (entry.result !== undefined) line.r = entry.result;
   if (entry.phase === 'finished' && entry.startedAt !== undefined) line.s = entry.startedAt;
   return line;
 }
 
 /** One line of JSON with its end. */
-export const printLine = (line: LedgerLine): string => `${JSON.stringify(line)}\n`;
+export function printLine(line: LedgerLine): string {
+  const { r, ...rest } = line;
+  return `${JSON.stringify(r === undefined ? rest : { ...rest, r: Buffer.from(r).toString('base64') })}\n`;
+}
 
 /**
  * Reads a ledger's text. A line that cannot be read was being written when the machine stopped: nothing was
@@ -157,13 +159,18 @@ export function readLines(text: string, state: LedgerState): { unreadable: numbe
 function parseLine(text: string): LedgerLine | undefined {
   try {
     const line: unknown = JSON.parse(text);
-    return isLine(line) ? line : undefined;
+    if (!isLine(line)) return undefined;
+    const { r, ...rest } = line;
+    return r === undefined ? rest : { ...rest, r: new Uint8Array(Buffer.from(r, 'base64')) };
   } catch {
     return undefined;
   }
 }
 
-function isLine(value: unknown): value is LedgerLine {
+/** A line as JSON has it. */
+type StoredLine = Omit<LedgerLine, 'r'> & { r?: string };
+
+function isLine(value: unknown): value is StoredLine {
   if (typeof value !== 'object' || value === null) return false;
   const line: Partial<Record<keyof LedgerLine, unknown>> = value;
   return (

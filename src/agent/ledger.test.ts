@@ -145,7 +145,7 @@ const line = fc
       n,
       at,
       ...(k === 'settled' ? {} : { e: '5' }),
-      ...(k === 'finished' ? { r: Buffer.from(result).toString('base64') } : {}),
+      ...(k === 'finished' ? { r: result } : {}),
     }),
   );
 

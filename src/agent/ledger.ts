@@ -8,6 +8,7 @@ import {
   type LedgerEntry,
   type LedgerLine,
   type LedgerState,
+  ledgerBounds,
   printLine,
   readLines,
 } from './ledger-state.ts';
@@ -47,7 +48,8 @@ export interface LedgerOptions {
 
 /** A ledger for agents that need not outlive their process, such as simulated ones. */
 export function createMemoryLedger(clock: Clock = systemClock): Ledger {
-  const state = createLedgerState();
+  // Many of them live in one process, so each remembers less than a file does.
+  const state = createLedgerState({ ...ledgerBounds, rememberCount: 1_000 });
   const done = Promise.resolve();
   return ledgerOver(state, clock, (line) => {
     state.apply(line);
@@ -142,8 +144,7 @@ function ledgerOver(state: LedgerState, clock: Clock, append: Append): Ledger {
     find: state.find,
     accepted: (id, n, epoch) => append({ k: 'accepted', ...base(id, n), e: epoch.toString() }, false),
     started: (id, n, epoch) => append({ k: 'started', ...base(id, n), e: epoch.toString() }, false),
-    finished: (id, n, result) =>
-      append({ k: 'finished', ...base(id, n), r: Buffer.from(result).toString('base64') }, false),
+    finished: (id, n, result) => append({ k: 'finished', ...base(id, n), r: result }, false),
     settled(id, n) {
       append({ k: 'settled', ...base(id, n) }, true).catch(() => {
         // The line is lost with its batch, which logged it; the RESULT is then repeated once.

@@ -35,7 +35,6 @@ export interface Session {
   readonly bufferedBytes: number;
   /** Lets what was sent leave, and ends. */
   close(): void;
-  destroy(): void;
 }
 
 export type OutgoingBody = Parameters<typeof envelope>[0];
@@ -71,6 +70,8 @@ export interface SessionDeps {
 }
 
 const missedHeartbeats = 3;
+/** A connection that does not close in this time is destroyed. */
+const closeTimeoutMs = 2_000;
 
 type Phase = 'connecting' | 'hello' | 'proof' | 'open' | 'ended';
 
@@ -118,6 +119,13 @@ export function createSession(deps: SessionDeps): Session {
     if (phase === 'ended') return;
     cause ??= error;
     transmit({ case: 'error', value: errorBody(error, true, 0n) }, 0n);
+    end(error);
+  }
+
+  /** A peer that does not end in time is not waited for. */
+  function end(error?: ViworksError): void {
+    offTimer?.();
+    offTimer = timers.after(closeTimeoutMs, () => connection?.destroy());
     connection?.close(error);
   }
 
@@ -235,7 +243,7 @@ export function createSession(deps: SessionDeps): Session {
     drainMs = afterMs;
     if (sequence !== 0n) inbound.done(sequence);
     acknowledgeNow();
-    connection?.close();
+    end();
   }
 
   function onError(error: ErrorBody): void {
@@ -248,7 +256,7 @@ export function createSession(deps: SessionDeps): Session {
       return;
     }
     cause ??= received;
-    connection?.close();
+    end();
   }
 
   function send(body: OutgoingBody, delivered?: () => void): boolean {
@@ -298,11 +306,9 @@ export function createSession(deps: SessionDeps): Session {
       return connection?.bufferedBytes ?? 0;
     },
     close() {
+      if (phase === 'ended' || connection === undefined) return;
       acknowledgeNow();
-      connection?.close();
-    },
-    destroy() {
-      connection?.destroy();
+      end();
     },
   };
 }

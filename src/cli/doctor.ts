@@ -50,7 +50,7 @@ export function doctorCommand(program: Command, context: CliContext, exit: (code
       exit(findings.some(({ status }) => status === 'fail') ? exitCodes.failure : exitCodes.success);
       if (options.json) return terminal.json(findings);
       for (const { check, status, detail } of findings) {
-        terminal.line(`${terminal.style(colors[status], status.padEnd(4))}  ${check.padEnd(14)} ${detail}`);
+        terminal.line(`${terminal.style(colors[status], status.padEnd(4))}  ${check.padEnd(18)} ${detail}`);
       }
     });
 }

@@ -43,7 +43,7 @@ test('how long ago', () => {
 
 test('a progress line has the state, the duration, the exit code and the first line of output', () => {
   const now = Date.parse('2026-01-01T00:00:02Z');
-  expect(progressLine(execution({}), now).split(/\s{2,}/)).toEqual(['web-1', 'running', '2.0 s', '']);
+  expect(progressLine(execution({}), now).split(/\s{2,}/)).toEqual(['web-1', 'running', '2 s', '']);
   const done = execution({
     state: 'succeeded',
     transitions: [

@@ -36,7 +36,6 @@ export interface Socket {
   pause(): void;
   resume(): void;
   on(event: 'message', listener: (data: unknown, isBinary: boolean) => void): unknown;
-  on(event: 'ping', listener: () => void): unknown;
   on(event: 'error', listener: (error: Error & { code?: string }) => void): unknown;
   once(event: 'close', listener: (code: number, reason: Buffer) => void): unknown;
 }
@@ -71,11 +70,6 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
     if (state === 'open') verdict = known;
     state = 'closing';
     socket.terminate();
-  };
-
-  const checkBuffered = (): void => {
-    if (socket.bufferedAmount <= wireLimits.outboundBufferBytes) return;
-    cut(new ViworksError('peer_too_slow', `The peer left ${socket.bufferedAmount} bytes unread.`));
   };
 
   const end = (told: ViworksError | undefined, known: ViworksError | undefined): void => {
@@ -117,8 +111,6 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
     state = 'closing';
     closeTimer = setTimeout(() => socket.terminate(), wireLimits.closeTimeoutMs);
   });
-  // The library answers each ping by itself; a peer that floods and never reads would fill the memory.
-  socket.on('ping', checkBuffered);
   socket.once('close', (code, reason) => {
     if (state === 'open') verdict = errorFromClose(code, reason.toString());
     state = 'closed';
@@ -150,7 +142,9 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
         queueMicrotask(uncork);
       }
       socket.send(bytes, sendOptions);
-      checkBuffered();
+      if (socket.bufferedAmount > wireLimits.outboundBufferBytes) {
+        cut(new ViworksError('peer_too_slow', `The peer left ${socket.bufferedAmount} bytes unread.`));
+      }
     },
     get bufferedBytes() {
       return socket.bufferedAmount;

@@ -51,43 +51,50 @@ interface Layout {
 interface Running {
   child: ChildProcess;
   exited: Promise<unknown>;
-  killAtExit: () => void;
-  socketFolder: string;
 }
 
 export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): EmbeddedPostgres {
   const folder = join(resolve(options.dataDir), 'postgres');
   const layout: Layout = { folder, data: join(folder, 'data'), log: join(folder, 'postgres.log') };
   let running: Running | undefined;
+  let starting: Promise<string> | undefined;
+  let socketFolder: string | undefined;
   let stopping = false;
+
+  const start = async (): Promise<string> => {
+    const binaries = await findBinaries();
+    const user = databaseUser();
+    await prepareFolder(layout.folder, user);
+    const launch = launchFor(user, [binaries.postgres, layout.data]);
+    await stopOrphan(layout, binaries, launch, options.log);
+    if (!existsSync(layout.data)) await initialise(layout, binaries, launch);
+    // The same for every start of this object, so that the connection string stays valid.
+    socketFolder = await prepareSocketFolder(layout.folder, user, socketFolder);
+    const begun = performance.now();
+    running = await startServer(layout, binaries, launch, socketFolder, options, (reason) => {
+      running = undefined;
+      if (!stopping) options.onExit?.(reason);
+    });
+    options.log.debug({ ms: Math.round(performance.now() - begun) }, 'embedded PostgreSQL is ready');
+    return `postgresql://viworks@/${databaseName}?host=${encodeURIComponent(socketFolder)}`;
+  };
 
   return {
     async start() {
       stopping = false;
-      const binaries = await findBinaries();
-      const user = databaseUser();
-      await prepareFolder(layout.folder, user);
-      const launch = launchFor(user, [binaries.postgres, layout.data]);
-      await stopOrphan(layout, binaries, launch, options.log);
-      if (!existsSync(layout.data)) await initialise(layout, binaries, launch);
-      const socketFolder = await prepareSocketFolder(layout.folder, user);
-      const begun = performance.now();
-      running = await startServer(layout, binaries, launch, socketFolder, options, (reason) => {
-        running = undefined;
-        if (!stopping) options.onExit?.(reason);
-      });
-      options.log.debug({ ms: Math.round(performance.now() - begun) }, 'embedded PostgreSQL is ready');
-      const connectionString = `postgresql://viworks@/${databaseName}?host=${encodeURIComponent(socketFolder)}`;
-      return { connectionString };
+      starting = start();
+      return { connectionString: await starting };
     },
 
     async stop() {
       stopping = true;
+      // A start that fails has nothing running, and its caller is told.
+      await starting?.catch(() => {});
       const current = running;
       running = undefined;
-      if (current === undefined) return;
-      await endServer(current, options.log);
-      removeTemporary(current.socketFolder);
+      if (current !== undefined) await endServer(current, options.log);
+      if (socketFolder !== undefined) removeTemporary(socketFolder);
+      socketFolder = undefined;
     },
   };
 }
@@ -104,10 +111,14 @@ async function prepareFolder(folder: string, user: DatabaseUser | undefined): Pr
   if (uid === 0 && (mode & 0o001) === 0) await chmod(parent, (mode & 0o777) | 0o011);
 }
 
-async function prepareSocketFolder(folder: string, user: DatabaseUser | undefined): Promise<string> {
+async function prepareSocketFolder(
+  folder: string,
+  user: DatabaseUser | undefined,
+  before: string | undefined,
+): Promise<string> {
   const usual = join(folder, 'socket');
   const fits = Buffer.byteLength(socketFile(usual)) <= socketPathBytes;
-  const chosen = fits ? usual : await mkdtemp(join(tmpdir(), temporaryPrefix));
+  const chosen = fits ? usual : (before ?? (await mkdtemp(join(tmpdir(), temporaryPrefix))));
   await mkdir(chosen, { recursive: true, mode: 0o700 });
   await chmod(chosen, 0o700);
   if (user !== undefined) await chown(chosen, user.uid, user.gid);
@@ -222,15 +233,13 @@ async function startServer(
     ready.reject(startFailure(layout, log, reason));
     if (isReady) onExit(reason);
   });
-  const running: Running = { child, exited, killAtExit, socketFolder };
   try {
     await ready.promise;
     isReady = true;
-    return running;
+    return { child, exited };
   } catch (error) {
     child.kill('SIGQUIT');
     await exited;
-    removeTemporary(socketFolder);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -1,5 +1,9 @@
-import { createFileRegistry, type DescService, fromBinary, getOption } from '@bufbuild/protobuf';
-import { type FileDescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { create, createFileRegistry, type DescService, fromBinary, getOption } from '@bufbuild/protobuf';
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import { createClient } from '@connectrpc/connect';
 import { describe, expect, test } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus as Status } from '#gen/grpc/health/v1/health_pb.js';
@@ -34,11 +38,19 @@ function filesOf(answer: Answer): FileDescriptorProto[] {
   return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
 }
 
-/** Builds what the files describe, from nothing but them. The first is the one that was asked for. */
+/** Builds what the files describe, from nothing but them. */
 function registryOf(files: FileDescriptorProto[]) {
-  const [asked] = files;
-  if (asked === undefined) throw new Error('no files');
-  return createFileRegistry(asked, (name) => files.find((file) => file.name === name));
+  const ordered = new Set<FileDescriptorProto>();
+  const add = (file: FileDescriptorProto) => {
+    for (const name of file.dependency) {
+      const needed = files.find((each) => each.name === name);
+      if (needed === undefined) throw new Error(`${name} is missing`);
+      add(needed);
+    }
+    ordered.add(file);
+  };
+  files.forEach(add);
+  return createFileRegistry(create(FileDescriptorSetSchema, { file: [...ordered] }));
 }
 
 describe.each([ReflectionV1, ReflectionV1Alpha])('%s', (service) => {

@@ -1,14 +1,21 @@
+import http from 'node:http';
+import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
+import tls from 'node:tls';
 import { create } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { expect, test } from 'vitest';
 import { AgentService, EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { createConnectDialer } from '../../src/agent/transport/connect.ts';
 import { enroll } from '../../src/agent/transport/enroll.ts';
 import { createFallbackDialer } from '../../src/agent/transport/fallback.ts';
 import { createWebSocketDialer } from '../../src/agent/transport/websocket.ts';
+import { ViworksError } from '../../src/errors.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
 import { wireLimits } from '../../src/protocol/limits.ts';
+import { createAgentListener } from '../../src/transport/agent-listener.ts';
 import { makeCertificate } from '../support/tls-certificate.ts';
 import { startHttp1Proxy } from '../support/transport-proxy.ts';
 import { createInbox, numbered, sequences, startServer } from '../support/transport-server.ts';
@@ -41,6 +48,25 @@ test('behind a proxy of HTTP/1.1 an agent falls back to the WebSocket, at once',
   connection.close();
   expect(await accepted.inbox.closed).toBeUndefined();
   expect(await inbox.closed).toBeUndefined();
+});
+
+test('a peer that speaks only HTTP/1.1 over TLS is found out at once', async () => {
+  const certificate = await makeCertificate();
+  // One that refuses in the handshake, and one that ignores ALPN and finds out from the first bytes.
+  const strict = https.createServer(certificate);
+  const http1 = http.createServer();
+  const ignorant = tls.createServer(certificate, (socket) => {
+    socket.on('error', () => {});
+    http1.emit('connection', socket);
+  });
+  for (const server of [strict, ignorant]) {
+    server.listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const dialled = createConnectDialer({ url, tls: { ca: certificate.cert } }).dial(createInbox(), never);
+    await expect(dialled).rejects.toMatchObject({ code: 'unavailable' });
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 test('without a proxy the best transport is taken', async () => {
@@ -123,4 +149,38 @@ test('enrolment works over HTTP/2 with Connect and with gRPC, and is bounded', a
     });
     sessionManager.abort();
   }
+});
+
+test('what the server says at once, and its end, find an owner that has its connection', async () => {
+  const listener = createAgentListener({
+    host: '127.0.0.1',
+    port: 0,
+    maxConnections: 10,
+    log: silentLogger,
+    unary: () => {},
+    accept(connection) {
+      connection.send(numbered(1));
+      connection.close(new ViworksError('superseded', 'at once'));
+      return { onEnvelope: () => {}, onClose: () => {} };
+    },
+  });
+  const url = `http://127.0.0.1:${(await listener.start()).port}`;
+  for (const dialer of [createConnectDialer({ url }), createWebSocketDialer({ url })]) {
+    const inbox = createInbox();
+    let owned = false;
+    const told: boolean[] = [];
+    const handler = {
+      onEnvelope(envelope: Envelope) {
+        told.push(owned);
+        inbox.onEnvelope(envelope);
+      },
+      onClose: inbox.onClose,
+    };
+    await dialer.dial(handler, never);
+    owned = true;
+    expect((await inbox.closed)?.code).toBe('superseded');
+    expect(sequences(inbox.envelopes)).toEqual([1]);
+    expect(told).toEqual([true]);
+  }
+  await listener.stop(0);
 });

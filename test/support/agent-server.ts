@@ -21,6 +21,8 @@ import { challengeInput, proofInput } from '../../src/protocol/signed.ts';
 export interface ScriptedServer {
   identity: AgentIdentity;
   dialer: Dialer;
+  /** What CHALLENGE says of the time, milliseconds since 1970. */
+  time: number;
   /** The next connection that the agent opens. */
   accept(): Promise<ScriptedConnection>;
   /** The same, with its handshake done. */
@@ -69,8 +71,9 @@ export function createScriptedServer(): ScriptedServer {
   const connections = createQueue<ScriptedConnection>();
   let epoch = 0n;
   const accept = () => connections.shift();
-  return {
+  const server: ScriptedServer = {
     identity,
+    time: Date.UTC(2026, 0, 1),
     dialer: {
       transport: 'connect',
       dial(handler) {
@@ -83,7 +86,7 @@ export function createScriptedServer(): ScriptedServer {
     async open(limits) {
       const connection = await accept();
       const hello = await connection.next('hello');
-      const { challenge, terms } = challengeFor(hello.offer, serverKey);
+      const { challenge, terms } = challengeFor(hello.offer, serverKey, server.time);
       connection.send({ case: 'challenge', value: challenge }, 0n);
       const proof = await connection.next('proof');
       const input = proofInput(hello.offer, terms, challenge.signature, proof.statement);
@@ -105,6 +108,7 @@ export function createScriptedServer(): ScriptedServer {
       return { connection, offer: fromBinary(HelloOfferSchema, hello.offer) };
     },
   };
+  return server;
 }
 
 export function challengeFor(offer: Uint8Array, key: KeyPair, serverTime = Date.UTC(2026, 0, 1)) {

@@ -37,8 +37,37 @@ export interface CliOptions {
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** Starts `viworks …`; whatever is left of it is killed when the test ends. */
+/** Starts `viworks …`; what is left of it is killed when the test ends. */
 export function startCli(args: readonly string[], options: CliOptions = {}): CliProcess {
+  const cli = spawnCli(args, options);
+  onTestFinished(async () => {
+    cli.kill('SIGKILL');
+    await cli.exited;
+  });
+  return cli;
+}
+
+/** One process, with a data folder of its own, for all the tests of a file. */
+export function startSharedCli(args: readonly string[], env: Readonly<Record<string, string>>) {
+  const parent = mkdtempSync(join(tmpdir(), 'viworks-test-'));
+  const dataDir = join(parent, 'data');
+  const cli = spawnCli(args, { env: { ...env, VIWORKS_DATA_DIR: dataDir } });
+  return {
+    process: cli,
+    dataDir,
+    /** Ends it in order; fails if it leaves a process behind. */
+    async stop() {
+      cli.kill('SIGTERM');
+      await cli.exited;
+      const left = processesWith(parent);
+      for (const { pid } of left) process.kill(pid, 'SIGKILL');
+      await rm(parent, { recursive: true, force: true });
+      if (left.length > 0) throw new Error(`left running: ${left.map(({ command }) => command).join('; ')}`);
+    },
+  };
+}
+
+function spawnCli(args: readonly string[], options: CliOptions): CliProcess {
   const child = spawn(process.execPath, [main, ...args], {
     cwd: options.cwd ?? tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -46,10 +75,6 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Cli
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...options.env },
   });
   const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }));
-  onTestFinished(async () => {
-    child.kill('SIGKILL');
-    await exited;
-  });
   return {
     pid: child.pid ?? 0,
     stdout: linesOf(child.stdout),

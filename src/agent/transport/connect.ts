@@ -32,22 +32,22 @@ export function createConnectDialer(options: DialOptions): Dialer {
         maxSessionMemory: 16,
       });
       const stream = openStream(session, url);
-      let remoteAddress: string;
+      const open = (remoteAddress: string) =>
+        connectionOver(session, stream, {
+          transport: 'connect',
+          encoding: 'binary',
+          remoteAddress,
+          tls: url.protocol === 'https:',
+        });
       try {
-        remoteAddress = await answered(session, stream, signal);
+        const { connection, start } = await answered(session, stream, signal, open);
+        // After the caller has its connection: what comes at once must find an owner that knows it.
+        setImmediate(start, handler);
+        return connection;
       } catch (thrown) {
         session.destroy();
         throw thrown;
       }
-      const { connection, start } = connectionOver(session, stream, {
-        transport: 'connect',
-        encoding: 'binary',
-        remoteAddress,
-        tls: url.protocol === 'https:',
-      });
-      // After the caller has its connection: what comes at once must find an owner that knows it.
-      setImmediate(start, handler);
-      return connection;
     },
   };
 }
@@ -63,14 +63,15 @@ function openStream(session: ClientHttp2Session, url: URL): ClientHttp2Stream {
 
 /**
  * Waits for the headers of the response: a peer that speaks only HTTP/1.1, or a proxy that takes the socket
- * and then breaks, is found out here, at once and not by a time limit. Resolves with the address of the peer.
+ * and then breaks, is found out here, at once and not by a time limit. `open` is called before any other event of the stream, so that none is missed.
  */
-function answered(
+function answered<T>(
   session: ClientHttp2Session,
   stream: ClientHttp2Stream,
   signal: AbortSignal,
-): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  open: (remoteAddress: string) => T,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   const fail = (reason: string, cause?: unknown): void => {
     reject(new ViworksError('unavailable', `No HTTP/2 stream: ${reason}.`, { cause }));
   };
@@ -80,7 +81,7 @@ function answered(
   stream.once('close', () => fail('the peer closed it'));
   stream.once('response', (headers) => {
     const refused = refusalIn(headers);
-    if (refused === undefined) resolve(session.socket.remoteAddress ?? '');
+    if (refused === undefined) resolve(open(session.socket.remoteAddress ?? ''));
     else reject(refused);
   });
   signal.addEventListener('abort', onAbort, { once: true });

@@ -33,14 +33,14 @@ export function createWebSocketDialer(options: WebSocketDialOptions): Dialer {
         maxHeaderSize: wireLimits.headerBytes,
         ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }),
       });
-      const response = await upgraded(socket, signal);
-      const peer: Peer = {
-        transport: 'websocket',
-        encoding,
-        remoteAddress: response.socket.remoteAddress ?? '',
-        tls: secure,
-      };
-      const { connection, start } = createWebSocketConnection(socket, response.socket, peer);
+      const open = (response: IncomingMessage) =>
+        createWebSocketConnection(socket, response.socket, {
+          transport: 'websocket',
+          encoding,
+          remoteAddress: response.socket.remoteAddress ?? '',
+          tls: secure,
+        });
+      const { connection, start } = await upgraded(socket, signal, open);
       // After the caller has its connection: what comes at once must find an owner that knows it.
       setImmediate(start, handler);
       return connection;
@@ -48,8 +48,13 @@ export function createWebSocketDialer(options: WebSocketDialOptions): Dialer {
   };
 }
 
-function upgraded(socket: WebSocket, signal: AbortSignal): Promise<IncomingMessage> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+/** `open` is called before any other event of the socket, so that none is missed. */
+function upgraded<T>(
+  socket: WebSocket,
+  signal: AbortSignal,
+  open: (response: IncomingMessage) => T,
+): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   let response: IncomingMessage | undefined;
   const fail = (reason: string, cause?: unknown): void => {
     reject(new ViworksError('unavailable', `No WebSocket: ${reason}.`, { cause }));
@@ -70,7 +75,7 @@ function upgraded(socket: WebSocket, signal: AbortSignal): Promise<IncomingMessa
     response = answer;
   });
   socket.once('open', () => {
-    if (response !== undefined) resolve(response);
+    if (response !== undefined) resolve(open(response));
   });
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();

@@ -1,0 +1,107 @@
+import { create } from '@bufbuild/protobuf';
+import { expect, test } from 'vitest';
+import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { systemClock } from '../lib/clock.ts';
+import { silentLogger } from '../lib/logger.ts';
+import { problemsOf } from '../protocol/validation.ts';
+import { parseMounts, parseNetworks } from './host.ts';
+import { busyPercent, createCollector } from './telemetry.ts';
+import { createTelemetryBuffer } from './telemetry-buffer.ts';
+
+test('a sample of this machine is complete and valid', async () => {
+  const collect = createCollector({ clock: systemClock, log: silentLogger, containers: false });
+  const sample = await collect();
+  sample.number = 1n;
+  expect(problemsOf(SampleSchema, sample)).toEqual([]);
+  expect(sample.cpu?.cores).toBeGreaterThan(0);
+  expect(sample.memory?.totalBytes).toBeGreaterThan(sample.memory?.usedBytes ?? 0n);
+  expect(sample.uptime).toBeDefined();
+});
+
+test('an engine that is not there leaves the list of containers empty', async () => {
+  const collect = createCollector({
+    clock: systemClock,
+    log: silentLogger,
+    containers: true,
+    path: '/nowhere',
+  });
+  expect((await collect()).containers).toEqual([]);
+});
+
+test('the busy share is of the time between two readings', () => {
+  const at = (busy: number, total: number) => ({ busy, total, cores: 2 });
+  expect(busyPercent(at(10, 100), at(35, 200))).toBe(25);
+  expect(busyPercent(at(10, 100), at(10, 100))).toBe(0);
+});
+
+test('only local file systems count, each device once, with its shortest path', () => {
+  const text = [
+    'proc /proc proc rw 0 0',
+    '/dev/sda1 /var/lib/data ext4 rw 0 0',
+    '/dev/sda1 / ext4 rw 0 0',
+    '/dev/sdb1 /mnt/with\\040space xfs rw 0 0',
+    '/dev/loop3 /snap/core squashfs ro 0 0',
+    'server:/share /net nfs4 rw 0 0',
+    'tmpfs /run tmpfs rw 0 0',
+  ].join('\n');
+  expect(parseMounts(text)).toEqual([
+    { mount: '/', type: 'ext4' },
+    { mount: '/mnt/with space', type: 'xfs' },
+  ]);
+});
+
+test('the counters of every interface but the loopback are read', () => {
+  const text = `Inter-|   Receive                    |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets
+    lo:    3193      32    0    0    0     0          0         0     3193      32
+  eth0: 984113191  900    0    0    0     0          0         0  1773240    800`;
+  expect(parseNetworks(text)).toEqual([{ interface: 'eth0', receivedBytes: 984113191, sentBytes: 1773240 }]);
+});
+
+function startBuffer(capacity: number) {
+  const sent: { numbers: bigint[]; delivered: () => void }[] = [];
+  let open = true;
+  const dropped: number[] = [];
+  const buffer = createTelemetryBuffer({
+    capacity,
+    onDropped: (count) => dropped.push(count),
+    send(samples, delivered) {
+      if (open) sent.push({ numbers: samples.map(({ number }) => number), delivered });
+      return open;
+    },
+  });
+  const add = (count: number) => {
+    for (let i = 0; i < count; i += 1) buffer.add(create(SampleSchema));
+  };
+  return { buffer, sent, dropped, add, cut: () => (open = false), reopen: () => (open = true) };
+}
+
+test('no more envelopes are under way than the credit allows', () => {
+  const { buffer, sent, add } = startBuffer(10);
+  buffer.restart(2);
+  add(4);
+  expect(sent.map(({ numbers }) => numbers)).toEqual([[1n], [2n]]);
+  sent[0]?.delivered();
+  expect(sent.at(-1)?.numbers).toEqual([3n, 4n]);
+  buffer.setCredit(3);
+  add(1);
+  expect(sent.at(-1)?.numbers).toEqual([5n]);
+});
+
+test('the newest samples are kept over a break, and the lost ones are counted', () => {
+  const { buffer, sent, dropped, add, cut, reopen } = startBuffer(3);
+  buffer.restart(1);
+  add(1);
+  cut();
+  add(4);
+  expect([buffer.dropped, dropped]).toEqual([2, [1, 2]]);
+  reopen();
+  buffer.restart(1);
+  expect(sent.at(-1)?.numbers).toEqual([3n, 4n, 5n]);
+  // What an earlier session delivered late changes nothing.
+  sent[0]?.delivered();
+  expect(sent).toHaveLength(2);
+  sent[1]?.delivered();
+  add(1);
+  expect(sent.at(-1)?.numbers).toEqual([6n]);
+});

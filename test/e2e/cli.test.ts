@@ -1,0 +1,225 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { runCli, startSharedCli } from '../support/process.ts';
+
+/** The command line against one running control plane with one agent. */
+
+let database: TestDatabase;
+let server: ReturnType<typeof startSharedCli>;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  server = startSharedCli(['start'], {
+    VIWORKS_API_PORT: '0',
+    VIWORKS_AGENT_PORT: '0',
+    DATABASE_URL: database.url,
+  });
+  await server.process.stdout.match(/Ctrl-C stops/);
+}, 60_000);
+
+afterAll(async () => {
+  await server?.stop();
+  await database?.drop();
+}, 60_000);
+
+const cli = (...args: string[]) => runCli(args, { env: { VIWORKS_DATA_DIR: server.dataDir } });
+const json = async (...args: string[]) => {
+  const { stdout } = await cli(...args, '--json');
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+};
+
+const agentId = async (): Promise<string> => (await json('agents'))[0][0].agentId;
+
+test('run prints output to stdout and what it says about it to stderr', async () => {
+  const { code, stdout, stderr } = await cli(
+    'run',
+    'exec',
+    '--all',
+    '--',
+    'sh',
+    '-c',
+    'echo out; echo err >&2',
+  );
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'out\n' });
+  expect(stderr).toMatch(/succeeded .*exit 0/);
+  expect(stderr).toMatch(/^err$/m);
+  expect(stderr).toMatch(/1 succeeded \(command [0-9a-f-]{36}\)\n$/);
+});
+
+test('run exits 1 when an execution does not succeed', async () => {
+  const { code, stderr } = await cli('run', 'exec', '--all', '--', 'false');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/1 failed/);
+  expect((await cli('run', 'exec', '--all', '--timeout', '200ms', '--', 'sleep', '20')).stderr).toMatch(
+    /1 timed out/,
+  );
+});
+
+test('run --json is one document a line', async () => {
+  const events = await json('run', 'system.info', '--agent', await agentId());
+  expect(events[0]).toMatchObject({ event: 'submitted', command: { verb: 'system.info', done: false } });
+  expect(events.at(-1)).toMatchObject({ event: 'done', succeeded: true, command: { done: true } });
+  const last = events.findLast(({ event }) => event === 'execution');
+  expect(last.execution).toMatchObject({
+    state: 'succeeded',
+    result: { output: { hostname: expect.any(String) } },
+  });
+});
+
+test('typed args reach the agent', async () => {
+  const { stdout } = await cli(
+    'run',
+    'exec',
+    '--all',
+    '--arg',
+    'environment.GREETING=hi',
+    '--arg',
+    'working_directory=/',
+    '--',
+    'sh',
+    '-c',
+    'echo $GREETING; pwd',
+  );
+  expect(stdout).toBe('hi\n/\n');
+  expect((await cli('run', 'file.read', '/proc/self/comm', '--all')).code).toBe(0);
+});
+
+test.for([
+  [['run', 'exce', '--all'], /no verb exce; did you mean exec\?/],
+  [['run', 'exec', '--all', '--arg', 'foo=1'], /exec has no such arg/],
+  [['run', 'exec', '--', 'ls'], /choose the agents by one of --agent ID, --site SITE and --all/],
+  [['run', 'exec', '--agent', 'nobody', '--', 'ls'], /nobody/],
+  [['run', 'exec', '--all'], /argv/],
+  [['run', 'exec', '--all', '--timeout', 'soon', '--', 'ls'], /must be a duration such as/],
+  [['run', 'exec', '--site', 'nowhere', '--', 'ls'], /error: /],
+  [['commands', 'get', 'x'], /commandId/],
+  [['agents', 'get', 'nobody'], /nobody/],
+  [['agnets'], /unknown command 'agnets'[\s\S]*agents/],
+] as const)('%j is refused with exit code 2', async ([args, message]) => {
+  const { code, stderr, stdout } = await cli(...args);
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/^error: /);
+  expect(stderr).not.toMatch(/\n +at /);
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+});
+
+test('--no-wait leaves an id that commands can follow, show and cancel', async () => {
+  const { stdout } = await cli('run', 'exec', '--all', '--no-wait', '--', 'sleep', '60');
+  const commandId = stdout.trim();
+  expect((await cli('commands', 'cancel', commandId, '--reason', 'test')).code).toBe(0);
+  const watched = await cli('commands', 'watch', commandId);
+  expect(watched.code).toBe(1);
+  expect(watched.stderr).toMatch(/1 cancelled/);
+  const [shown] = await json('commands', 'get', commandId);
+  expect(shown).toMatchObject({ command: { commandId, done: true }, executions: [{ state: 'cancelled' }] });
+  expect((await cli('commands', 'get', commandId)).stdout).toMatch(/queued[\s\S]*cancelled/);
+  expect((await cli('commands')).stdout).toContain(commandId);
+});
+
+test('the same idempotency key gives the same command', async () => {
+  const args = ['run', 'exec', '--all', '--no-wait', '--idempotency-key', 'once', '--', 'true'];
+  expect((await cli(...args)).stdout).toBe((await cli(...args)).stdout);
+});
+
+test('an agent in maintenance holds its commands until it is back', async () => {
+  const id = await agentId();
+  expect((await cli('agents', 'maintenance', id, '--reason', 'new disk')).stdout).toMatch(/now maintenance/);
+  const commandId = (await cli('run', 'exec', '--all', '--no-wait', '--', 'echo', 'waited')).stdout.trim();
+  const [held] = await json('commands', 'get', commandId);
+  expect(held.executions).toMatchObject([{ state: 'held' }]);
+  expect((await cli('agents', 'get', id)).stdout).toMatch(/maintenance \(new disk\)/);
+  expect((await cli('agents', 'resume', id)).stdout).toMatch(/now online/);
+  expect(await cli('commands', 'watch', commandId)).toMatchObject({ code: 0, stdout: 'waited\n' });
+});
+
+test('lists and reports read well and parse well', async () => {
+  const [agents] = await json('agents');
+  expect(agents).toMatchObject([{ status: 'online', site: 'local' }]);
+  expect((await cli('agents')).stdout).toMatch(/^AGENT +STATUS .*\n.* online +local /);
+  expect((await cli('verbs')).stdout).toMatch(/^VERB[\s\S]*system\.info/);
+  expect((await cli('verbs', 'file.read')).stdout).toMatch(/path +text \(also without a name\)/);
+  expect(await cli('health')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok, version/) });
+  expect((await json('health'))[0]).toMatchObject({ status: 'ok' });
+});
+
+test('tokens: a viewer may look and not act, and the file of the server is sent to no other', async () => {
+  const { stdout } = await cli(
+    'token',
+    'create',
+    '--subject',
+    'auditor',
+    '--role',
+    'viewer',
+    '--lifetime',
+    '5m',
+  );
+  const asViewer = { VIWORKS_DATA_DIR: server.dataDir, VIWORKS_TOKEN: stdout.trim() };
+  expect((await runCli(['agents'], { env: asViewer })).code).toBe(0);
+  const refused = await runCli(['run', 'exec', '--all', '--', 'true'], { env: asViewer });
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  const elsewhere = await cli('agents', '--url', 'http://127.0.0.1:1');
+  expect(elsewhere).toMatchObject({ code: 2, stderr: expect.stringMatching(/no token for http/) });
+  const enrolment = await cli('token', 'enroll', '--site', 'berlin', '--uses', '2', '--lifetime', '1h');
+  expect(enrolment).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\S+\n$/) });
+});
+
+test('a server that is not there is one line', async () => {
+  const { code, stderr } = await cli('agents', '--url', 'http://127.0.0.1:1', '--token', 'x');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
+});
+
+test('doctor finds nothing wrong here, and says what is wrong elsewhere', async () => {
+  const env = {
+    VIWORKS_DATA_DIR: server.dataDir,
+    DATABASE_URL: database.url,
+    VIWORKS_API_PORT: '0',
+    VIWORKS_AGENT_PORT: '0',
+  };
+  const well = await runCli(['doctor', '--json'], { env });
+  const findings: { check: string; status: string }[] = JSON.parse(well.stdout);
+  expect(findings.filter(({ status }) => status !== 'ok')).toEqual([]);
+  expect(well.code).toBe(0);
+  const ill = await runCli(['doctor'], {
+    env: { ...env, DATABASE_URL: 'postgres://127.0.0.1:1/x', VIWORKS_TOKEN: 'x' },
+  });
+  expect(ill.code).toBe(1);
+  expect(ill.stdout).toMatch(/^fail +database +DATABASE_URL: the database refuses/m);
+  expect(ill.stdout).toMatch(/^fail +token /m);
+});
+
+test('migrate is content with what is up to date', async () => {
+  const env = { DATABASE_URL: database.url };
+  expect(await runCli(['migrate'], { env })).toMatchObject({
+    code: 0,
+    stdout: 'The schema is up to date.\n',
+  });
+});
+
+test('help names every subcommand and shows examples', async () => {
+  const { code, stdout } = await runCli(['--help']);
+  expect(code).toBe(0);
+  for (const name of [
+    'start',
+    'serve',
+    'agent',
+    'migrate',
+    'doctor',
+    'run',
+    'agents',
+    'commands',
+    'verbs',
+    'token',
+    'health',
+  ]) {
+    expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+  }
+  expect((await runCli(['run', '--help'])).stdout).toContain('Examples:');
+  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'));
+  expect((await runCli(['--version'])).stdout).toBe(`${manifest.version}\n`);
+});
