@@ -86,6 +86,7 @@ export function createAgent(options: AgentOptions): Agent {
   let transport = dialer.transport;
   let failures = 0;
   let started = false;
+  let stopped: Promise<void> | undefined;
   /** Difference between the server's clock and our monotonic one. */
   let serverOffset = clock.now() - clock.monotonic();
   let offReconnect: (() => void) | undefined;
@@ -264,18 +265,22 @@ export function createAgent(options: AgentOptions): Agent {
       started = true;
       void begin();
     },
-    async stop(graceMs) {
-      if (stopping()) return;
-      setState({ name: 'stopping' });
-      offReconnect?.();
-      offTelemetry?.();
-      dialing?.abort();
-      session?.send({ case: 'credit', value: create(CreditSchema, { executions: 0 }) });
-      await runner.stop(graceMs);
-      if (session !== undefined) await endSession(session);
-      setState({ name: 'stopped' });
+    stop(graceMs) {
+      stopped ??= stop(graceMs);
+      return stopped;
     },
   };
+
+  async function stop(graceMs: number): Promise<void> {
+    setState({ name: 'stopping' });
+    offReconnect?.();
+    offTelemetry?.();
+    dialing?.abort();
+    session?.send({ case: 'credit', value: create(CreditSchema, { executions: 0 }) });
+    await runner.stop(graceMs);
+    if (session !== undefined) await endSession(session);
+    setState({ name: 'stopped' });
+  }
 
   function endSession(ending: Session): Promise<void> {
     return new Promise((resolve) => {

@@ -4,6 +4,7 @@ import { ViworksError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { type Agent, type AgentState, createAgent } from './agent.ts';
+import { lockDataFolder } from './data-lock.ts';
 import { loadExecutors, software } from './executors/registry.ts';
 import { readFacts } from './host.ts';
 import { type AgentIdentity, enrolled, enrollIdentity, ledgerFile, loadIdentity } from './identity.ts';
@@ -50,34 +51,46 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   const { dataDir, path, log, onState } = options;
   const dial = { url: options.url, tls: { ca: options.tlsCa } };
   await makeFolder(dataDir);
-  const identity = await identityOf(options, dial);
-  const [ledger, executors, host] = await Promise.all([
-    openLedger(ledgerFile(dataDir), { log }),
-    loadExecutors(path),
-    readFacts(),
-  ]);
-  const agent = createAgent({
-    identity,
-    dialer: createFallbackDialer([createConnectDialer(dial), createWebSocketDialer(dial)]),
-    executors,
-    ledger,
-    log,
-    host,
-    software,
-    collect: createCollector({ clock: systemClock, log, containers: executors.containerEngine !== '', path }),
-    ...(onState === undefined ? {} : { onState }),
-  });
-  agent.start();
-  return {
-    agentId: identity.agentId,
-    get state() {
-      return agent.state;
-    },
-    async stop(graceMs) {
-      await agent.stop(graceMs);
-      await ledger.close();
-    },
-  };
+  const unlock = await lockDataFolder(dataDir);
+  try {
+    const identity = await identityOf(options, dial);
+    const [ledger, executors, host] = await Promise.all([
+      openLedger(ledgerFile(dataDir), { log }),
+      loadExecutors(path),
+      readFacts(),
+    ]);
+    const agent = createAgent({
+      identity,
+      dialer: createFallbackDialer([createConnectDialer(dial), createWebSocketDialer(dial)]),
+      executors,
+      ledger,
+      log,
+      host,
+      software,
+      collect: createCollector({
+        clock: systemClock,
+        log,
+        containers: executors.containerEngine !== '',
+        path,
+      }),
+      ...(onState === undefined ? {} : { onState }),
+    });
+    agent.start();
+    return {
+      agentId: identity.agentId,
+      get state() {
+        return agent.state;
+      },
+      async stop(graceMs) {
+        await agent.stop(graceMs);
+        await ledger.close();
+        await unlock();
+      },
+    };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
 }
 
 async function makeFolder(dataDir: string): Promise<void> {

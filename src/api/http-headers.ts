@@ -37,9 +37,14 @@ export function registerHeaders(app: FastifyInstance, corsOrigins: readonly stri
       })
       .send();
   });
-  // HTTP/2 has no such header (RFC 9113, 8.2.2), and event streams bring it.
+  // Answers of tRPC bring headers of their own, which replace those above.
   app.addHook('onSend', async (request, _reply, payload) => {
-    if (request.raw.httpVersionMajor >= 2 && payload instanceof Response)
-      payload.headers.delete('connection');
+    if (!(payload instanceof Response)) return;
+    const { headers } = payload;
+    if (allowed.size > 0) headers.append('vary', 'origin');
+    // Nothing may change an event stream on its way, for example compress and thereby hold it back.
+    if (headers.has('cache-control')) headers.set('cache-control', 'no-store, no-transform');
+    // HTTP/2 has no such header (RFC 9113, 8.2.2).
+    if (request.raw.httpVersionMajor >= 2) headers.delete('connection');
   });
 }

@@ -1,5 +1,4 @@
 import { ViworksError } from '../errors.ts';
-import type { Logger } from '../lib/logger.ts';
 import type { Resources } from '../lib/resources.ts';
 import { createDatabase, type Database, type DatabaseOptions } from './database.ts';
 import { createEmbeddedPostgres } from './embedded.ts';

@@ -63,7 +63,8 @@ function openStream(session: ClientHttp2Session, url: URL): ClientHttp2Stream {
 
 /**
  * Waits for the headers of the response: a peer that speaks only HTTP/1.1, or a proxy that takes the socket
- * and then breaks, is found out here, at once and not by a time limit. `open` is called before any other event of the stream, so that none is missed.
+ * and then breaks, is found out here, at once and not by a time limit. `open` is called before any other
+ * event of the stream, so that none is missed.
  */
 function answered<T>(
   session: ClientHttp2Session,

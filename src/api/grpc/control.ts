@@ -18,8 +18,17 @@ import {
 } from './convert.ts';
 import { createGuard } from './guard.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { partsOf } from './watch.ts';
 
 /** The gRPC surface is for whoever has no TypeScript: the operations of tRPC as viworks.control.v1. */
+
+const limits = {
+  readMaxBytes: wireLimits.messageBytes,
+  // A page of executions with all their output is as large as its caller asked for.
+  writeMaxBytes: 64 * 1024 * 1024,
+  // A watch may be as long as a command; other calls have their own, shorter deadline.
+  maxTimeoutMs: 30 * 24 * 3_600_000,
+};
 
 export type ControlDeps = Pick<
   ApiDeps,
@@ -85,12 +94,16 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
   });
 
   const watchCommand = stream(method.watchCommand, async function* ({ commandId, cursor }, { signal }) {
+    let before = cursor;
     for await (const event of commands.watch(commandId, cursor || undefined, signal)) {
-      yield {
-        cursor: event.cursor,
-        command: commandMessage(event.command),
-        executions: event.executions.map(executionMessage),
-      };
+      for (const part of partsOf(event, before)) {
+        yield {
+          cursor: part.cursor,
+          command: commandMessage(part.command),
+          executions: part.executions.map(executionMessage),
+        };
+      }
+      before = event.cursor;
     }
   });
 
@@ -114,7 +127,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     getHealth,
   };
   return (router) => {
-    router.service(ControlService, service, { readMaxBytes: wireLimits.messageBytes });
+    router.service(ControlService, service, limits);
   };
 }
 

@@ -65,7 +65,9 @@ export function viworksError(error: TRPCError): ViworksError {
     return new ViworksError('invalid_request', error.message);
   }
   if (code === 'BAD_REQUEST' || code === 'PARSE_ERROR') {
-    return new ViworksError('invalid_request', 'The request is not well formed.', { cause });
+    // Without a cause the words are tRPC's own; with one they may be those of any parser.
+    const message = cause === undefined ? error.message : 'The request is not well formed.';
+    return new ViworksError('invalid_request', message, { cause });
   }
   return ViworksError.from(cause ?? error);
 }
