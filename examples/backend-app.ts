@@ -7,8 +7,8 @@ import { createTRPCClient, httpBatchLink, httpSubscriptionLink, splitLink } from
 // Outside of this repository: from 'viworks/client'.
 import { type AppOutputs, type AppRouter, HeaderEventSource } from '../src/api/client.ts';
 
-const url = `${process.env['VIWORKS_URL'] ?? 'http://127.0.0.1:8080'}/trpc`;
-const headers = { authorization: `Bearer ${process.env['VIWORKS_TOKEN'] ?? ''}` };
+const url = `${process.env.VIWORKS_URL ?? 'http://127.0.0.1:8080'}/trpc`;
+const headers = { authorization: `Bearer ${process.env.VIWORKS_TOKEN ?? ''}` };
 
 const viworks = createTRPCClient<AppRouter>({
   links: [

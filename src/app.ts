@@ -179,12 +179,14 @@ async function compose(
     clock,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
+  const stopping = new AbortController();
   const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
     (request, response) => http.handler(request, response as ListenerResponse),
     log,
+    stopping.signal,
   );
   const apiListener = createListener({
     host: config.server.bind_address,
@@ -196,6 +198,7 @@ async function compose(
   await named('VIWORKS_API_PORT', apiListener.start());
   add('api listener', () => apiListener.stop(graceMs / 2));
   add('api', http.close);
+  add('streams of the api', () => stopping.abort());
   add('sessions', () => sessions.drain(overrides.drainWindowMs ?? 5000));
   health.start();
   add('health', health.stop);

@@ -23,6 +23,8 @@ export interface OutboxDeps {
 
 const windowCount = 256;
 const windowBytes = 1024 * 1024;
+/** Places of the queue that were served before it is cut; cutting at each would cost its length each time. */
+const trimAfter = 1024;
 
 export function createOutbox(deps: OutboxDeps): Outbox {
   const { ledger } = deps;
@@ -34,6 +36,10 @@ export function createOutbox(deps: OutboxDeps): Outbox {
   let generation = 0;
 
   function take(): Result | undefined {
+    if (next >= trimAfter) {
+      queue = queue.slice(next);
+      next = 0;
+    }
     while (next < queue.length) {
       const item = queue[next];
       next += 1;

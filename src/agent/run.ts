@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { ViworksError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -96,8 +97,13 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
 async function makeFolder(dataDir: string): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await access(dataDir, constants.W_OK);
   } catch (cause) {
-    throw new ViworksError('config_invalid', `The agent's data folder ${dataDir} cannot be made.`, { cause });
+    throw new ViworksError(
+      'config_invalid',
+      `The agent's data folder ${dataDir} cannot be made or written.`,
+      { cause },
+    );
   }
 }
 

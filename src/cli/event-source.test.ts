@@ -74,6 +74,23 @@ test('a refusal ends it, with the body of the answer in the event', async () => 
   expect(source.readyState).toBe(source.CLOSED);
 });
 
+test('a server that does not come back is given up', async () => {
+  let answers = 0;
+  const url = await serve((request, response) => {
+    if (answers++ > 0) return void request.socket.destroy();
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end('data: 1\n\n');
+  });
+  const EventSource = createEventSource({}, { baseMs: 1, maximumMs: 1, attempts: 3 });
+  const source = new EventSource(url);
+  const closed = Promise.withResolvers<void>();
+  source.addEventListener('error', () => {
+    if (source.readyState === source.CLOSED) closed.resolve();
+  });
+  await closed.promise;
+  expect(answers).toBe(4);
+});
+
 test('a server that is not there is an error at once', async () => {
   const EventSource = createEventSource({});
   const source = new EventSource('http://127.0.0.1:1/');

@@ -1,11 +1,17 @@
-import { backoffDelay } from '../lib/backoff.ts';
+import { type BackoffPolicy, backoffDelay } from '../lib/backoff.ts';
 
 /**
  * Server-sent events over fetch, as far as a tRPC subscription needs them. Node has no EventSource of its own,
  * and the one of browsers cannot send an authorization header.
  */
 
-const reconnect = { baseMs: 250, maximumMs: 5000 };
+export interface Patience extends BackoffPolicy {
+  /** Attempts in a row that may fail before it gives up. */
+  attempts: number;
+}
+
+/** About a minute in all, which is longer than a restart of the server takes. */
+const patience: Patience = { baseMs: 250, maximumMs: 5000, attempts: 25 };
 
 interface ServerEvent extends Event {
   data?: string;
@@ -14,7 +20,7 @@ interface ServerEvent extends Event {
 type Listener = (event: ServerEvent) => void;
 
 /** A class as `httpSubscriptionLink` expects it, with the headers built in. */
-export function createEventSource(headers: Readonly<Record<string, string>>) {
+export function createEventSource(headers: Readonly<Record<string, string>>, policy: Patience = patience) {
   return class FetchEventSource extends EventTarget {
     readonly CONNECTING = 0;
     readonly OPEN = 1;
@@ -22,6 +28,7 @@ export function createEventSource(headers: Readonly<Record<string, string>>) {
     readyState = 0;
     readonly #abort = new AbortController();
     #lastEventId = '';
+    #wasOpen = false;
 
     constructor(url: string) {
       super();
@@ -49,15 +56,13 @@ export function createEventSource(headers: Readonly<Record<string, string>>) {
           });
           if (final !== undefined) return this.#fail(final);
         } catch (error) {
-          // Nobody answered at all: what the first attempt finds out is an answer, later ones are patient.
-          if (attempt === 0 && this.#lastEventId === '' && this.readyState === this.CONNECTING) {
-            return this.#fail(error);
-          }
+          // A server that was never there is an answer; one that was is waited for.
+          if (!this.#wasOpen || attempt >= policy.attempts) return this.#fail(error);
         }
         if (this.#abort.signal.aborted) return;
         this.readyState = this.CONNECTING;
         this.dispatchEvent(new Event('error'));
-        await delay(backoffDelay(reconnect, attempt), this.#abort.signal);
+        await delay(backoffDelay(policy, attempt), this.#abort.signal);
       }
     }
 
@@ -77,6 +82,7 @@ export function createEventSource(headers: Readonly<Record<string, string>>) {
         return retryable ? undefined : (body ?? new Error(`the server answered ${response.status}`));
       }
       this.readyState = this.OPEN;
+      this.#wasOpen = true;
       onOpen();
       for await (const event of parseEvents(response.body.pipeThrough(new TextDecoderStream()))) {
         if (event.id !== undefined) this.#lastEventId = event.id;

@@ -58,7 +58,7 @@ function explain(code: string | undefined, name: string, host: string, port: num
 /** A database of the person's own must be there; the embedded one is started later. @throws database_unavailable */
 export async function checkDatabase(config: Config): Promise<void> {
   const { url } = config.database;
-  if (url !== undefined) await useDatabase(config, url, (database) => database.ping());
+  if (url !== undefined) await useDatabase(config, url, async () => {});
 }
 
 /**
@@ -78,12 +78,11 @@ export async function useDatabase<T>(
     log: silentLogger,
   });
   try {
-    return await work(database);
-  } catch (error) {
-    if (!(error instanceof ViworksError) || error.code !== 'database_unavailable') throw error;
-    throw new ViworksError('database_unavailable', `DATABASE_URL: the database refuses: ${reasonOf(error)}`, {
-      cause: error,
+    await database.ping().catch((cause: unknown) => {
+      const why = reasonOf(cause);
+      throw new ViworksError('database_unavailable', `DATABASE_URL: the database refuses: ${why}`, { cause });
     });
+    return await work(database);
   } finally {
     await database.close();
   }

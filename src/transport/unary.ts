@@ -15,6 +15,8 @@ export function createUnaryHandler(
   routes: (router: ConnectRouter) => void,
   fallback: NonNullable<ConnectNodeAdapterOptions['fallback']>,
   log: Logger,
+  /** Ends streams of the server in order when it stops. */
+  shutdownSignal?: AbortSignal,
 ): RequestHandler {
   return connectNodeAdapter({
     routes,
@@ -25,6 +27,7 @@ export function createUnaryHandler(
     // A small compressed request can be a large one.
     acceptCompression: [],
     maxTimeoutMs: 60_000,
+    ...(shutdownSignal === undefined ? {} : { shutdownSignal }),
   });
 }
 

@@ -143,7 +143,9 @@ test('only configured origins may read, and none with credentials', async () => 
   expect(allowed.headers.get('access-control-allow-origin')).toBe('https://ops.example');
   expect(allowed.headers.get('access-control-allow-credentials')).toBeNull();
   expect(allowed.headers.get('vary')).toContain('origin');
-  const query = await fetch(`${api.url1}/trpc/commands.verbs`, { headers: { origin: 'https://ops.example' } });
+  const query = await fetch(`${api.url1}/trpc/commands.verbs`, {
+    headers: { origin: 'https://ops.example' },
+  });
   expect(query.headers.get('vary')).toContain('origin');
   expect(query.headers.get('access-control-allow-origin')).toBe('https://ops.example');
   const other = await preflight('https://evil.example');

@@ -169,7 +169,7 @@ test('tokens: a viewer may look and not act, and the file of the server is sent 
 });
 
 test('a server that is not there is one line', async () => {
-  const { code, stderr } = await cli('agents', '--url', 'http://127.0.0.1:1', '--token', 'x');
+  const { code, stderr } = await cli('agents', '--url', 'http://127.0.0.1:2', '--token', 'x');
   expect(code).toBe(1);
   expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
 });

@@ -35,7 +35,9 @@ async function refuses(process: CliProcess, dataDir: string, message: RegExp): P
   expect(processesWith(dirname(dataDir))).toEqual([]);
 }
 
-test('starts everything, runs a command, stops everything on SIGTERM, and starts again with what it knew', async () => {
+test('starts everything, runs a command, stops everything on SIGTERM, and starts again with what it knew', async ({
+  annotate,
+}) => {
   const dataDir = dataFolder();
   const first = start(dataDir);
   await ready(first);
@@ -60,7 +62,7 @@ test('starts everything, runs a command, stops everything on SIGTERM, and starts
   const begun = performance.now();
   const second = start(dataDir);
   await ready(second);
-  console.info(`second start: ${Math.round(performance.now() - begun)} ms`);
+  await annotate(`second start: ${Math.round(performance.now() - begun)} ms`);
   const agents = JSON.parse((await cli(dataDir, 'agents', '--json')).stdout);
   expect(agents).toMatchObject([{ status: 'online', incarnation: 1 }]);
   expect(JSON.parse((await cli(dataDir, 'commands', '--json')).stdout)).toHaveLength(1);
@@ -107,10 +109,10 @@ test('a stop does not wait for a stream that somebody still follows', async () =
   const dataDir = dataFolder();
   const server = start(dataDir);
   await ready(server);
-  const follower = startCli(['run', 'exec', '--all', '--', 'sleep', '60'], {
-    env: { VIWORKS_DATA_DIR: dataDir },
-  });
-  await follower.stderr.match(/running/);
+  const [{ agentId }] = JSON.parse((await cli(dataDir, 'agents', '--json')).stdout);
+  await cli(dataDir, 'agents', 'maintenance', agentId);
+  const follower = startCli(['run', 'system.info', '--all'], { env: { VIWORKS_DATA_DIR: dataDir } });
+  await follower.stderr.match(/held/);
   server.kill('SIGTERM');
   const { code } = await server.exited;
   expect(code).toBe(0);

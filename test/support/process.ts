@@ -74,11 +74,13 @@ function spawnCli(args: readonly string[], options: CliOptions): CliProcess {
     // Settings of the person who runs the suite stay out.
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...options.env },
   });
+  /** Everything on both streams, for the message of a failure. */
+  const said: string[] = [];
   const exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }));
   return {
     pid: child.pid ?? 0,
-    stdout: linesOf(child.stdout),
-    stderr: linesOf(child.stderr),
+    stdout: linesOf(child.stdout, said),
+    stderr: linesOf(child.stderr, said),
     exited,
     kill: (signal) => void child.kill(signal),
   };
@@ -91,14 +93,15 @@ export async function runCli(args: readonly string[], options: CliOptions = {}) 
   return { code, stdout: cli.stdout.text(), stderr: cli.stderr.text() };
 }
 
-function linesOf(stream: NodeJS.ReadableStream): Lines {
+function linesOf(stream: NodeJS.ReadableStream, said: string[]): Lines {
   const lines: string[] = [];
   const waiting = new Set<{ pattern: RegExp; resolve: (line: string) => void; reject: (e: Error) => void }>();
   let ended = false;
   const reader = createInterface({ input: stream });
-  const missing = (pattern: RegExp) => new Error(`the output ended without ${pattern}:\n${lines.join('\n')}`);
+  const missing = (pattern: RegExp) => new Error(`the output ended without ${pattern}:\n${said.join('\n')}`);
   reader.on('line', (line) => {
     lines.push(line);
+    said.push(line);
     for (const waiter of waiting) {
       if (!waiter.pattern.test(line)) continue;
       waiting.delete(waiter);

@@ -1,114 +1,161 @@
-"""A whole agent: enrolment, handshake, commands, ledger, reconnect. docs/agents.md explains every step."""
-import argparse, json, logging, os, platform, random, signal, socket, sys, threading, time
-from concurrent.futures import ThreadPoolExecutor
+"""An agent for ViWorkS: handshake, commands, heartbeats, reconnection. docs/agents.md explains each step."""
+import argparse, logging, os, queue, random, signal, sys, threading, time
 from pathlib import Path
-from queue import SimpleQueue
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 sys.path.insert(0, os.environ.get('VIWORKS_STUBS', str(Path(__file__).parent / 'build')))
-import grpc
-from cryptography.exceptions import InvalidSignature
-from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
-from viworks.agent.v1 import agent_service_pb2_grpc, command_pb2, envelope_pb2, flow_pb2, handshake_pb2
-from viworks.verbs.v1 import system_pb2
-from identity import enroll, lp, public_key, load, new_message_id
+from identity import load_identity, lp
 from ledger import Ledger
+from verbs import HOST, SOFTWARE, VERBS
+from viworks.agent.v1 import agent_service_pb2_grpc, handshake_pb2 as wire
+from viworks.agent.v1.command_pb2 import CommandBody, Result
+from viworks.agent.v1.envelope_pb2 import Envelope
 
-Result, Account, log = command_pb2.Result, handshake_pb2.ExecutionAccount, logging.getLogger('agent')
-CREDIT, VERSION, BOOT_ID = 4, 1, os.urandom(16)
+VERSION, BOOT_ID, log = 1, os.urandom(16), logging.getLogger('agent')
 
 
 class Ended(Exception):
-    """The session is over; `wait` is what the server asked for, None leaves it to the back-off."""
+    """The session is over. `wait`: seconds the server asked for. Not `retryable`: unlikely to help, so be slow."""
     def __init__(self, why, wait=None, retryable=True):
         super().__init__(why)
         self.wait, self.retryable = wait, retryable
 
 
-def stamp(seconds=None):
-    return Timestamp(seconds=int(seconds or time.time()), nanos=int((seconds or time.time()) % 1 * 1e9))
+def message_id():  # UUIDv7: 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits.
+    head = (time.time_ns() // 10**6 << 16 | 7 << 12 | random.getrandbits(12)) << 64
+    return (head | 2 << 62 | random.getrandbits(62)).to_bytes(16, 'big')
 
 
-def system_info(args):
-    memory = {line.split(':')[0]: int(line.split()[1]) * 1024 for line in open('/proc/meminfo')}
-    info = system_pb2.SystemInfoResult(
-        hostname=socket.gethostname(), os=platform.freedesktop_os_release()['PRETTY_NAME'],
-        kernel=platform.release(), architecture=platform.machine(), cpu_cores=os.cpu_count(),
-        memory_total_bytes=memory['MemTotal'], memory_available_bytes=memory['MemAvailable'],
-        load_average=os.getloadavg(), agent_software='viworks-python-example/1')
-    info.uptime.FromSeconds(int(float(open('/proc/uptime').read().split()[0])))
-    return info
+class Session:
+    def __init__(self, stub, identity, ledger):
+        (self.key, self.me), self.ledger, self.outgoing = identity, ledger, queue.SimpleQueue()
+        self.sent, self.handled, self.unanswered, self.waiting, self.over = 0, 0, 0, {}, threading.Event()
+        self.call = stub.Open(iter(self.outgoing.get, None))
 
+    def run(self):
+        deadline = threading.Timer(10, self.call.cancel)
+        deadline.start()
+        try:
+            self.shake_hands()
+            deadline.cancel()
+            threading.Thread(target=self.beat, daemon=True).start()
+            for key in self.ledger.unsettled():
+                self.result(key)
+            for envelope in self.call:
+                self.receive(envelope)
+        finally:
+            deadline.cancel()
+            self.over.set()
+            self.outgoing.put(None)
+            self.call.cancel()
 
-VERBS = {'system.info': (system_pb2.SystemInfoArgs, system_info)}
+    def send(self, numbered=True, **body):
+        if numbered:
+            self.sent += 1
+        envelope = Envelope(message_id=message_id(), acknowledged=self.handled, sequence=self.sent if numbered else 0, **body)
+        envelope.sent_at.GetCurrentTime()
+        self.outgoing.put(envelope)
 
+    def expect(self, kind):
+        envelope = next(self.call)
+        if envelope.HasField('error'):
+            self.on_error(envelope.error)
+        if not envelope.HasField(kind):
+            raise Ended(f'{kind} was expected')
+        return getattr(envelope, kind)
 
-class Agent:
-    def __init__(self, me, ledger):
-        self.me, self.ledger, self.lock = me, ledger, threading.RLock()
-        self.pool, self.running, self.cancelled = ThreadPoolExecutor(CREDIT), set(), set()
-        self.session, self.base, self.maximum, self.failures = None, 1.0, 60.0, 0
-        for key in ledger.unfinished():  # It was begun, and the end of the process hides how it ended.
-            self.record(key, Result.OUTCOME_UNKNOWN, 'agent_restarted', 'the agent ended while it ran')
+    def shake_hands(self):
+        # All that is in the ledger has ended: this agent runs nothing on between sessions.
+        account = [wire.ExecutionAccount(execution_id=execution, attempt=attempt, phase='PHASE_FINISHED')
+                   for execution, attempt in self.ledger.unsettled()]
+        offer = wire.HelloOffer(
+            agent_id=self.me['agent_id'], key_id=self.me['key_id'], incarnation=self.me['incarnation'],
+            boot_id=BOOT_ID, protocol_versions=[VERSION], transports=['TRANSPORT_CONNECT'], capabilities=['system'],
+            host=HOST, software=SOFTWARE, execution_credit=1, executions=account).SerializeToString()
+        self.send(False, hello=wire.Hello(offer=offer))
+        challenge = self.expect('challenge')
+        server_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.me['server_keys'][challenge.key_id]))
+        server_key.verify(challenge.signature, lp('viworks.handshake.challenge.v1', offer, challenge.terms))
+        terms, statement = wire.ChallengeTerms.FromString(challenge.terms), wire.ProofStatement()
+        if terms.protocol_version != VERSION:
+            raise Ended('the server chose a version that was not offered', retryable=False)
+        self.clock_offset = terms.server_time.ToMilliseconds() / 1000 - time.time()
+        statement.agent_time.GetCurrentTime()
+        said = statement.SerializeToString()
+        signed = lp('viworks.handshake.proof.v1', offer, challenge.terms, challenge.signature, said)
+        self.send(False, proof=wire.Proof(statement=said, signature=self.key.sign(signed)))
+        self.welcome = self.expect('welcome')
+        if self.welcome.command_keys:
+            raise Ended('this example does not verify signed commands', retryable=False)
+        log.info('online epoch=%d session=%s', self.welcome.epoch, self.welcome.session_id)
 
-    def record(self, key, outcome, code='', message='', output=b'', started=None):
-        result = Result(execution_id=key[0], attempt=key[1], outcome=outcome, finished_at=stamp())
-        if started: result.started_at.CopyFrom(stamp(started))
-        if code: result.failure.code, result.failure.message = code, message
-        else: result.output, result.output_encoding = output, command_pb2.ARGS_ENCODING_PROTOBUF
-        with self.lock:
-            self.ledger.finished(key, result.SerializeToString())
-            self.running.discard(key)
-            if self.session: self.session.result(key)
+    def beat(self):
+        while not self.over.wait(self.welcome.limits.heartbeat_interval.ToMilliseconds() / 1000):
+            if self.unanswered >= 3:
+                return self.call.cancel()
+            self.unanswered += 1
+            self.send(False, heartbeat={})
+
+    def receive(self, envelope):
+        self.unanswered = 0
+        for sequence in [sequence for sequence in self.waiting if sequence <= envelope.acknowledged]:
+            self.ledger.write('settled', self.waiting.pop(sequence))
+        if envelope.sequence not in (0, self.handled + 1):
+            raise Ended('the server left a gap')
+        kind = envelope.WhichOneof('body')
+        handle = getattr(self, f'on_{kind}', None)  # What is not known here is acknowledged and passed over.
+        if handle:
+            handle(getattr(envelope, kind))
+        if envelope.sequence:
+            self.handled = envelope.sequence
+            self.outgoing.put(Envelope(acknowledged=self.handled))
 
     def on_command(self, command):
-        """Returns when the order may be acknowledged: what is to run is in the ledger by then."""
-        if self.session.command_keys and not any(self.verifies(command, s) for s in command.signatures):
-            raise ValueError('permission_denied', 'no valid signature by a command key')
-        body = command_pb2.CommandBody.FromString(command.body)
-        key, entry = (body.execution_id, body.attempt), self.ledger.find((body.execution_id, body.attempt))
-        if key in self.running: return self.session.update(key, accepted={})
-        if entry:
-            log.info('answered from the ledger %s', key[0])
-            return self.session.result(key)
+        body = CommandBody.FromString(command.body)
+        key = (body.execution_id, body.attempt)
+        if self.ledger.find(key) is not None:
+            log.info('answered from the ledger: %s', body.execution_id)
+            return self.result(key)
         refusal = self.refusal(body)
-        if refusal: return self.record(key, Result.OUTCOME_REJECTED, *refusal)
-        self.ledger.started(key, self.session.epoch)
-        self.running.add(key)
-        self.session.update(key, accepted={})
-        self.pool.submit(self.execute, key, body)
-
-    def verifies(self, command, signature):
-        key = self.session.command_keys.get(signature.key_id)
-        try: return key is not None and key.verify(signature.value, lp('viworks.command.v1', command.body)) is None
-        except InvalidSignature: return False
+        if refusal:
+            return self.end(key, Result.OUTCOME_REJECTED, refusal)
+        self.ledger.write('started', key, self.welcome.epoch)
+        self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'accepted': {}})
+        self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'running': {}})
+        log.info('runs %s: %s', body.verb, body.execution_id)
+        args, run = VERBS[body.verb]
+        try:
+            self.end(key, Result.OUTCOME_SUCCEEDED, output=run(args.FromString(body.args)).SerializeToString())
+        except (OSError, LookupError, ValueError) as error:
+            self.end(key, Result.OUTCOME_FAILED, ('internal', str(error)[:4096]))
 
     def refusal(self, body):
-        now = time.time() + self.session.clock_offset
-        if (body.agent_id, body.incarnation) != (self.me.agent_id, self.me.incarnation):
-            return 'wrong_audience', 'the command is for another agent or another enrolment'
-        if body.HasField('expires_at') and body.expires_at.ToDatetime().timestamp() <= now:
-            return 'expired', 'the command came too late'
-        if body.verb not in VERBS: return 'verb_unknown', f'there is no verb {body.verb} here'
-        if len(self.running) >= CREDIT: return 'resource_exhausted', f'the agent holds {CREDIT} already'
-        try: VERBS[body.verb][0].FromString(body.args)
-        except DecodeError: return 'invalid_args', f'the args are no {VERBS[body.verb][0].DESCRIPTOR.full_name}'
-
-    def execute(self, key, body):
-        started = time.time()
-        if key in self.cancelled: return self.record(key, Result.OUTCOME_CANCELLED, 'cancelled', 'before it began')
-        with self.lock:
-            if self.session: self.session.update(key, running={'started_at': stamp(started)})
-        log.info('runs %s %s', body.verb, key[0])
-        try:
-            parse, run = VERBS[body.verb]
-            output = run(parse.FromString(body.args)).SerializeToString()
-            self.record(key, Result.OUTCOME_SUCCEEDED, output=output, started=started)
-        except Exception as error:
-            self.record(key, Result.OUTCOME_FAILED, 'internal', str(error)[:4096], started=started)
+        if (body.agent_id, body.incarnation) != (self.me['agent_id'], self.me['incarnation']):
+            return 'wrong_audience', 'it is for another agent, or for another enrolment of this one'
+        if body.HasField('expires_at') and body.expires_at.ToMilliseconds() / 1000 <= time.time() + self.clock_offset:
+            return 'expired', 'it came too late'
+        return None if body.verb in VERBS else ('verb_unknown', f'there is no verb {body.verb} here')
 
     def on_cancel(self, cancel):
         key = (cancel.execution_id, cancel.attempt)
-        if key in self.running: self.cancelled.add(key)
-        elif self.ledger.find(key): self.session.result(key)
-        else: self.record(key, Result.OUTCOME_CANCELLED, 'not_started', 'cancelled before it came')
+        if self.ledger.find(key) is not None:
+            return self.result(key)
+        self.end(key, Result.OUTCOME_CANCELLED, ('not_started', 'it was cancelled before it came'))
+
+    def end(self, key, *how, **facts):
+        self.ledger.end(key, *how, **facts)
+        self.result(key)
+
+    def result(self, key):
+        self.send(result=Result.FromString(self.ledger.find(key)))
+        self.waiting[self.sent] = key
+
+    def on_drain(self, drain):
+        raise Ended(f'drain: {drain.reason}', drain.reconnect_after.ToMilliseconds() / 1000)
+
+    def on_error(self, error):
+        log.warning('the server says %s: %s', error.code, error.message)
+        if error.fatal:
+            raise Ended(error.code, error.retry_after.ToMilliseconds() / 1000 or None, error.retryable)

@@ -87,7 +87,7 @@ test('file.read reads regular files only, and never hangs', async () => {
 test('service.status reads what systemctl says', async () => {
   const path = await standIn(
     'systemctl',
-    `printf '%s\\n' Id=ssh.service 'Description=Secure = Shell' LoadState=loaded ActiveState=active SubState=running MainPID=812 StateChangeTimestamp=@1767225600`,
+    `printf '%s\\n' Id=ssh.service 'Description=Secure = Shell' LoadState=loaded ActiveState=active SubState=running MainPID=812 'StateChangeTimestamp=Thu 2026-01-01 00:00:00 UTC'`,
   );
   const outcome = await execute(serviceStatusExecutor(path), ServiceStatusArgsSchema, { name: 'ssh' });
   const status = outputOf(ServiceStatusResultSchema, outcome);
@@ -99,7 +99,7 @@ test('service.status reads what systemctl says', async () => {
     subState: 'running',
     mainPid: 812,
   });
-  expect(timestampMs(status.since)).toBe(1767225600_000);
+  expect(timestampMs(status.since)).toBe(Date.UTC(2026, 0, 1));
   expect(parseStatus('x', 'LoadState=not-found\nStateChangeTimestamp=')).toMatchObject({
     name: 'x',
     loadState: 'not-found',

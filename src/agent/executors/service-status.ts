@@ -23,16 +23,9 @@ const properties = [
 export function serviceStatusExecutor(path?: string): Executor {
   return defineExecutor(ServiceStatusArgsSchema, ServiceStatusResultSchema, async (args, context) => {
     const end = await runProgram({
-      argv: [
-        'systemctl',
-        'show',
-        '--no-pager',
-        '--timestamp=unix',
-        `--property=${properties.join(',')}`,
-        '--',
-        args.name,
-      ],
-      environment: minimalEnvironment(path),
+      argv: ['systemctl', 'show', '--no-pager', `--property=${properties.join(',')}`, '--', args.name],
+      // Times in a form that can be read, also from versions of systemd that offer no other.
+      environment: { ...minimalEnvironment(path), LC_ALL: 'C', TZ: 'UTC' },
       signal: context.signal,
       outputLimit: context.outputLimit,
     });
@@ -49,8 +42,10 @@ export function parseStatus(name: string, text: string): ServiceStatusResult {
       return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
     }),
   );
-  // With --timestamp=unix a time is "@" and seconds; a state that never changed has none.
-  const since = /^@(\d+)$/.exec(values.get('StateChangeTimestamp') ?? '')?.[1];
+  // For example "Thu 2026-01-01 00:00:00 UTC"; a state that never changed has no time.
+  const [, day, time] =
+    /(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)/.exec(values.get('StateChangeTimestamp') ?? '') ?? [];
+  const since = day === undefined ? Number.NaN : Date.parse(`${day}T${time}Z`);
   return create(ServiceStatusResultSchema, {
     name: values.get('Id') ?? name,
     description: values.get('Description') ?? '',
@@ -58,6 +53,6 @@ export function parseStatus(name: string, text: string): ServiceStatusResult {
     activeState: values.get('ActiveState') ?? '',
     subState: values.get('SubState') ?? '',
     mainPid: Number(values.get('MainPID') ?? 0),
-    ...(since === undefined ? {} : { since: timestampFromMs(Number(since) * 1000) }),
+    ...(Number.isNaN(since) ? {} : { since: timestampFromMs(since) }),
   });
 }

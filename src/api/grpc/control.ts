@@ -26,8 +26,8 @@ const limits = {
   readMaxBytes: wireLimits.messageBytes,
   // A page of executions with all their output is as large as its caller asked for.
   writeMaxBytes: 64 * 1024 * 1024,
-  // A watch may be as long as a command; other calls have their own, shorter deadline.
-  maxTimeoutMs: 30 * 24 * 3_600_000,
+  // The longest deadline that a caller may set: a watch lasts as long as its command may run.
+  maxTimeoutMs: 24 * 3_600_000,
 };
 
 export type ControlDeps = Pick<

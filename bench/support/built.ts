@@ -1,0 +1,26 @@
+/**
+ * What is measured is the build, because that is what people run: type stripping at run time would add its own
+ * memory, and the load of its compiler, to every figure. The types come from the sources.
+ */
+const load = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}`, import.meta.url).href);
+
+export const builtMain: string = new URL('../../dist/main.js', import.meta.url).pathname;
+
+export const built = {
+  app: () => load('app.js') as Promise<typeof import('../../src/app.ts')>,
+  config: () => load('config/schema.js') as Promise<typeof import('../../src/config/schema.ts')>,
+  logger: () => load('lib/logger.js') as Promise<typeof import('../../src/lib/logger.ts')>,
+  client: () => load('api/client.js') as Promise<typeof import('../../src/api/client.ts')>,
+  agent: () => load('agent/agent.js') as Promise<typeof import('../../src/agent/agent.ts')>,
+  executor: () =>
+    load('agent/executors/executor.js') as Promise<typeof import('../../src/agent/executors/executor.ts')>,
+  ledger: () => load('agent/ledger.js') as Promise<typeof import('../../src/agent/ledger.ts')>,
+  enroll: () =>
+    load('agent/transport/enroll.js') as Promise<typeof import('../../src/agent/transport/enroll.ts')>,
+  connect: () =>
+    load('agent/transport/connect.js') as Promise<typeof import('../../src/agent/transport/connect.ts')>,
+  webSocket: () =>
+    load('agent/transport/websocket.js') as Promise<typeof import('../../src/agent/transport/websocket.ts')>,
+  keys: () => load('protocol/keys.js') as Promise<typeof import('../../src/protocol/keys.ts')>,
+  signed: () => load('protocol/signed.js') as Promise<typeof import('../../src/protocol/signed.ts')>,
+};

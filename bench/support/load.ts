@@ -1,0 +1,60 @@
+/**
+ * A closed loop: so many commands under way at once, and a new one for each that has ended. An end is a
+ * result that the agent knows to be committed, because the control plane acknowledged it.
+ */
+export interface Load {
+  start(): void;
+  /** Submits nothing more; resolves when nothing is under way. @throws the first failure of a submit */
+  stop(): Promise<void>;
+}
+
+export interface LoopOptions {
+  agents: readonly string[];
+  outstanding: number;
+  submit(agentId: string): Promise<unknown>;
+}
+
+export interface Loop extends Load {
+  /** So many more results are committed. */
+  settled(count: number): void;
+}
+
+export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
+  let running = false;
+  let underWay = 0;
+  let submitted = 0;
+  let failure: unknown;
+  let drained = Promise.withResolvers<void>();
+
+  function pump(): void {
+    while (running && underWay < outstanding) {
+      underWay += 1;
+      const agentId = agents[submitted++ % agents.length] ?? '';
+      submit(agentId).catch((error: unknown) => {
+        failure ??= error;
+        running = false;
+        drained.reject(error);
+      });
+    }
+    if (!running && underWay === 0) drained.resolve();
+  }
+  return {
+    start() {
+      drained = Promise.withResolvers<void>();
+      // A failure is told by stop().
+      drained.promise.catch(() => {});
+      running = true;
+      pump();
+    },
+    settled(count) {
+      underWay -= count;
+      pump();
+    },
+    async stop() {
+      running = false;
+      pump();
+      await drained.promise;
+      if (failure !== undefined) throw failure;
+    },
+  };
+}

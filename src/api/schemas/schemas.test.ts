@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+import { ViworksError } from '../../errors.ts';
+import { submitInput } from './commands.ts';
+import { streamView } from './executions.ts';
+import { invalidRequest } from './problems.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test('output is text when it is UTF-8, also where the cut went through a character', () => {
+  expect(streamView({ data: bytes('grüße'), totalBytes: 7, truncated: false })).toEqual({
+    text: 'grüße',
+    totalBytes: 7,
+    truncated: false,
+  });
+  expect(streamView({ data: bytes('grü').subarray(0, 3), totalBytes: 99, truncated: true }).text).toBe('gr');
+});
+
+test('output that is no UTF-8 is base64', () => {
+  const data = new Uint8Array([0xff, 0xfe, 0x00]);
+  expect(streamView({ data, totalBytes: 3, truncated: false })).toEqual({
+    base64: '//4A',
+    totalBytes: 3,
+    truncated: false,
+  });
+  expect(streamView({ data: bytes('grü').subarray(0, 3), totalBytes: 3, truncated: false }).base64).toBe(
+    'Z3LD',
+  );
+});
+
+function fieldsOf(input: unknown): string[] {
+  const parsed = submitInput.safeParse(input);
+  return parsed.success ? [] : invalidRequest(parsed.error).fields.map(({ field }) => field);
+}
+
+test.each([
+  [{ verb: 'exec', target: { all: true } }, []],
+  [{}, ['verb', 'target']],
+  [{ verb: 'exec', target: {} }, ['target']],
+  [{ verb: 'exec', target: { all: false } }, ['target.all']],
+  [{ verb: 'exec', target: { agents: ['a'], site: 'b' } }, ['target']],
+  [{ verb: 'exec', target: { agents: ['a', '-', 'b', 7] } }, ['target.agents[1]', 'target.agents[3]']],
+  [{ verb: 'exec', target: { all: true }, timeoutMs: 1.5, nonsense: 1 }, ['timeoutMs', 'nonsense']],
+  [{ verb: 'exec', target: { all: true }, timeToLiveMs: 999 }, ['timeToLiveMs']],
+  [{ verb: 'exec', target: { all: true }, timeToLiveMs: 30 * 86_400_000 + 1 }, ['timeToLiveMs']],
+  ['exec', ['(request)']],
+])('of %j the wrong fields are %j', (input, fields) => {
+  expect(fieldsOf(input)).toEqual(fields);
+});
+
+test('one command names at most 10,000 agents', () => {
+  const agents = Array.from({ length: 10_001 }, (_, index) => `a${index}`);
+  expect(fieldsOf({ verb: 'exec', target: { agents } })).toEqual(['target.agents']);
+  expect(fieldsOf({ verb: 'exec', target: { agents: agents.slice(1) } })).toEqual([]);
+});
+
+test('a field has the name that the caller knows it by', () => {
+  const parsed = z.strictObject({ lifetimeMs: z.int() }).safeParse({ lifetimeMs: 'x' });
+  const error = parsed.error && invalidRequest(parsed.error, { lifetimeMs: 'lifetime' });
+  expect(error).toBeInstanceOf(ViworksError);
+  expect(error?.message).toMatch(/^lifetime: /);
+});

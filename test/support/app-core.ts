@@ -1,0 +1,235 @@
+import { onTestFinished } from 'vitest';
+import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
+import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
+import type { Execution, ExecutionState, WatchEvent } from '../../src/commands/types.ts';
+import { createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { createMetrics } from '../../src/lib/metrics.ts';
+import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import { createAgentRegistry } from '../../src/registry/agents.ts';
+import { createPresence } from '../../src/registry/presence.ts';
+import type { AgentService as Agents } from '../../src/registry/types.ts';
+import type { SessionLimits } from '../../src/session/handshake.ts';
+import { createSessions, type Sessions } from '../../src/session/sessions.ts';
+import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
+import { endAbandonedSessions } from '../../src/storage/sessions.ts';
+import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
+import { createAgentListener } from '../../src/transport/agent-listener.ts';
+
+/** Time that stands still until a test moves it. */
+export interface TestClock extends Clock {
+  advance(ms: number): void;
+}
+
+export function createTestClock(start = Date.now()): TestClock {
+  let elapsed = 0;
+  return {
+    now: () => start + elapsed,
+    monotonic: () => elapsed,
+    advance(ms) {
+      elapsed += ms;
+    },
+  };
+}
+
+/** The core of the service on a real database and real sockets, with every part within a test's reach. */
+export interface Core {
+  database: Database;
+  bus: CountingBus;
+  engine: CommandEngine;
+  agents: Agents;
+  enrollment: Enrollment;
+  sessions: Sessions;
+  clock: TestClock;
+  serverKey: KeyPair;
+  /** Where agents connect. */
+  url: string;
+  /** Rows of a table. */
+  count(table: 'commands' | 'executions' | 'sessions' | 'agents' | 'agent_keys'): Promise<number>;
+  /** Drains and ends it in order. Safe to call more than once. */
+  stop(): Promise<void>;
+}
+
+export interface CoreOptions {
+  clock?: TestClock;
+  serverKey?: KeyPair;
+  limits?: Partial<SessionLimits>;
+  maxConnections?: number;
+  maximumWaiting?: number;
+  database?: Partial<Parameters<typeof createDatabase>[0]>;
+}
+
+export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
+  const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
+  const log = silentLogger;
+  const metrics = createMetrics();
+  const bus = createCountingBus();
+  const database = createDatabase({
+    url,
+    maxConnections: 8,
+    connectTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
+    log,
+    ...options.database,
+  });
+  await endAbandonedSessions(database.query, new Date(clock.now()));
+  const enrollment = createEnrollment({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const presence = createPresence({ database, bus, log });
+  const telemetry = createTelemetryIngest({ database, clock, metrics, log });
+  const settings = {
+    timeToLiveMs: 3_600_000,
+    maximumWaiting: options.maximumWaiting ?? 100_000,
+    sweepIntervalMs: 3_600_000,
+  };
+  const engine = createCommandEngine({ database, bus, clock, log, metrics, settings });
+  const limits = {
+    heartbeatIntervalMs: 86_400_000,
+    telemetryIntervalMs: 86_400_000,
+    reconnectBaseMs: 10,
+    reconnectMaximumMs: 100,
+    ...options.limits,
+  };
+  const sessions = createSessions({
+    authentication,
+    presence,
+    engine,
+    telemetry,
+    clock,
+    log,
+    metrics,
+    limits,
+  });
+  sessions.start();
+  const listener = createAgentListener({
+    host: '127.0.0.1',
+    port: 0,
+    accept: sessions.accept,
+    unary: (router) => void router.rpc(AgentService.method.enroll, () => ({})),
+    maxConnections: options.maxConnections ?? 1000,
+    log,
+  });
+  await listener.start();
+  let stopped: Promise<void> | undefined;
+  async function stopAll(): Promise<void> {
+    await sessions.drain(0);
+    await listener.stop(1000);
+    await engine.stop();
+    await telemetry.idle();
+    await presence.idle();
+    await database.close();
+  }
+  return {
+    database,
+    bus,
+    engine,
+    agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
+    enrollment,
+    sessions,
+    clock,
+    serverKey,
+    url: `http://${listener.address}`,
+    async count(table) {
+      const [row] = await database.query<{ n: number }>(
+        statement(`count_${table}`, `select count(*)::int as n from ${table}`),
+        [],
+      );
+      return row?.n ?? 0;
+    },
+    stop() {
+      stopped ??= stopAll();
+      return stopped;
+    },
+  };
+}
+
+/** A bus that knows how many listen to it: a subscription left behind is a leak. */
+export interface CountingBus extends Bus {
+  readonly listeners: number;
+  /** Resolves with the next wake of the topic and key. */
+  wake(topic: Parameters<Bus['subscribe']>[0], key: string): Promise<void>;
+}
+
+function createCountingBus(): CountingBus {
+  const bus = createMemoryBus();
+  let listeners = 0;
+  const subscribe: Bus['subscribe'] = (topic, key, listener) => {
+    const unsubscribe = bus.subscribe(topic, key, listener);
+    listeners += 1;
+    return () => {
+      listeners -= 1;
+      unsubscribe();
+    };
+  };
+  return {
+    publish: bus.publish,
+    subscribe,
+    get listeners() {
+      return listeners;
+    },
+    wake: (topic, key) =>
+      new Promise((resolve) => {
+        const unsubscribe = subscribe(topic, key, () => {
+          unsubscribe();
+          resolve();
+        });
+      }),
+  };
+}
+
+/** The status of an agent as soon as it is the one that is waited for. */
+export async function agentIs(core: Core, agentId: string, status: string): Promise<void> {
+  for (;;) {
+    // First the ear, then the eye: a change between the two is not missed.
+    const woken = core.bus.wake('agent.changed', agentId);
+    const { agent } = await core.agents.get(agentId);
+    if (agent.status === status) {
+      core.bus.publish('agent.changed', agentId);
+      await woken;
+      return;
+    }
+    await woken;
+  }
+}
+
+/** Watches a command until its executions are as wanted; answers with all of them as they are then. */
+export async function watchUntil(
+  engine: Pick<CommandEngine, 'watch'>,
+  commandId: string,
+  wanted: (executions: Execution[], event: WatchEvent) => boolean,
+): Promise<Execution[]> {
+  const controller = new AbortController();
+  const known = new Map<string, Execution>();
+  try {
+    for await (const event of engine.watch(commandId, undefined, controller.signal)) {
+      for (const execution of event.executions) known.set(execution.executionId, execution);
+      if (wanted([...known.values()], event)) return [...known.values()];
+    }
+  } finally {
+    controller.abort();
+  }
+  throw new Error(`${commandId} is done: ${[...known.values()].map((e) => e.state).join(', ')}`);
+}
+
+/** The only execution of a command, once it is in the state. */
+export async function executionIn(
+  engine: Pick<CommandEngine, 'watch'>,
+  commandId: string,
+  state: ExecutionState,
+): Promise<Execution> {
+  const [execution] = await watchUntil(engine, commandId, (all) => all.every((e) => e.state === state));
+  if (execution === undefined) throw new Error('a command without executions');
+  return execution;
+}
+
+/** The states that an execution went through. */
+export const statesOf = (execution: Execution): ExecutionState[] => execution.transitions.map((t) => t.state);
+
+/** Stops the core when the test ends. */
+export function stopAfterTest(core: Core): Core {
+  onTestFinished(() => core.stop());
+  return core;
+}
