@@ -46,7 +46,9 @@ const machine = create(SystemInfoResultSchema, {
   memoryAvailableBytes: 5n * 1024n ** 3n,
   uptime: { seconds: 86_400n },
   loadAverage: [0.1, 0.2, 0.3],
-  fileSystems: [{ mount: '/', type: 'ext4', totalBytes: 64n * 1024n ** 3n, availableBytes: 32n * 1024n ** 3n }],
+  fileSystems: [
+    { mount: '/', type: 'ext4', totalBytes: 64n * 1024n ** 3n, availableBytes: 32n * 1024n ** 3n },
+  ],
   agentSoftware: 'simulated',
 });
 const info = defineExecutor(SystemInfoArgsSchema, SystemInfoResultSchema, () =>
@@ -115,7 +117,11 @@ async function open(identity: AgentIdentity, transport: TransportName, url: stri
 }
 
 /** Runs the work for every item, so many at once, and answers in order. */
-async function forEach<T, R>(items: readonly T[], atOnce: number, work: (item: T) => Promise<R>): Promise<R[]> {
+async function forEach<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = [];
   for (let at = 0; at < items.length; at += atOnce) {
     results.push(...(await Promise.all(items.slice(at, at + atOnce).map(work))));

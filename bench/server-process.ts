@@ -22,7 +22,7 @@ export type ServerCalls = {
   /** Milliseconds from submit to the committed result, one command after the other, in this process. */
   coreLatency(input: { agentId: string; samples: number }): Promise<number[]>;
   startLoad(input: { agents: string[]; outstanding: number }): Promise<void>;
-  stopLoad(): Promise<void>;
+  stopLoad(): Promise<number>;
   startProfile(): Promise<void>;
   stopProfile(input: { file: string }): Promise<void>;
 };
@@ -72,7 +72,10 @@ const calls: ServerCalls = {
     for (let sample = 0; sample < samples; sample++) {
       const stop = new AbortController();
       const begun = performance.now();
-      const { commandId } = await commands.submit(actor, { verb: 'system.info', target: { agents: [agentId] } });
+      const { commandId } = await commands.submit(actor, {
+        verb: 'system.info',
+        target: { agents: [agentId] },
+      });
       for await (const { command } of commands.watch(commandId, undefined, stop.signal)) {
         if (!command.done) continue;
         times.push(performance.now() - begun);
@@ -88,11 +91,12 @@ const calls: ServerCalls = {
     const submit = (agentId: string) =>
       commands.submit(actor, { verb: 'system.info', target: { agents: [agentId] } });
     loop = createLoop({ agents, outstanding, submit });
-    loop.start();
+    await loop.start();
   },
   async stopLoad() {
-    await loop?.stop();
+    const submitted = (await loop?.stop()) ?? 0;
     loop = undefined;
+    return submitted;
   },
 
   async startProfile() {
@@ -120,7 +124,11 @@ function theCore(): CommandService {
   return core;
 }
 
-answerCalls<Record<string, never>, ServerHears>(calls, { settled: (count) => loop?.settled(count) }, async () => {
-  await app?.stop();
-  process.exit();
-});
+answerCalls<Record<string, never>, ServerHears>(
+  calls,
+  { settled: (count) => loop?.settled(count) },
+  async () => {
+    await app?.stop();
+    process.exit();
+  },
+);

@@ -13,10 +13,7 @@ export type Events = Record<string, unknown>;
 
 export interface Child<C extends Calls, Told extends Events, Heard extends Events> {
   readonly pid: number;
-  call<K extends keyof C & string>(
-    name: K,
-    ...input: Parameters<C[K]>
-  ): Promise<Awaited<ReturnType<C[K]>>>;
+  call<K extends keyof C & string>(name: K, ...input: Parameters<C[K]>): Promise<Awaited<ReturnType<C[K]>>>;
   /** Hears an event of the child. */
   on<K extends keyof Told & string>(name: K, listener: (value: Told[K]) => void): void;
   /** Tells the child. */
@@ -100,7 +97,8 @@ export function answerCalls<Told extends Events, Heard extends Events>(
     const call = calls[name] ?? (() => Promise.reject(new Error('there is no such call')));
     call(value as never).then(
       (answer) => send({ kind: 'answer', id, name, value: answer }),
-      (error: unknown) => send({ kind: 'error', id, name, value: error instanceof Error ? error.stack : error }),
+      (error: unknown) =>
+        send({ kind: 'error', id, name, value: error instanceof Error ? error.stack : error }),
     );
   });
   process.once('disconnect', () => void onEnd());

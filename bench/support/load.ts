@@ -3,9 +3,12 @@
  * result that the agent knows to be committed, because the control plane acknowledged it.
  */
 export interface Load {
-  start(): void;
-  /** Submits nothing more; resolves when nothing is under way. @throws the first failure of a submit */
-  stop(): Promise<void>;
+  start(): Promise<void>;
+  /**
+   * Submits nothing more; resolves when nothing is under way, with the number of commands that were submitted.
+   * @throws the first failure of a submit
+   */
+  stop(): Promise<number>;
 }
 
 export interface LoopOptions {
@@ -23,7 +26,6 @@ export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
   let running = false;
   let underWay = 0;
   let submitted = 0;
-  let failure: unknown;
   let drained = Promise.withResolvers<void>();
 
   function pump(): void {
@@ -31,7 +33,6 @@ export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
       underWay += 1;
       const agentId = agents[submitted++ % agents.length] ?? '';
       submit(agentId).catch((error: unknown) => {
-        failure ??= error;
         running = false;
         drained.reject(error);
       });
@@ -39,7 +40,7 @@ export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
     if (!running && underWay === 0) drained.resolve();
   }
   return {
-    start() {
+    async start() {
       drained = Promise.withResolvers<void>();
       // A failure is told by stop().
       drained.promise.catch(() => {});
@@ -54,7 +55,7 @@ export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
       running = false;
       pump();
       await drained.promise;
-      if (failure !== undefined) throw failure;
+      return submitted;
     },
   };
 }

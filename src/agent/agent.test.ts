@@ -1,34 +1,23 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   ArgsEncoding,
   CancelSchema,
   CommandSchema,
   Result_Outcome,
 } from '#gen/viworks/agent/v1/command_pb.js';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { ExecArgsSchema, ExecResultSchema, SystemInfoResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
 import { execCommand, startRig } from '../../test/support/agent-rig.ts';
 import { commandFor, createScriptedServer } from '../../test/support/agent-server.ts';
 import { ViworksError } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
-import { silentLogger } from '../lib/logger.ts';
 import { defineExecutor, executorSet } from './executors/executor.ts';
-import { createMemoryLedger, openLedger } from './ledger.ts';
+import { createMemoryLedger } from './ledger.ts';
 
 const { SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, REJECTED, UNKNOWN } = Result_Outcome;
 const cancelFor = (executionId: string, attempt = 1) =>
   ({ case: 'cancel', value: create(CancelSchema, { executionId, attempt }) }) as const;
-
-async function newLedgerFile(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), 'viworks-agent-'));
-  onTestFinished(() => rm(dir, { recursive: true }));
-  return join(dir, 'ledger.jsonl');
-}
 
 test('a command is accepted, runs and gives its result', async () => {
   const rig = startRig();
@@ -299,108 +288,4 @@ test('the time limit ends it', async () => {
   expect(work.signal.aborted).toBe(false);
   rig.time.advance(1);
   expect(await connection.next('result')).toMatchObject({ outcome: TIMED_OUT, failure: { code: 'timeout' } });
-});
-
-test('after a crash what had begun is unknown, what waited was not started, and neither runs again', async () => {
-  const file = await newLedgerFile();
-  const [begun, waited, ended] = [newId(), newId(), newId()];
-  const before = await openLedger(file, { log: silentLogger });
-  await Promise.all([
-    before.started(begun, 1, 1n),
-    before.accepted(waited, 1, 1n),
-    before.started(ended, 1, 1n),
-  ]);
-  await before.close();
-  const ledger = await openLedger(file, { log: silentLogger });
-  onTestFinished(() => ledger.close());
-  const server = createScriptedServer();
-  const rig = startRig({ server, ledger });
-  const { connection, offer } = await server.open();
-  const phases = Object.fromEntries(offer.executions.map(({ executionId, phase }) => [executionId, phase]));
-  expect(phases).toEqual({ [begun]: 3, [waited]: 2, [ended]: 3 });
-  const results = new Map<string, { outcome: Result_Outcome; code: string | undefined }>();
-  while (results.size < 3) {
-    const { executionId, outcome, failure } = await connection.next('result');
-    results.set(executionId, { outcome, code: failure?.code });
-  }
-  expect(results.get(begun)).toEqual({ outcome: UNKNOWN, code: 'agent_restarted' });
-  expect(results.get(waited)).toEqual({ outcome: REJECTED, code: 'agent_restarted' });
-  connection.send(execCommand(begun));
-  expect(await connection.next('result')).toMatchObject({ executionId: begun, outcome: UNKNOWN });
-  expect(rig.begun.count).toBe(0);
-});
-
-test('an execution whose line cannot be written is refused, and does not run', async () => {
-  const ledger = await openLedger(await newLedgerFile(), { log: silentLogger });
-  const rig = startRig({ ledger });
-  const { connection } = await rig.server.open();
-  await ledger.close();
-  connection.send(execCommand(newId()));
-  expect(await connection.next('result')).toMatchObject({
-    outcome: REJECTED,
-    failure: { code: 'ledger_unavailable' },
-  });
-  expect(rig.begun.count).toBe(0);
-});
-
-test('telemetry goes at once and at the interval, within the credit, and is repeated until acknowledged', async () => {
-  const rig = startRig({
-    collect: () => Promise.resolve(create(SampleSchema, { takenAt: timestampFromMs(0) })),
-  });
-  const { connection } = await rig.server.open({
-    telemetryCredit: 1,
-    heartbeatInterval: durationFromMs(3_600_000),
-  });
-  connection.acknowledge = false;
-  const numbers = async (from: typeof connection) =>
-    (await from.next('telemetry')).samples.map(({ number }) => number);
-  expect(await numbers(connection)).toEqual([1n]);
-  rig.time.advance(120_000);
-  connection.acknowledgeNow();
-  expect(await numbers(connection)).toEqual([2n, 3n]);
-  connection.cut();
-  await rig.state('waiting');
-  rig.time.advance(30_000);
-  const next = await rig.server.open({ telemetryCredit: 1 });
-  expect(await numbers(next.connection)).toEqual([2n, 3n]);
-  next.connection.acknowledgeNow();
-  expect(await numbers(next.connection)).toEqual([4n]);
-});
-
-test('a stop takes nothing new, waits for the grace, and tells what it ended', async () => {
-  const rig = startRig({ concurrency: 2 });
-  const { connection } = await rig.server.open();
-  const [quick, slow, waiting, late] = [newId(), newId(), newId(), newId()];
-  for (const id of [quick, slow, waiting]) connection.send(execCommand(id));
-  const works = [await rig.begun.shift(), await rig.begun.shift()];
-  await connection.acknowledged(3n);
-  const stopped = rig.agent.stop(3_000);
-  expect(await connection.next('credit')).toMatchObject({ executions: 0 });
-  expect(await connection.next('result')).toMatchObject({
-    executionId: waiting,
-    outcome: REJECTED,
-    failure: { code: 'agent_stopped' },
-  });
-  connection.send(execCommand(late));
-  works[0]?.end();
-  expect(await connection.next('result')).toMatchObject({ executionId: quick, outcome: SUCCEEDED });
-  rig.time.advance(3_000);
-  expect(await connection.next('result')).toMatchObject({
-    executionId: slow,
-    outcome: FAILED,
-    failure: { code: 'agent_stopped' },
-  });
-  await connection.ended;
-  await stopped;
-  expect(rig.agent.state.name).toBe('stopped');
-  expect(rig.ledger.find(late, 1)).toBeUndefined();
-  expect(rig.time.waits()).toEqual([]);
-});
-
-test('a stop while it waits to reconnect leaves nothing behind', async () => {
-  const rig = startRig();
-  (await rig.server.accept()).cut();
-  await rig.state('waiting');
-  await rig.agent.stop(0);
-  expect(rig.time.waits()).toEqual([]);
 });

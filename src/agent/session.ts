@@ -118,7 +118,8 @@ export function createSession(deps: SessionDeps): Session {
   function fail(error: ViworksError): void {
     if (phase === 'ended') return;
     cause ??= error;
-    transmit({ case: 'error', value: errorBody(error, true, 0n) }, 0n);
+    const sequence = phase === 'open' ? outbound.next(undefined) : 0n;
+    transmit({ case: 'error', value: errorBody(error, true, 0n) }, sequence);
     end(error);
   }
 

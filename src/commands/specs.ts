@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { fromJson, type JsonObject, type Message, toBinary, toJson } from '@bufbuild/protobuf';
 import { invalidField, ViworksError } from '../errors.ts';
 import { canonicalJson, findUnstorable } from '../lib/text.ts';
+import { wireLimits } from '../protocol/limits.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { type VerbSpec, verbCatalogue, verbMessages } from '../protocol/verbs.ts';
 import type { CommandSpec, SubmitInput } from './types.ts';
@@ -36,6 +37,10 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     throw invalidField(`args.${unstorable}`, 'must be text without NUL', 'invalid_args');
   const message = parseArgs(verb, input.args ?? {});
   assertValid(verb.args, message, 'invalid_args', 'args.');
+  const argsBytes = toBinary(verb.args, message);
+  if (argsBytes.byteLength > wireLimits.argsBytes) {
+    throw invalidField('args', `must be at most ${wireLimits.argsBytes} bytes, serialised`, 'invalid_args');
+  }
   const spec: CommandSpec = {
     verb: verb.name,
     args: toJson(verb.args, message, { registry: verbMessages }) as JsonObject,
@@ -49,7 +54,7 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
   return {
     spec,
     verb,
-    argsBytes: toBinary(verb.args, message),
+    argsBytes,
     digest: createHash('sha256').update(canonicalJson(spec)).digest(),
   };
 }

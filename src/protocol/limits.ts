@@ -16,6 +16,8 @@ export const wireLimits = {
   outboundBufferBytes: 8 * 1024 * 1024,
   /** Milliseconds that a closing peer has to take what is left and to answer; then it is cut. */
   closeTimeoutMs: 5_000,
+  /** Bytes of a command’s serialised args: they travel in one envelope, with room for the rest of it. */
+  argsBytes: 512 * 1024,
   /** Bytes kept of stdout, and of stderr, unless a command says less. */
   outputBytes: 256 * 1024,
 } as const;

@@ -6,26 +6,15 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 sys.path.insert(0, os.environ.get('VIWORKS_STUBS', str(Path(__file__).parent / 'build')))
-from identity import load_identity, lp
+from identity import load_identity
 from ledger import Ledger
+from protocol import Ended, lp, message_id
 from verbs import HOST, SOFTWARE, VERBS
 from viworks.agent.v1 import agent_service_pb2_grpc, handshake_pb2 as wire
 from viworks.agent.v1.command_pb2 import CommandBody, Result
 from viworks.agent.v1.envelope_pb2 import Envelope
 
 VERSION, BOOT_ID, log = 1, os.urandom(16), logging.getLogger('agent')
-
-
-class Ended(Exception):
-    """The session is over. `wait`: seconds the server asked for. Not `retryable`: unlikely to help, so be slow."""
-    def __init__(self, why, wait=None, retryable=True):
-        super().__init__(why)
-        self.wait, self.retryable = wait, retryable
-
-
-def message_id():  # UUIDv7: 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits.
-    head = (time.time_ns() // 10**6 << 16 | 7 << 12 | random.getrandbits(12)) << 64
-    return (head | 2 << 62 | random.getrandbits(62)).to_bytes(16, 'big')
 
 
 class Session:
@@ -54,7 +43,8 @@ class Session:
     def send(self, numbered=True, **body):
         if numbered:
             self.sent += 1
-        envelope = Envelope(message_id=message_id(), acknowledged=self.handled, sequence=self.sent if numbered else 0, **body)
+        sequence = self.sent if numbered else 0
+        envelope = Envelope(message_id=message_id(), sequence=sequence, acknowledged=self.handled, **body)
         envelope.sent_at.GetCurrentTime()
         self.outgoing.put(envelope)
 
@@ -101,7 +91,7 @@ class Session:
     def receive(self, envelope):
         self.unanswered = 0
         for sequence in [sequence for sequence in self.waiting if sequence <= envelope.acknowledged]:
-            self.ledger.write('settled', self.waiting.pop(sequence))
+            self.ledger.settle(self.waiting.pop(sequence))
         if envelope.sequence not in (0, self.handled + 1):
             raise Ended('the server left a gap')
         kind = envelope.WhichOneof('body')
@@ -121,7 +111,7 @@ class Session:
         refusal = self.refusal(body)
         if refusal:
             return self.end(key, Result.OUTCOME_REJECTED, refusal)
-        self.ledger.write('started', key, self.welcome.epoch)
+        self.ledger.begin(key, self.welcome.epoch)
         self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'accepted': {}})
         self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'running': {}})
         log.info('runs %s: %s', body.verb, body.execution_id)
@@ -159,3 +149,30 @@ class Session:
         log.warning('the server says %s: %s', error.code, error.message)
         if error.fatal:
             raise Ended(error.code, error.retry_after.ToMilliseconds() / 1000 or None, error.retryable)
+
+
+def wait_of(error, failures, base, maximum):
+    """Full jitter; at the slowest pace where repeating is unlikely to help."""
+    if isinstance(error, Ended) and error.wait is not None:
+        return error.wait
+    if isinstance(error, Ended) and not error.retryable:
+        return maximum * random.uniform(0.5, 1)
+    return random.uniform(0, min(maximum, base * 2**min(failures, 30)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--server', default='127.0.0.1:8081', help='host:port of the agent listener')
+    parser.add_argument('--ca', type=Path, help='PEM of the authority that vouches for the server: use TLS')
+    parser.add_argument('--dir', type=Path, default=Path('state'), help='where identity and ledger are kept')
+    parser.add_argument('--id', default=HOST['hostname'].lower(), help='the agent id to ask for')
+    parser.add_argument('--token', default='', help='the enrolment token, for the first start')
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tls = options.ca and grpc.ssl_channel_credentials(options.ca.read_bytes())
+    base, maximum, failures = 1, 60, 0
+    while True:
+        # A channel for each session: the one of a failed connection has a back-off of its own.
+        with grpc.secure_channel(options.server, tls) if tls else grpc.insecure_channel(options.server) as channel:
+            ...

@@ -1,22 +1,13 @@
 """The identity: a key pair made here, and what enrolment answered. docs/agents.md, "Enrolment"."""
 import json, os
-from hashlib import sha256
 
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from protocol import key_id, lp
 from viworks.agent.v1.agent_service_pb2 import EnrollRequest
 
 RAW = (form.Encoding.Raw, form.PublicFormat.Raw)
 PEM = (form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-
-
-def lp(domain, *parts):
-    """What is signed: each part with its length in front, as four bytes big endian."""
-    return b''.join(len(part).to_bytes(4, 'big') + part for part in (domain.encode(), *parts))
-
-
-def key_id(public):
-    return sha256(public).hexdigest()[:32]
 
 
 def write_durably(path, data):

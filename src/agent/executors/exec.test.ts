@@ -101,7 +101,7 @@ test('a program that is not there, or may not run, is a failure with a name', as
 test('an abort ends the whole process group', async () => {
   const dir = await newDir();
   const controller = new AbortController();
-  const script = `sleep 300 & echo $! > ${dir}/new; mv ${dir}/new ${dir}/pid; echo begun; wait`;
+  const script = `sleep 300 & echo begun; echo $! > ${dir}/new; mv ${dir}/new ${dir}/pid; wait`;
   const running = shell(script, { controller });
   const grandchild = Number(await fileWritten(dir, 'pid'));
   endAfterTest(grandchild);
