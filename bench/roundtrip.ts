@@ -241,6 +241,7 @@ async function measureRate(
   const [cpuAfter, countAfter, ended] = [await cpuOfAll(bench), acknowledged.total, performance.now()];
   const submitted = await load.stop();
   await acknowledged.until(allBefore + submitted);
+  acknowledged.onAdd(undefined);
   const commands = countAfter - countBefore;
   const cost = (of: keyof RateSample['cpu']) => ((cpuAfter[of] - cpuBefore[of]) * 1000) / commands;
   return {
@@ -287,7 +288,6 @@ function createLoad(bench: Bench, path: Path, count: (typeof agentCounts)[number
       loop.settled(1);
     },
   });
-  acknowledged.onAdd(() => {});
   return loop;
 }
 

@@ -136,8 +136,8 @@ async function compose(
     log,
     metrics,
     limits: {
-      heartbeatIntervalMs: config.agent_management.heartbeat_interval * 1000,
-      telemetryIntervalMs: config.telemetry.collection_interval * 1000,
+      heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
+      telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),
       reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
       reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
     },

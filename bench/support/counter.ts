@@ -2,8 +2,8 @@
 export interface Counter {
   readonly total: number;
   add(count: number): void;
-  /** Has everything that is added told to the listener too, in place of the one before. */
-  onAdd(listener: (count: number) => void): void;
+  /** Has everything that is added told to the listener too, in place of the one before; undefined takes it off. */
+  onAdd(listener: ((count: number) => void) | undefined): void;
   /** Resolves when the total has come that far. */
   until(total: number): Promise<void>;
 }

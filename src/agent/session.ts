@@ -15,7 +15,7 @@ import { wireLimits } from '../protocol/limits.ts';
 import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
 import { defaultReconnect, type SessionEnd } from './reconnect.ts';
-import { createInbound, createOutbound } from './sequence.ts';
+import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import type { Timers } from './timers.ts';
 
 /**

@@ -25,6 +25,7 @@ export async function follow(
   let command: AppOutputs['commands']['submit']['command'] | undefined;
   try {
     const events = client.commands.watch.subscribe({ commandId }, { signal: stop.signal });
+    // The stream ends by itself; an event that says done may still lack the last changes.
     for await (const { data } of events) {
       command = data.command;
       // After a break a change may come twice; the revision tells.
@@ -33,7 +34,6 @@ export async function follow(
       );
       for (const execution of fresh) executions.set(execution.executionId, execution);
       progress.update([...executions.values()], fresh);
-      if (command.done) break;
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;

@@ -6,7 +6,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Database } from '../storage/database.ts';
 import { type OrderRow, takeDueExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
-import { type AgentLinks, creditOf } from './links.ts';
+import { type AgentLinks, creditOf, inFlightOf } from './links.ts';
 import { transitionRow } from './rows.ts';
 import { acknowledgeMs } from './state.ts';
 
@@ -99,7 +99,7 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
         returned(order);
         continue;
       }
-      link.inFlight.set(order.executionId, { verb: order.verb, timeoutMs: order.timeoutMs, since: now });
+      link.inFlight.set(order.executionId, inFlightOf(order, now));
       link.deliver(order);
     }
     for (const want of wants) {

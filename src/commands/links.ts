@@ -23,9 +23,21 @@ export interface AgentLink {
 export interface InFlight {
   verb: string;
   timeoutMs: number;
+  /** Milliseconds since 1970. */
+  expiresAt: number;
   /** When it was handed over; the server's clock. */
   since: number;
 }
+
+export const inFlightOf = (
+  order: { verb: string; timeoutMs: number; expiresAt: Date },
+  since: number,
+): InFlight => ({
+  verb: order.verb,
+  timeoutMs: order.timeoutMs,
+  expiresAt: order.expiresAt.getTime(),
+  since,
+});
 
 export interface AgentLinks {
   get(agentId: string): AgentLink | undefined;

@@ -77,7 +77,9 @@ export function createProgress({ writer, dispatcher, metrics, clock, log }: Prog
         attempt,
         agentId: link.agentId,
         transitions: [transitionRow(decision.to, decision.cause, now)],
-        deadlineAt: decision.to === 'queued' ? new Date(now + 1000) : null,
+        // The agent's ledger has closed this attempt, so the next offer is another one.
+        newAttempt: decision.to === 'queued' ? attempt + 1 : undefined,
+        deadlineAt: decision.to === 'queued' ? new Date(known?.expiresAt ?? now) : null,
         result,
       });
       if (applied === undefined) {
@@ -90,6 +92,18 @@ export function createProgress({ writer, dispatcher, metrics, clock, log }: Prog
     },
   };
 }
+
+/** Refusals that say nothing against the order itself: another attempt may be taken. */
+const notStarted: ReadonlySet<string> = new Set([
+  'resource_exhausted',
+  'queue_full',
+  'agent_stopped',
+  'agent_restarted',
+  'ledger_unavailable',
+]);
+
+/** So often is an order offered to an agent that refuses to start it; then the refusal is the result. */
+const maximumOffers = 5;
 
 /** The state that a result brings. */
 export function decideResult(result: Result): Decision {
@@ -104,8 +118,8 @@ export function decideResult(result: Result): Decision {
     case Outcome.UNKNOWN:
       return { to: 'outcome_unknown', cause: why || 'the agent does not know how it ended' };
     case Outcome.REJECTED:
-      if (result.failure?.code === 'resource_exhausted') {
-        return { to: 'queued', cause: 'the agent had no room for it; offered again' };
+      if (notStarted.has(result.failure?.code ?? '') && result.attempt < maximumOffers) {
+        return { to: 'queued', cause: `not started, offered again: ${why}` };
       }
       if (result.failure?.code === 'expired') {
         return { to: 'expired', cause: 'reached the agent after its time to live' };

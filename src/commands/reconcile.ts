@@ -4,7 +4,7 @@ import type { Database } from '../storage/database.ts';
 import type { ExecutionChange } from '../storage/execution-changes.ts';
 import { type OpenRow, openExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
-import type { AgentLink } from './links.ts';
+import { type AgentLink, inFlightOf } from './links.ts';
 import { transitionRow } from './rows.ts';
 import { type Account, type Decision, deadlineOf, type Effect, isFinal, reconcile } from './state.ts';
 import type { ExecutionState } from './types.ts';
@@ -44,8 +44,7 @@ export function createReconciler({ database, writer, clock }: ReconcilerDeps): R
         );
         if (decision === undefined) continue;
         const stays = line !== undefined && decision.to !== 'queued';
-        if (stays)
-          link.inFlight.set(row.executionId, { verb: row.verb, timeoutMs: row.timeoutMs, since: now });
+        if (stays) link.inFlight.set(row.executionId, inFlightOf(row, now));
         if (row.cancelReason !== null && line?.phase === 'running') {
           cancels.push({ executionId: row.executionId, attempt: row.attempt, reason: row.cancelReason });
         }

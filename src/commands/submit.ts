@@ -13,7 +13,7 @@ import {
 } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { type AgentLink, type AgentLinks, creditOf } from './links.ts';
+import { type AgentLink, type AgentLinks, creditOf, inFlightOf } from './links.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import { type CheckedSpec, checkSpec } from './specs.ts';
 import { deadlineOf } from './state.ts';
@@ -78,8 +78,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         creditOf(link) > 0;
       const state: ExecutionState = here ? 'sent' : target.maintenance ? 'held' : 'queued';
       const executionId = newId();
-      if (here)
-        link.inFlight.set(executionId, { verb: command.verb, timeoutMs: command.timeoutMs, since: now });
+      if (here) link.inFlight.set(executionId, inFlightOf(command, now));
       const transitions = [
         target.maintenance
           ? transitionRow('held', `the agent is in maintenance: ${target.statusReason ?? ''}`, now)

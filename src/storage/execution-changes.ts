@@ -38,6 +38,8 @@ export interface ExecutionChange {
   transitions: TransitionRow[];
   /** The session that owns the execution from now on; undefined leaves it as it is. */
   newEpoch?: number | undefined;
+  /** The attempt that is offered next; undefined leaves it as it is. */
+  newAttempt?: number | undefined;
   deadlineAt: Date | null;
   result?: ResultColumns | undefined;
 }
@@ -54,10 +56,10 @@ const applyChanges = statement(
      select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::int[], $6::text[], $7::text[],
        $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
        $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
-       $22::text[], $23::timestamptz[], $24::timestamptz[])
+       $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[])
      as x(execution_id, from_states, epoch, attempt, revision, agent_id, state, transitions, new_epoch,
        deadline_at, has_result, exit_code, signal, stdout, stdout_total, stdout_truncated, stderr, stderr_total,
-       stderr_truncated, output, failure_code, failure_message, started_at, finished_at)
+       stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt)
      order by execution_id
    )
    update executions e set
@@ -66,6 +68,7 @@ const applyChanges = statement(
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
      epoch = coalesce(x.new_epoch, e.epoch),
+     attempt = coalesce(x.new_attempt, e.attempt),
      deadline_at = x.deadline_at,
      exit_code = case when x.has_result then x.exit_code else e.exit_code end,
      signal = case when x.has_result then x.signal else e.signal end,
@@ -128,5 +131,6 @@ export async function applyExecutionChanges(
     result('failureMessage'),
     result('startedAt'),
     result('finishedAt'),
+    column((c) => c.newAttempt ?? null),
   ]);
 }

@@ -149,8 +149,6 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
 /** A bus that knows how many listen to it: a subscription left behind is a leak. */
 export interface CountingBus extends Bus {
   readonly listeners: number;
-  /** Resolves with the next wake of the topic and key. */
-  wake(topic: Parameters<Bus['subscribe']>[0], key: string): Promise<void>;
 }
 
 function createCountingBus(): CountingBus {
@@ -170,28 +168,22 @@ function createCountingBus(): CountingBus {
     get listeners() {
       return listeners;
     },
-    wake: (topic, key) =>
-      new Promise((resolve) => {
-        const unsubscribe = subscribe(topic, key, () => {
-          unsubscribe();
-          resolve();
-        });
-      }),
   };
 }
 
-/** The status of an agent as soon as it is the one that is waited for. */
+/** Resolves when the registry shows the agent with this status. */
 export async function agentIs(core: Core, agentId: string, status: string): Promise<void> {
-  for (;;) {
-    // First the ear, then the eye: a change between the two is not missed.
-    const woken = core.bus.wake('agent.changed', agentId);
-    const { agent } = await core.agents.get(agentId);
-    if (agent.status === status) {
-      core.bus.publish('agent.changed', agentId);
-      await woken;
-      return;
+  let changed = Promise.withResolvers<void>();
+  const unsubscribe = core.bus.subscribe('agent.changed', agentId, () => changed.resolve());
+  try {
+    for (;;) {
+      const { agent } = await core.agents.get(agentId);
+      if (agent.status === status) return;
+      await changed.promise;
+      changed = Promise.withResolvers<void>();
     }
-    await woken;
+  } finally {
+    unsubscribe();
   }
 }
 

@@ -128,7 +128,8 @@ async function openSession(
     { case: 'proof', value: proofOf(agent.key, hello, await session.next('challenge')) },
     { sequence: 0n },
   );
-  return Object.assign(session, { welcome: await session.next('welcome') });
+  await session.next('welcome');
+  return session;
 }
 
 /** Says HELLO; answers with the bytes of the offer. */
@@ -179,6 +180,7 @@ export async function dial(
   const waiting = new Set<() => void>();
   const { promise: closed, resolve } = Promise.withResolvers<ViworksError | undefined>();
   let end: { error: ViworksError | undefined } | undefined;
+  let welcome: Welcome | undefined;
   let sent = 0n;
   let acknowledged = 0n;
 
@@ -206,6 +208,7 @@ export async function dial(
       onEnvelope(message) {
         heard.push(message.body.case);
         if (message.acknowledged > acknowledged) acknowledged = message.acknowledged;
+        if (message.body.case === 'welcome') welcome = message.body.value;
         if (message.body.case !== undefined) inbox.push(message);
         wakeAll();
       },
@@ -220,8 +223,9 @@ export async function dial(
   onTestFinished(() => connection.destroy());
 
   const session: FakeSession = {
-    get welcome(): Welcome {
-      throw new Error('there was no WELCOME');
+    get welcome() {
+      if (welcome === undefined) throw new Error('there was no WELCOME');
+      return welcome;
     },
     heard,
     closed,

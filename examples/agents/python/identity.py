@@ -21,7 +21,7 @@ def write_durably(path, data):
 
 
 def load_identity(folder, stub, token, agent_id):
-    """The private key and the stored answer; enrols if there is none yet."""
+    """The private key, who the agent is, and the server's keys by id; enrols where nothing is stored yet."""
     key_file, identity_file = folder / 'agent.key', folder / 'identity.json'
     if not key_file.exists():  # It is stored before the server hears of it: a crash in between loses no identity.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def load_identity(folder, stub, token, agent_id):
         signature = key.sign(lp('viworks.enroll.v1', token.encode(), agent_id.encode(), public))
         answer = stub.Enroll(
             EnrollRequest(token=token, agent_id=agent_id, public_key=public, signature=signature), timeout=30)
-        server_keys = {known.key_id: known.public_key.hex() for known in answer.server_keys}
         write_durably(identity_file, json.dumps({
-            'agent_id': answer.agent_id, 'incarnation': answer.incarnation,
-            'key_id': key_id(public), 'server_keys': server_keys}).encode())
-    return key, json.loads(identity_file.read_text())
+            'me': {'agent_id': answer.agent_id, 'incarnation': answer.incarnation, 'key_id': key_id(public)},
+            'server_keys': {known.key_id: known.public_key.hex() for known in answer.server_keys}}).encode())
+    stored = json.loads(identity_file.read_text())
+    return key, stored['me'], {name: bytes.fromhex(public) for name, public in stored['server_keys'].items()}

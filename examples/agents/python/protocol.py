@@ -23,3 +23,11 @@ class Ended(Exception):
     def __init__(self, why, wait=None, retryable=True):
         super().__init__(why)
         self.wait, self.retryable = wait, retryable
+
+
+def wait_of(ended, failures, limits):
+    """Seconds until the next attempt: full jitter, and the slowest pace where repeating is unlikely to help."""
+    base, maximum = (limits.reconnect_base.ToMilliseconds(), limits.reconnect_maximum.ToMilliseconds()) if limits else (1000, 60_000)
+    if ended.wait is not None:
+        return ended.wait
+    return random.uniform(0, min(maximum, base * 2**min(failures, 30))) / 1000 if ended.retryable else maximum / 1000

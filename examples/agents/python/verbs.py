@@ -1,18 +1,27 @@
-"""What this agent is able to do: for each verb its args and a function from them to its result."""
+"""What this agent is able to do: for each verb a function from its serialised args to the outcome."""
 import os, platform, socket
 
+from google.protobuf.message import DecodeError
+from viworks.agent.v1.command_pb2 import Result
 from viworks.verbs.v1.system_pb2 import SystemInfoArgs, SystemInfoResult
 
 SOFTWARE = 'viworks-python-example/1'
 HOST = {'hostname': socket.gethostname(), 'kernel': platform.release(), 'architecture': platform.machine()}
 
 
-def system_info(_args):
-    memory = {line.split(':')[0]: int(line.split()[1]) * 1024 for line in open('/proc/meminfo')}
-    return SystemInfoResult(
+def system_info(args):
+    try:
+        SystemInfoArgs.FromString(args)
+        memory = {line.split(':')[0]: int(line.split()[1]) * 1024 for line in open('/proc/meminfo')}
+    except DecodeError:
+        return Result.OUTCOME_REJECTED, ('invalid_args', 'the args are no SystemInfoArgs')
+    except OSError as error:
+        return Result.OUTCOME_FAILED, ('internal', str(error)[:4096])
+    result = SystemInfoResult(
         os=platform.platform(), cpu_cores=os.cpu_count(), memory_total_bytes=memory['MemTotal'],
         memory_available_bytes=memory['MemAvailable'], load_average=os.getloadavg(), agent_software=SOFTWARE, **HOST)
+    return Result.OUTCOME_SUCCEEDED, None, result.SerializeToString()
 
 
 # This one takes milliseconds. One that takes longer needs a thread, its time limit, and a way to be cancelled.
-VERBS = {'system.info': (SystemInfoArgs, system_info)}
+VERBS = {'system.info': system_info}

@@ -1,0 +1,476 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
+import type { SubmitInput } from '../../src/commands/types.ts';
+import { newId } from '../../src/lib/ids.ts';
+import { type Core, executionIn, startCore, statesOf, watchUntil } from '../support/app-core.ts';
+import { enrolled, spoken } from '../support/fake-agent.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+let database: TestDatabase;
+let core: Core;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  core = await startCore(database.url);
+});
+
+afterAll(async () => {
+  await core.stop();
+  await database.drop();
+});
+
+const later = 31_000;
+
+const submit = (agentId: string, input: Partial<SubmitInput> = {}) =>
+  core.engine.submit('tester', {
+    verb: 'exec',
+    args: { argv: ['true'] },
+    target: { agents: [agentId] },
+    ...input,
+  });
+
+async function connected(agentId: string, options: Parameters<typeof open>[1] = {}) {
+  return open(await enrolled(core, agentId), options);
+}
+const open = async (
+  agent: Awaited<ReturnType<typeof enrolled>>,
+  options: Parameters<typeof agent.connect>[0] = {},
+) => ({ agent, session: await agent.connect(options) });
+
+const nested = (depth: number) => Buffer.from('{"a":'.repeat(depth) + '1' + '}'.repeat(depth));
+
+describe('delivery', () => {
+  test.each(['connect', 'websocket'] as const)(
+    'a command for a connected agent goes there at once and ends with its result, over %s',
+    async (transport) => {
+      const { session } = await connected(`fast-${transport}`, { transport });
+      await session.beat();
+      const command = await submit(`fast-${transport}`, { args: { argv: ['echo', 'x'] } });
+      const order = await session.order();
+      expect(order).toMatchObject({
+        agentId: `fast-${transport}`,
+        incarnation: 1,
+        attempt: 1,
+        commandId: command.commandId,
+        verb: 'exec',
+      });
+      session.accepted(order);
+      session.running(order);
+      const sequence = session.result(order, { stdout: { data: Buffer.from('x\n'), totalBytes: 2n } });
+      await session.acknowledged(sequence);
+      const execution = await executionIn(core.engine, command.commandId, 'succeeded');
+      expect(statesOf(execution)).toEqual(['queued', 'sent', 'accepted', 'running', 'succeeded']);
+      expect(execution.result).toMatchObject({ exitCode: 0, output: {} });
+      expect(Buffer.from(execution.result?.stdout?.data ?? []).toString()).toBe('x\n');
+    },
+  );
+
+  test('what is submitted while the agent is away waits and is delivered when it connects', async () => {
+    const agent = await enrolled(core, 'away');
+    const command = await submit('away');
+    expect(command.counts).toEqual({ queued: 1 });
+    const { session } = await open(agent);
+    session.result(await session.order());
+    await executionIn(core.engine, command.commandId, 'succeeded');
+  });
+
+  test('a backlog is delivered by priority, and within one priority in the order of submits', async () => {
+    const agent = await enrolled(core, 'backlog');
+    const names: string[] = [];
+    const ids = new Map<string, string>();
+    for (const priority of ['low', 'normal', 'critical', 'normal', 'high', 'critical'] as const) {
+      const name = `${priority}-${names.filter((n) => n.startsWith(priority)).length}`;
+      names.push(name);
+      ids.set((await submit('backlog', { priority })).commandId, name);
+    }
+    const { session } = await open(agent);
+    const got: (string | undefined)[] = [];
+    for (const _ of names) got.push(ids.get((await session.order()).commandId));
+    expect(got).toEqual(['critical-0', 'critical-1', 'high-0', 'normal-0', 'normal-1', 'low-0']);
+  });
+
+  test('never more executions are out than the agent gave credit for, and each result brings the next', async () => {
+    const agent = await enrolled(core, 'window');
+    const commands = [];
+    for (let n = 0; n < 5; n++) commands.push(await submit('window'));
+    const { session } = await open(agent, { offer: { executionCredit: 2 } });
+    const first = await session.order();
+    const second = await session.order();
+    commands.push(await submit('window'));
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(2);
+    session.result(second);
+    const third = await session.order();
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(3);
+    // More credit in the middle of the session counts at once.
+    session.send({ case: 'credit', value: { executions: 10 } });
+    const rest = [await session.order(), await session.order(), await session.order()];
+    for (const order of [first, third, ...rest]) session.result(order);
+    for (const { commandId } of commands) await executionIn(core.engine, commandId, 'succeeded');
+    const order = [first, second, third, ...rest].map(({ commandId }) => commandId);
+    expect(order).toEqual(commands.map(({ commandId }) => commandId));
+  });
+
+  test('an agent that announces its departure gets nothing more, and finds it when it is back', async () => {
+    const { agent, session } = await connected('leaving');
+    session.send({ case: 'drain', value: { reason: 'update' } });
+    await session.beat();
+    const command = await submit('leaving');
+    await session.beat();
+    expect(spoken(session)).not.toContain('command');
+    session.close();
+    const { session: next } = await open(agent);
+    expect((await next.order()).commandId).toBe(command.commandId);
+  });
+
+  test('an agent that never acknowledges is offered the execution again after the deadline', async () => {
+    const { session } = await connected('mute');
+    await session.beat();
+    const command = await submit('mute', { verb: 'system.info', args: {} });
+    const order = await session.order();
+    core.clock.advance(later);
+    await core.engine.sweeper.sweep();
+    const again = await session.order();
+    expect(again).toEqual(order);
+    session.result(again);
+    const execution = await executionIn(core.engine, command.commandId, 'succeeded');
+    expect(statesOf(execution)).toEqual(['queued', 'sent', 'queued', 'sent', 'succeeded']);
+  });
+
+  test('an execution whose session broke before the COMMAND was acknowledged is offered to the next one', async () => {
+    const { agent, session } = await connected('broken');
+    await session.beat();
+    const command = await submit('broken');
+    const order = await session.order();
+    session.destroy();
+    const { session: next } = await open(agent);
+    expect((await next.order()).executionId).toBe(order.executionId);
+    expect((await executionIn(core.engine, command.commandId, 'sent')).attempt).toBe(1);
+  });
+});
+
+describe('deadlines', () => {
+  test('a command for an agent that stays away expires with its time to live', async () => {
+    const agent = await enrolled(core, 'gone');
+    const command = await submit('gone', { timeToLiveMs: 5000 });
+    core.clock.advance(4999);
+    await core.engine.sweeper.sweep();
+    await executionIn(core.engine, command.commandId, 'queued');
+    core.clock.advance(1);
+    await core.engine.sweeper.sweep();
+    const { transitions } = await executionIn(core.engine, command.commandId, 'expired');
+    expect(transitions.at(-1)?.cause).toMatch(/time to live/);
+    const { session } = await open(agent);
+    await session.beat();
+    expect(spoken(session)).not.toContain('command');
+  });
+
+  test('the agent’s own time limit ends as timed_out, with what it said', async () => {
+    const { session } = await connected('slow');
+    await session.beat();
+    const command = await submit('slow', { timeoutMs: 1000 });
+    const order = await session.order();
+    expect(order.timeout).toMatchObject({ seconds: 1n });
+    session.result(order, {
+      outcome: Outcome.TIMED_OUT,
+      failure: { code: 'timeout', message: 'after 1 s' },
+    });
+    const execution = await executionIn(core.engine, command.commandId, 'timed_out');
+    expect(execution.result?.failure).toEqual({ code: 'timeout', message: 'after 1 s' });
+  });
+
+  test('no result after time-out and grace becomes outcome_unknown, and a late result still counts', async () => {
+    const { session } = await connected('late');
+    await session.beat();
+    const command = await submit('late', {
+      verb: 'file.read',
+      args: { path: '/etc/hosts' },
+      timeoutMs: 1000,
+    });
+    const order = await session.order();
+    await session.acknowledged(session.running(order));
+    core.clock.advance(later + 1000);
+    await core.engine.sweeper.sweep();
+    await executionIn(core.engine, command.commandId, 'outcome_unknown');
+    await session.acknowledged(session.result(order));
+    const execution = await executionIn(core.engine, command.commandId, 'succeeded');
+    expect(statesOf(execution).slice(-2)).toEqual(['outcome_unknown', 'succeeded']);
+    expect(execution.result?.output).toBeDefined();
+  });
+
+  test('what was handed over and never acknowledged until its time to live is over is not run again if it may only run once', async () => {
+    const { session } = await connected('once');
+    await session.beat();
+    const command = await submit('once', { timeToLiveMs: 1000 });
+    await session.order();
+    core.clock.advance(later);
+    await core.engine.sweeper.sweep();
+    await executionIn(core.engine, command.commandId, 'outcome_unknown');
+  });
+});
+
+describe('cancel', () => {
+  test('what is queued is cancelled and never delivered; repeating it changes nothing', async () => {
+    const agent = await enrolled(core, 'cancel-queued');
+    const command = await submit('cancel-queued');
+    const answer = await core.engine.cancel('alice', command.commandId, 'wrong site');
+    expect(answer).toMatchObject({ done: true, counts: { cancelled: 1 } });
+    const execution = await executionIn(core.engine, command.commandId, 'cancelled');
+    expect(execution.transitions.at(-1)?.cause).toBe('cancelled by alice: wrong site');
+    await core.engine.cancel('alice', command.commandId, 'again');
+    expect(await executionIn(core.engine, command.commandId, 'cancelled')).toEqual(execution);
+    const { session } = await open(agent);
+    await session.beat();
+    expect(spoken(session)).not.toContain('command');
+  });
+
+  test('what runs is told to stop and ends by what the agent says', async () => {
+    const { session } = await connected('cancel-running');
+    await session.beat();
+    const command = await submit('cancel-running');
+    const order = await session.order();
+    await session.acknowledged(session.running(order));
+    await core.engine.cancel('alice', command.commandId, '');
+    expect(await session.next('cancel')).toMatchObject({
+      executionId: order.executionId,
+      attempt: 1,
+      reason: 'cancelled by alice',
+    });
+    await executionIn(core.engine, command.commandId, 'running');
+    session.result(order, { outcome: Outcome.CANCELLED });
+    await executionIn(core.engine, command.commandId, 'cancelled');
+  });
+
+  test.each([
+    ['still runs it', 'RUNNING'],
+    ['never had it', undefined],
+  ] as const)(
+    'what is cancelled while the agent is away is settled when it comes back and %s',
+    async (_, phase) => {
+      const name = `cancelled-${phase ?? 'never'}`.toLowerCase();
+      const { agent, session } = await connected(name);
+      await session.beat();
+      const command = await submit(name);
+      const order = await session.order();
+      session.destroy();
+      await core.engine.cancel('alice', command.commandId, 'late');
+      const account = phase === undefined ? [] : [{ order, phase }];
+      const { session: next } = await open(agent, { account });
+      if (phase !== undefined) {
+        expect(await next.next('cancel')).toMatchObject({ executionId: order.executionId });
+        next.result(order, { outcome: Outcome.CANCELLED });
+      }
+      await executionIn(core.engine, command.commandId, 'cancelled');
+      await next.beat();
+      expect(spoken(next)).not.toContain('command');
+    },
+  );
+
+  test('what the agent hands back after a cancel is not offered again', async () => {
+    const { session } = await connected('cancel-back');
+    await session.beat();
+    const command = await submit('cancel-back');
+    const order = await session.order();
+    await core.engine.cancel('alice', command.commandId, '');
+    await session.next('cancel');
+    session.result(order, { outcome: Outcome.REJECTED, failure: { code: 'resource_exhausted' } });
+    await executionIn(core.engine, command.commandId, 'cancelled');
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(1);
+  });
+
+  test('a command that does not exist is named', async () => {
+    await expect(core.engine.cancel('alice', newId(), '')).rejects.toMatchObject({ code: 'command_unknown' });
+  });
+});
+
+describe('refusals by the agent', () => {
+  test('a rejection ends the execution with the agent’s reason', async () => {
+    const { session } = await connected('refuses');
+    await session.beat();
+    const command = await submit('refuses');
+    session.result(await session.order(), {
+      outcome: Outcome.REJECTED,
+      failure: { code: 'invalid_args', message: 'no such program' },
+    });
+    const execution = await executionIn(core.engine, command.commandId, 'failed');
+    expect(execution.transitions.at(-1)?.cause).toBe('refused by the agent: no such program');
+  });
+
+  test('an agent without room keeps its place: the execution is offered again when another one ends, and does not expire early', async () => {
+    const { session } = await connected('full');
+    await session.beat();
+    const first = await submit('full');
+    const one = await session.order();
+    const second = await submit('full');
+    const two = await session.order();
+    const full = { outcome: Outcome.REJECTED, failure: { code: 'resource_exhausted', message: 'full' } };
+    await session.acknowledged(session.result(two, full));
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(2);
+    core.clock.advance(5000);
+    await core.engine.sweeper.sweep();
+    await executionIn(core.engine, second.commandId, 'queued');
+    session.result(one);
+    await executionIn(core.engine, first.commandId, 'succeeded');
+    const again = await session.order();
+    // The agent's ledger has closed the first attempt.
+    expect(again).toMatchObject({ executionId: two.executionId, attempt: 2 });
+    session.result(again);
+    await executionIn(core.engine, second.commandId, 'succeeded');
+  });
+});
+
+describe('an agent that misbehaves', () => {
+  test('a result that comes twice is acknowledged twice and counts once', async () => {
+    const { session } = await connected('twice');
+    await session.beat();
+    const command = await submit('twice');
+    const order = await session.order();
+    session.result(order);
+    await session.acknowledged(session.result(order, { outcome: Outcome.FAILED, exitCode: 9 }));
+    const execution = await executionIn(core.engine, command.commandId, 'succeeded');
+    expect(statesOf(execution)).toEqual(['queued', 'sent', 'succeeded']);
+    expect(execution.result?.exitCode).toBe(0);
+  });
+
+  test('progress after the result changes nothing', async () => {
+    const { session } = await connected('backwards');
+    await session.beat();
+    const command = await submit('backwards');
+    const order = await session.order();
+    session.result(order);
+    session.accepted(order);
+    await session.acknowledged(session.running(order));
+    expect(statesOf(await executionIn(core.engine, command.commandId, 'succeeded'))).toEqual([
+      'queued',
+      'sent',
+      'succeeded',
+    ]);
+  });
+
+  test('a result for an execution of another agent changes nothing', async () => {
+    const { session } = await connected('victim');
+    const { session: thief } = await connected('thief');
+    await session.beat();
+    const command = await submit('victim');
+    const order = await session.order();
+    await thief.acknowledged(thief.result(order, { exitCode: 66 }));
+    await executionIn(core.engine, command.commandId, 'sent');
+    session.result(order);
+    expect((await executionIn(core.engine, command.commandId, 'succeeded')).result?.exitCode).toBe(0);
+  });
+
+  test('a result of another attempt changes nothing', async () => {
+    const { session } = await connected('attempts');
+    await session.beat();
+    const command = await submit('attempts');
+    const order = await session.order();
+    await session.acknowledged(session.result({ ...order, attempt: 2 }));
+    await session.acknowledged(session.result({ ...order, attempt: 0xffff_ffff }));
+    session.accepted({ ...order, attempt: 0xffff_ffff });
+    await session.acknowledged(session.running({ ...order, attempt: 7 }));
+    await executionIn(core.engine, command.commandId, 'sent');
+  });
+
+  test.each([
+    ['bytes that are no result', { output: Buffer.from('\xff\xff\xff', 'latin1') }],
+    ['text with NUL', { signal: 'SIG\0', failure: { code: 'a\0', message: 'b\0\ud800' } }],
+    [
+      'counts and times out of all range',
+      {
+        stdout: { data: Buffer.from('x'), totalBytes: 0xffff_ffff_ffff_ffffn },
+        stderr: { data: Buffer.from('x'), totalBytes: 2n ** 62n },
+        startedAt: { seconds: 2n ** 62n, nanos: 0 },
+        finishedAt: { seconds: -(2n ** 40n), nanos: -5 },
+      },
+    ],
+    ['JSON of great depth', { outputEncoding: 2, output: nested(20_000) }],
+    ['JSON of some depth', { outputEncoding: 2, output: nested(3000) }],
+    ['JSON that is no object', { outputEncoding: 2, output: Buffer.from('"\\u0000"') }],
+  ])('%s in a result do not keep it from being stored', async (what, init) => {
+    const name = `garbage-${what.replaceAll(/[^a-z]/g, '')}`;
+    const { session } = await connected(name);
+    await session.beat();
+    const command = await submit(name);
+    await session.acknowledged(session.result(await session.order(), init));
+    const execution = await executionIn(core.engine, command.commandId, 'succeeded');
+    expect(execution.result?.output ?? {}).toBeTypeOf('object');
+    expect(execution.result?.output).not.toBeInstanceOf(Array);
+    await session.beat();
+  });
+
+  test('a flood of results is acknowledged to the last one', async () => {
+    const { session } = await connected('flood');
+    let last = 0n;
+    for (let n = 0; n < 5000; n++) last = session.result({ executionId: newId(), attempt: 1 });
+    await session.acknowledged(last);
+    await session.beat();
+  });
+});
+
+describe('maintenance', () => {
+  test('commands are held and released again; what the agent has goes on', async () => {
+    const { session } = await connected('kept');
+    await session.beat();
+    const before = await submit('kept');
+    const order = await session.order();
+    await core.agents.setMaintenance('kept', true, 'new disk');
+    const held = await submit('kept');
+    expect(held.counts).toEqual({ held: 1 });
+    await session.acknowledged(session.result(order));
+    await executionIn(core.engine, before.commandId, 'succeeded');
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(1);
+    await core.agents.setMaintenance('kept', false, '');
+    const late = await session.order();
+    expect(late.commandId).toBe(held.commandId);
+    session.result(late);
+    const execution = await executionIn(core.engine, held.commandId, 'succeeded');
+    expect(statesOf(execution)).toEqual(['held', 'queued', 'sent', 'succeeded']);
+  });
+
+  test('an agent that connects in maintenance gets nothing until it is over', async () => {
+    const agent = await enrolled(core, 'parked');
+    const queued = await submit('parked');
+    await core.agents.setMaintenance('parked', true, 'move');
+    await executionIn(core.engine, queued.commandId, 'held');
+    const { session } = await open(agent);
+    await session.beat();
+    expect(spoken(session)).not.toContain('command');
+    await core.agents.setMaintenance('parked', false, '');
+    expect((await session.order()).commandId).toBe(queued.commandId);
+  });
+
+  test('what is held expires as well, and may be cancelled', async () => {
+    await enrolled(core, 'stuck');
+    await core.agents.setMaintenance('stuck', true, 'x');
+    const expiring = await submit('stuck', { timeToLiveMs: 1000 });
+    const cancelled = await submit('stuck');
+    await core.engine.cancel('alice', cancelled.commandId, '');
+    await executionIn(core.engine, cancelled.commandId, 'cancelled');
+    core.clock.advance(1000);
+    await core.engine.sweeper.sweep();
+    await executionIn(core.engine, expiring.commandId, 'expired');
+  });
+});
+
+test('a command for a whole site ends when its last execution ends', async () => {
+  const sessions = [];
+  for (const agentId of ['site-a', 'site-b', 'site-c']) {
+    const agent = await enrolled(core, agentId, { site: 'three' });
+    sessions.push(await agent.connect());
+  }
+  const { commandId } = await core.engine.submit('tester', {
+    verb: 'system.info',
+    target: { site: 'three' },
+  });
+  for (const session of sessions) session.result(await session.order());
+  const all = await watchUntil(core.engine, commandId, (_, { command }) => command.done);
+  expect(all.map(({ agentId, state }) => [agentId, state])).toEqual([
+    ['site-a', 'succeeded'],
+    ['site-b', 'succeeded'],
+    ['site-c', 'succeeded'],
+  ]);
+});
