@@ -76,8 +76,13 @@ export function makeVectors() {
     hex(toBinary(EnvelopeSchema, bodyOnly(body, Buffer.concat([messageId, Uint8Array.of(last)]))));
 
   return {
-    comment: 'All values are lower-case hex, but agent_id and token. Made by scripts/make-handshake-vectors.ts.',
-    lp: { domain: 'a', parts: ['', '0102'], bytes: hex(signedInput('a', Uint8Array.of(), Uint8Array.of(1, 2))) },
+    comment:
+      'All values are lower-case hex, but agent_id and token. Made by scripts/make-handshake-vectors.ts.',
+    lp: {
+      domain: 'a',
+      parts: ['', '0102'],
+      bytes: hex(signedInput('a', Uint8Array.of(), Uint8Array.of(1, 2))),
+    },
     keys: {
       agent_seed: hex(agentSeed),
       agent_public_key: hex(agent.publicKey),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type ReferenceAgent, startReferenceAgent } from '../agent/run.ts';
+import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
 import { parseLabels } from './agents.ts';
 import type { CliContext } from './context.ts';
@@ -60,6 +60,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
   process.once('disconnect', onDisconnect);
   let agent: ReferenceAgent | undefined;
   try {
+    const { startReferenceAgent } = await import('../agent/run.ts');
     const started = startReferenceAgent({
       url,
       dataDir: resolve(options.dataDir),

@@ -1,6 +1,6 @@
 import { createTRPCClient, httpLink, httpSubscriptionLink, splitLink, type TRPCClient } from '@trpc/client';
 import type { AppRouter } from '../api/trpc/router.ts';
-import { createEventSource } from './event-source.ts';
+import { FetchEventSource } from './event-source.ts';
 
 export type Client = TRPCClient<AppRouter>;
 
@@ -12,7 +12,11 @@ export function createClient({ url, token }: { url: string; token: string }): Cl
     links: [
       splitLink({
         condition: (operation) => operation.type === 'subscription',
-        true: httpSubscriptionLink({ url: endpoint, EventSource: createEventSource(headers) }),
+        true: httpSubscriptionLink({
+          url: endpoint,
+          EventSource: FetchEventSource,
+          eventSourceOptions: { headers },
+        }),
         false: httpLink({ url: endpoint, headers }),
       }),
     ],

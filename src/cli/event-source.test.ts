@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { createEventSource, parseEvents } from './event-source.ts';
+import { FetchEventSource, parseEvents } from './event-source.ts';
 
 async function* chunks(...texts: string[]): AsyncGenerator<string> {
   yield* texts;
@@ -43,8 +43,7 @@ test('sends the headers, and after a break goes on behind the last event', async
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end(`data: ${requests.length}\nid: e${requests.length}\n\n`);
   });
-  const EventSource = createEventSource({ authorization: 'Bearer secret' });
-  const source = new EventSource(url);
+  const source = new FetchEventSource(url, { headers: { authorization: 'Bearer secret' } });
   onTestFinished(() => source.close());
   const seen: string[] = [];
   const second = Promise.withResolvers<void>();
@@ -66,8 +65,7 @@ test('a refusal ends it, with the body of the answer in the event', async () => 
     response.writeHead(401, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ error: { code: -32001, message: 'no', data: {} } }));
   });
-  const EventSource = createEventSource({});
-  const source = new EventSource(url);
+  const source = new FetchEventSource(url, { headers: {} });
   const failed = Promise.withResolvers<Event>();
   source.addEventListener('error', failed.resolve);
   expect(await failed.promise).toMatchObject({ error: { message: 'no' } });
@@ -81,8 +79,8 @@ test('a server that does not come back is given up', async () => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end('data: 1\n\n');
   });
-  const EventSource = createEventSource({}, { baseMs: 1, maximumMs: 1, attempts: 3 });
-  const source = new EventSource(url);
+  const patience = { baseMs: 1, maximumMs: 1, attempts: 3 };
+  const source = new FetchEventSource(url, { headers: {}, patience });
   const closed = Promise.withResolvers<void>();
   source.addEventListener('error', () => {
     if (source.readyState === source.CLOSED) closed.resolve();
@@ -92,8 +90,7 @@ test('a server that does not come back is given up', async () => {
 });
 
 test('a server that is not there is an error at once', async () => {
-  const EventSource = createEventSource({});
-  const source = new EventSource('http://127.0.0.1:1/');
+  const source = new FetchEventSource('http://127.0.0.1:2/', { headers: {} });
   const failed = Promise.withResolvers<Event>();
   source.addEventListener('error', failed.resolve);
   await failed.promise;

@@ -11,7 +11,7 @@ export interface Patience extends BackoffPolicy {
 }
 
 /** About a minute in all, which is longer than a restart of the server takes. */
-const patience: Patience = { baseMs: 250, maximumMs: 5000, attempts: 25 };
+const defaultPatience: Patience = { baseMs: 250, maximumMs: 5000, attempts: 25 };
 
 interface ServerEvent extends Event {
   data?: string;
@@ -19,94 +19,104 @@ interface ServerEvent extends Event {
 }
 type Listener = (event: ServerEvent) => void;
 
-/** A class as `httpSubscriptionLink` expects it, with the headers built in. */
-export function createEventSource(headers: Readonly<Record<string, string>>, policy: Patience = patience) {
-  return class FetchEventSource extends EventTarget {
-    readonly CONNECTING = 0;
-    readonly OPEN = 1;
-    readonly CLOSED = 2;
-    readyState = 0;
-    readonly #abort = new AbortController();
-    #lastEventId = '';
-    #wasOpen = false;
+export interface EventSourceInit {
+  headers: Readonly<Record<string, string>>;
+  patience?: Patience;
+}
 
-    constructor(url: string) {
-      super();
-      void this.#run(url);
-    }
+/** As `httpSubscriptionLink` expects it. */
+export class FetchEventSource extends EventTarget {
+  readonly CONNECTING = 0;
+  readonly OPEN = 1;
+  readonly CLOSED = 2;
+  readyState = 0;
+  readonly #abort = new AbortController();
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #patience: Patience;
+  #lastEventId = '';
+  #wasOpen = false;
 
-    override addEventListener(type: string, listener: Listener): void {
-      super.addEventListener(type, listener as (event: Event) => void);
-    }
+  constructor(url: string, init: EventSourceInit) {
+    super();
+    this.#headers = init.headers;
+    this.#patience = init.patience ?? defaultPatience;
+    void this.#run(url);
+  }
 
-    override removeEventListener(type: string, listener: Listener): void {
-      super.removeEventListener(type, listener as (event: Event) => void);
-    }
+  override addEventListener(type: string, listener: Listener): void {
+    super.addEventListener(type, listener as (event: Event) => void);
+  }
 
-    close(): void {
-      this.readyState = this.CLOSED;
-      this.#abort.abort();
-    }
+  override removeEventListener(type: string, listener: Listener): void {
+    super.removeEventListener(type, listener as (event: Event) => void);
+  }
 
-    async #run(url: string): Promise<void> {
-      for (let attempt = 0; this.readyState !== this.CLOSED; attempt++) {
-        try {
-          const final = await this.#readOnce(url, () => {
-            attempt = 0;
-          });
-          if (final !== undefined) return this.#fail(final);
-        } catch (error) {
-          // A server that was never there is an answer; one that was is waited for.
-          if (!this.#wasOpen || attempt >= policy.attempts) return this.#fail(error);
-        }
-        if (this.#abort.signal.aborted) return;
-        this.readyState = this.CONNECTING;
-        this.dispatchEvent(new Event('error'));
-        await delay(backoffDelay(policy, attempt), this.#abort.signal);
-      }
-    }
+  close(): void {
+    this.readyState = this.CLOSED;
+    this.#abort.abort();
+  }
 
-    /** Reads until the connection ends. Returns the reason where another attempt is no use. */
-    async #readOnce(url: string, onOpen: () => void): Promise<unknown> {
-      const response = await fetch(url, {
-        headers: {
-          ...headers,
-          accept: 'text/event-stream',
-          ...(this.#lastEventId === '' ? {} : { 'last-event-id': this.#lastEventId }),
-        },
-        signal: this.#abort.signal,
-      });
-      const retryable = response.status === 429 || response.status >= 500;
-      if (!response.ok || response.body === null) {
-        const body: unknown = await response.json().catch(() => undefined);
-        return retryable ? undefined : (body ?? new Error(`the server answered ${response.status}`));
-      }
-      this.readyState = this.OPEN;
-      this.#wasOpen = true;
-      onOpen();
-      for await (const event of parseEvents(response.body.pipeThrough(new TextDecoderStream()))) {
-        if (event.id !== undefined) this.#lastEventId = event.id;
-        this.dispatchEvent(
-          new MessageEvent(event.type, { data: event.data, lastEventId: event.id ?? this.#lastEventId }),
-        );
-      }
-      return undefined;
-    }
-
-    #fail(reason: unknown): void {
-      this.readyState = this.CLOSED;
-      const event = new Event('error');
-      // tRPC makes its error out of the event, so the event looks like the body of an answer that failed.
-      const shape = typeof reason === 'object' && reason !== null ? Reflect.get(reason, 'error') : undefined;
-      if (shape !== undefined) Object.assign(event, { error: shape });
-      else
-        Object.assign(event, {
-          message: reason instanceof Error ? reason.message : String(reason),
-          cause: reason,
+  async #run(url: string): Promise<void> {
+    for (let attempt = 0; this.readyState !== this.CLOSED; attempt++) {
+      let reason: unknown = new Error('the server does not answer');
+      try {
+        const final = await this.#readOnce(url, () => {
+          attempt = 0;
         });
-      this.dispatchEvent(event);
+        if (final !== undefined) return this.#fail(final);
+      } catch (error) {
+        // A server that was never there is an answer; one that was is waited for.
+        if (!this.#wasOpen) return this.#fail(error);
+        reason = error;
+      }
+      if (attempt >= this.#patience.attempts) return this.#fail(reason);
+      if (this.#abort.signal.aborted) return;
+      this.readyState = this.CONNECTING;
+      this.dispatchEvent(new Event('error'));
+      await delay(backoffDelay(this.#patience, attempt), this.#abort.signal);
     }
-  };
+  }
+
+  /** Reads until the connection ends. Returns the reason where another attempt is no use. */
+  async #readOnce(url: string, onOpen: () => void): Promise<unknown> {
+    const response = await fetch(url, {
+      headers: {
+        ...this.#headers,
+        accept: 'text/event-stream',
+        ...(this.#lastEventId === '' ? {} : { 'last-event-id': this.#lastEventId }),
+      },
+      signal: this.#abort.signal,
+    });
+    const retryable = response.status === 429 || response.status >= 500;
+    if (!response.ok || response.body === null) {
+      const body: unknown = await response.json().catch(() => undefined);
+      return retryable ? undefined : (body ?? new Error(`the server answered ${response.status}`));
+    }
+    this.readyState = this.OPEN;
+    this.#wasOpen = true;
+    onOpen();
+    for await (const event of parseEvents(response.body.pipeThrough(new TextDecoderStream()))) {
+      if (event.id !== undefined) this.#lastEventId = event.id;
+      this.dispatchEvent(
+        new MessageEvent(event.type, { data: event.data, lastEventId: event.id ?? this.#lastEventId }),
+      );
+    }
+    return undefined;
+  }
+
+  #fail(reason: unknown): void {
+    this.readyState = this.CLOSED;
+    const event = new Event('error');
+    // tRPC makes its error out of the event, so the event looks like the body of an answer that failed.
+    const shape = typeof reason === 'object' && reason !== null ? Reflect.get(reason, 'error') : undefined;
+    if (shape !== undefined) Object.assign(event, { error: shape });
+    else
+      Object.assign(event, {
+        message: reason instanceof Error ? reason.message : String(reason),
+        cause: reason,
+      });
+    this.dispatchEvent(event);
+  }
 }
 
 interface ParsedEvent {

@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { type CliContext, configOf, type ServerOptions, withServerOptions } from './context.ts';
-import { runControlPlane } from './control-plane.ts';
 import { operatorFile } from './data-dir.ts';
 
 /** `viworks serve`: the control plane alone, for a machine that does nothing else. */
@@ -13,6 +12,7 @@ export function serveCommand(program: Command, context: CliContext): void {
   ).action(async (options: ServerOptions) => {
     const { terminal } = context;
     const config = configOf(context, options);
+    const { runControlPlane } = await import('./control-plane.ts');
     await runControlPlane(config, terminal, async (app) => {
       terminal.note(`ViWorkS is ready: applications at ${app.apiUrl}, agents at ${app.agentUrl}`);
       terminal.note(`operator token in ${operatorFile(config.server.data_dir)}`);

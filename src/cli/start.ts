@@ -2,11 +2,9 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { enrolled } from '../agent/identity.ts';
 import type { App } from '../app.ts';
 import type { Config } from '../config/schema.ts';
 import { type CliContext, configOf, type ServerOptions, withServerOptions } from './context.ts';
-import { runControlPlane } from './control-plane.ts';
 import { operatorFile } from './data-dir.ts';
 import { type LocalAgent, startLocalAgent } from './local-agent.ts';
 import type { Shutdown } from './shutdown.ts';
@@ -30,6 +28,7 @@ export function startCommand(program: Command, context: CliContext): void {
   ).action(async (options: ServerOptions) => {
     const config = configOf(context, options, defaults);
     const begun = performance.now();
+    const { runControlPlane } = await import('./control-plane.ts');
     await runControlPlane(config, context.terminal, async (app, shutdown) => {
       const agent = await startAgent(context, config, app);
       const agentLine = await firstState(agent, shutdown);
@@ -47,6 +46,7 @@ export function startCommand(program: Command, context: CliContext): void {
 }
 
 async function startAgent(context: CliContext, config: Config, app: App): Promise<LocalAgent> {
+  const { enrolled } = await import('../agent/identity.ts');
   const dataDir = join(config.server.data_dir, 'agent');
   const enrollmentToken = (await enrolled(dataDir)) ? undefined : await enrollmentTokenOf(app);
   return startLocalAgent({

@@ -24,18 +24,18 @@ export interface ChangeWriterDeps {
 export function createChangeWriter({ database, bus, metrics }: ChangeWriterDeps): ChangeWriter {
   return createBatchWriter<ExecutionChange, AppliedChange | undefined>({
     async write(changes) {
-      const merged = mergeChanges(changes);
-      const applied = await applyExecutionChanges(database.query, merged);
-      const byId = new Map(applied.map((row) => [row.executionId, row]));
-      for (const change of merged) {
-        const state = change.transitions.at(-1)?.state as ExecutionState;
-        if (byId.has(change.executionId) && finalStates.has(state)) {
-          metrics.executionsFinished.inc({ state });
+      const rounds = mergeChanges(changes);
+      const answers = await applyRounds(database, rounds);
+      const commandIds = new Set<string>();
+      for (const applied of answers) {
+        for (const { state, commandId } of applied.values()) {
+          commandIds.add(commandId);
+          if (finalStates.has(state as ExecutionState)) metrics.executionsFinished.inc({ state });
         }
       }
-      for (const commandId of new Set(applied.map((row) => row.commandId)))
-        bus.publish('command.changed', commandId);
-      return changes.map((change) => byId.get(change.executionId));
+      for (const commandId of commandIds) bus.publish('command.changed', commandId);
+      const roundOf = new Map(rounds.flatMap((round, n) => round.parts.map((part) => [part, n] as const)));
+      return changes.map((change) => answers[roundOf.get(change) ?? 0]?.get(change.executionId));
     },
     maximumBatch: 2000,
     maximumWaiting: 200_000,
@@ -44,23 +44,83 @@ export function createChangeWriter({ database, bus, metrics }: ChangeWriterDeps)
   });
 }
 
-/** One change for each execution: the later one's state and guard, and the transitions of all. */
-export function mergeChanges(changes: readonly ExecutionChange[]): ExecutionChange[] {
-  const merged = new Map<string, ExecutionChange>();
+/** Changes of different executions, which one statement applies. */
+export interface Round {
+  changes: ExecutionChange[];
+  /** What they were merged from. */
+  parts: ExecutionChange[];
+}
+
+async function applyRounds(
+  database: Database,
+  rounds: readonly Round[],
+): Promise<Map<string, AppliedChange>[]> {
+  const [first, ...more] = rounds;
+  if (first === undefined) return [];
+  const apply = async (query: Database['query'], { changes }: Round) => {
+    const applied = await applyExecutionChanges(query, changes);
+    return new Map(applied.map((row) => [row.executionId, row]));
+  };
+  if (more.length === 0) return [await apply(database.query, first)];
+  // All or nothing: a batch that is written again must find its rows as they were.
+  return database.transaction(async (query) => {
+    const answers = [];
+    for (const round of rounds) answers.push(await apply(query, round));
+    return answers;
+  });
+}
+
+interface Merging {
+  merged: Map<string, ExecutionChange>;
+  parts: ExecutionChange[];
+}
+
+/**
+ * The changes in as few rounds as their order allows. A change that goes on from where the one before it
+ * leads is merged with it: its state, and the transitions of both. Any other waits for the next round, where
+ * it meets the row as the one before has left it.
+ */
+export function mergeChanges(changes: readonly ExecutionChange[]): Round[] {
+  const rounds: Merging[] = [];
+  /** The round in which the execution is changed last. */
+  const lastRound = new Map<string, number>();
   for (const change of changes) {
-    const earlier = merged.get(change.executionId);
-    if (earlier === undefined) {
-      merged.set(change.executionId, change);
-      continue;
-    }
-    merged.set(change.executionId, {
-      ...change,
-      // The row is still where the earlier change expects it, or where the later one does.
-      from: [...new Set([...earlier.from, ...change.from])],
-      transitions: [...earlier.transitions, ...change.transitions],
-      newEpoch: change.newEpoch ?? earlier.newEpoch,
-      result: change.result ?? earlier.result,
-    });
+    const { executionId } = change;
+    let at = lastRound.get(executionId) ?? 0;
+    const earlier = rounds[at]?.merged.get(executionId);
+    const together = earlier === undefined ? change : joined(earlier, change);
+    if (together === undefined) at += 1;
+    const round: Merging = rounds[at] ?? { merged: new Map(), parts: [] };
+    rounds[at] = round;
+    round.merged.set(executionId, together ?? change);
+    round.parts.push(change);
+    lastRound.set(executionId, at);
   }
-  return [...merged.values()];
+  return rounds.map(({ merged, parts }) => ({ changes: [...merged.values()], parts }));
+}
+
+/** Both as one change, or undefined where the later one does not simply go on from the earlier one. */
+function joined(earlier: ExecutionChange, later: ExecutionChange): ExecutionChange | undefined {
+  const reached = earlier.transitions.at(-1)?.state;
+  const goesOn =
+    reached !== undefined &&
+    reached !== 'queued' &&
+    later.from.includes(reached) &&
+    later.revision === undefined &&
+    earlier.revision === undefined &&
+    later.epoch === (earlier.newEpoch ?? earlier.epoch) &&
+    later.attempt === (earlier.newAttempt ?? earlier.attempt) &&
+    later.agentId === earlier.agentId;
+  if (!goesOn) return undefined;
+  return {
+    ...later,
+    epoch: earlier.epoch,
+    attempt: earlier.attempt,
+    // The row is still where the earlier change expects it, or where the later one does.
+    from: [...new Set([...earlier.from, ...later.from])],
+    transitions: [...earlier.transitions, ...later.transitions],
+    newEpoch: later.newEpoch ?? earlier.newEpoch,
+    newAttempt: later.newAttempt ?? earlier.newAttempt,
+    result: later.result ?? earlier.result,
+  };
 }

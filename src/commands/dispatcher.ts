@@ -76,7 +76,7 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
       if (link === undefined || credit === 0) return [];
       // Whoever queues something from here on wakes the agent again.
       link.backlog = false;
-      return [{ agentId, epoch: link.epoch, credit, link }];
+      return [{ agentId, incarnation: link.incarnation, epoch: link.epoch, credit, link }];
     });
     for (const agentId of chosen) awake.delete(agentId);
     if (wants.length === 0) return;

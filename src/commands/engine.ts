@@ -55,7 +55,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const writer = createChangeWriter({ database, bus, metrics });
   const dispatcher = createDispatcher({ database, writer, links, bus, clock, log });
   const submitter = createSubmitter({ database, links, dispatcher, clock, metrics, settings });
-  const progress = createProgress({ writer, dispatcher, metrics, clock, log });
+  const progress = createProgress({ database, writer, dispatcher, metrics, clock, log });
   const reconciler = createReconciler({ database, writer, clock });
   const intervalMs = settings.sweepIntervalMs;
   const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });

@@ -12,7 +12,9 @@ import type { Metrics } from '../lib/metrics.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import type { Database } from '../storage/database.ts';
 import type { ResultColumns } from '../storage/execution-changes.ts';
+import { findVerb } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLink } from './links.ts';
@@ -29,6 +31,7 @@ export interface Progress {
 }
 
 export interface ProgressDeps {
+  database: Database;
   writer: ChangeWriter;
   dispatcher: Dispatcher;
   metrics: Metrics;
@@ -36,7 +39,18 @@ export interface ProgressDeps {
   log: Logger;
 }
 
-export function createProgress({ writer, dispatcher, metrics, clock, log }: ProgressDeps): Progress {
+/** Milliseconds until an agent that started nothing, and holds nothing, is offered something again. */
+const offerAgainMs = 1000;
+
+export function createProgress(deps: ProgressDeps): Progress {
+  const { database, writer, dispatcher, metrics, clock, log } = deps;
+
+  /** The agent's next result makes room; where none is to come, it is asked again after a while. */
+  function offerLater(link: AgentLink): void {
+    link.backlog = true;
+    if (link.inFlight.size === 0) setTimeout(dispatcher.creditReturned, offerAgainMs, link.agentId).unref();
+  }
+
   return {
     async update(link, { executionId, attempt, update }) {
       if (update.case !== 'accepted' && update.case !== 'running') return;
@@ -65,7 +79,10 @@ export function createProgress({ writer, dispatcher, metrics, clock, log }: Prog
       const decision = decideResult(message);
       const now = clock.now();
       const known = link.inFlight.get(executionId);
-      const verb = known?.verb;
+      // What the link has forgotten, because its deadline was over, is in the database. Any other result keeps
+      // its place before what comes after it.
+      const forgotten = known === undefined && message.output.byteLength > 0;
+      const verb = forgotten ? await findVerb(database.query, executionId) : known?.verb;
       const result = decision.to === 'queued' ? undefined : columnsOf(message, verb);
       if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
         log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
@@ -87,7 +104,7 @@ export function createProgress({ writer, dispatcher, metrics, clock, log }: Prog
       }
       link.inFlight.delete(executionId);
       if (known !== undefined) metrics.executionRoundtripSeconds.observe((now - known.since) / 1000);
-      if (decision.to === 'queued') dispatcher.wake(link.agentId);
+      if (applied?.state === 'queued') offerLater(link);
       else dispatcher.creditReturned(link.agentId);
     },
   };
@@ -130,11 +147,14 @@ export function decideResult(result: Result): Decision {
   }
 }
 
+/** The end of the year 9999, the last that a timestamp may name. */
+const latestMs = 253_402_300_799_999;
+
 function columnsOf(result: Result, verb: string | undefined): ResultColumns {
   const text = (value: string) => (value === '' ? null : storableText(value));
   const moment = (value: Result['startedAt']) => {
     const ms = timestampMs(value);
-    return ms === undefined || !Number.isFinite(ms) ? null : new Date(ms);
+    return ms !== undefined && ms >= 0 && ms <= latestMs ? new Date(ms) : null;
   };
   return {
     exitCode: result.exitCode ?? null,
@@ -152,7 +172,8 @@ function columnsOf(result: Result, verb: string | undefined): ResultColumns {
 function streamColumns(name: 'stdout' | 'stderr', output: Output | undefined) {
   return {
     [name]: output?.data ?? null,
-    [`${name}Total`]: output === undefined ? null : Number(output.totalBytes),
+    [`${name}Total`]:
+      output === undefined ? null : Math.min(Number(output.totalBytes), Number.MAX_SAFE_INTEGER),
     [`${name}Truncated`]: output?.truncated ?? null,
   };
 }
@@ -162,7 +183,10 @@ function outputJson(result: Result, verb: string | undefined): string | null {
   if (result.output.byteLength === 0) return null;
   try {
     if (result.outputEncoding === ArgsEncoding.JSON) {
-      return storableJson(JSON.parse(Buffer.from(result.output).toString('utf8')));
+      const value: unknown = JSON.parse(Buffer.from(result.output).toString('utf8'));
+      return typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? storableJson(value)
+        : null;
     }
     const spec = verb === undefined ? undefined : verbCatalogue.get(verb);
     if (spec === undefined) return null;

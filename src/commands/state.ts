@@ -118,8 +118,12 @@ export interface OpenExecution {
 export function reconcile(execution: OpenExecution, account: Account | undefined): Decision | undefined {
   const known = account !== undefined && account.attempt === execution.attempt;
   if (known) {
-    if (account.phase === 'running') return { to: 'running', cause: 'the agent came back and still runs it' };
     const beyond = execution.state === 'running' || execution.state === 'outcome_unknown';
+    if (account.phase === 'running') {
+      // Nothing but its result follows outcome_unknown.
+      const to = execution.state === 'outcome_unknown' ? execution.state : 'running';
+      return { to, cause: 'the agent came back and still runs it' };
+    }
     return { to: beyond ? execution.state : 'accepted', cause: 'the agent came back; its result follows' };
   }
   switch (execution.state) {

@@ -55,7 +55,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
         const change = await writer.add(changeOf(row, decision, now));
         if (change === undefined) return undefined;
         links.get(row.agentId)?.inFlight.delete(row.executionId);
-        if (decision.to === 'queued') dispatcher.wake(row.agentId);
+        if (change.state === 'queued') dispatcher.wake(row.agentId);
         else dispatcher.creditReturned(row.agentId);
         return change;
       }),

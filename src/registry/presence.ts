@@ -25,8 +25,11 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
   const changes = createBatchWriter<PresenceChange, void>({
     ...bounds,
     async write(items) {
-      // Of several changes of one agent in a batch the last one is the truth.
-      const latest = new Map(items.map((item) => [item.agentId, item]));
+      // Of several changes of one agent in a batch the last one of its newest session is the truth.
+      const latest = new Map<string, PresenceChange>();
+      for (const item of items) {
+        if (item.epoch >= (latest.get(item.agentId)?.epoch ?? 0)) latest.set(item.agentId, item);
+      }
       await applyPresence(database.query, [...latest.values()]);
       for (const agentId of latest.keys()) bus.publish('agent.changed', agentId);
       return items.map(() => undefined);

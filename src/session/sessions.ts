@@ -178,6 +178,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const at = new Date(clock.now());
       presence.changed({ agentId, epoch, presence: 'offline', seenAt: at });
       presence.ended({ sessionId: session.sessionId, at, reason: 'connection_lost' });
+      // The database has fenced the older one off: it must not look alive.
+      other?.end(superseded());
       return true;
     }
     peer.session = session;

@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,8 +5,9 @@ import { dirname, join, resolve } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { findBinaries, type PostgresBinaries, socketFile } from './embedded-binaries.ts';
-import { createServerLog, type ServerLog } from './embedded-log.ts';
 import { isPostmasterOf, readPostmasterFile } from './embedded-orphan.ts';
+import { runToEnd } from './embedded-process.ts';
+import { endServer, type Layout, type Running, type ServerOptions, startServer } from './embedded-server.ts';
 import { type DatabaseUser, databaseUser, type Launch, launchFor } from './embedded-user.ts';
 
 /**
@@ -22,14 +21,10 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
-export interface EmbeddedPostgresOptions {
+export interface EmbeddedPostgresOptions extends ServerOptions {
   /** Its files lie in `postgres` below this folder. */
   dataDir: string;
   log: Logger;
-  /** Connections that this service opens at most. */
-  maxConnections?: number;
-  /** Further settings of PostgreSQL; for tests that do not need their data to survive. */
-  settings?: Readonly<Record<string, string>>;
   /** It ended without being asked to; the reason is safe to show. */
   onExit?: (reason: string) => void;
 }
@@ -37,21 +32,9 @@ export interface EmbeddedPostgresOptions {
 /** The limit of the operating systems for the path of a UNIX socket, without the closing zero. */
 const socketPathBytes = process.platform === 'linux' ? 107 : 103;
 const temporaryPrefix = 'viworks-pg-';
-const fastStopMs = 5000;
-const immediateStopMs = 3000;
-const startTimeoutMs = 60_000;
+/** Seconds that an orphan is given for each way of stopping. */
+const orphanStopSeconds = 5;
 const databaseName = 'viworks';
-
-interface Layout {
-  folder: string;
-  data: string;
-  log: string;
-}
-
-interface Running {
-  child: ChildProcess;
-  exited: Promise<unknown>;
-}
 
 export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): EmbeddedPostgres {
   const folder = join(resolve(options.dataDir), 'postgres');
@@ -139,9 +122,9 @@ async function stopOrphan(layout: Layout, binaries: PostgresBinaries, launch: La
     log.info({ pid: left.pid }, 'stopping the PostgreSQL that an earlier run left');
     const stop = (mode: string, seconds: number) =>
       runToEnd(launch, binaries.pgCtl, ['stop', '-D', layout.data, '-m', mode, '-t', String(seconds)]);
-    const fast = await stop('fast', fastStopMs / 1000);
+    const fast = await stop('fast', orphanStopSeconds);
     if (fast.code !== 0) {
-      const immediate = await stop('immediate', fastStopMs / 1000);
+      const immediate = await stop('immediate', orphanStopSeconds);
       if (immediate.code !== 0 && isPostmasterOf(left.pid, layout.data)) {
         throw new ViworksError(
           'database_in_use',
@@ -171,138 +154,4 @@ function failed(what: string, output: string): ViworksError {
   const lines = output.trim().split('\n');
   const reason = lines.findLast((line) => /error|fatal|denied|cannot|could not/i.test(line)) ?? lines.at(-1);
   return new ViworksError('database_unavailable', `The embedded PostgreSQL failed at ${what}: ${reason}`);
-}
-
-function launchProcess(launch: Launch, program: string, args: readonly string[], cwd: string): ChildProcess {
-  const [command = program, ...rest] = [...launch.prefix, program, ...args];
-  return spawn(command, rest, {
-    cwd,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    // A process group of its own: Ctrl-C at a terminal reaches the control plane alone, which drains first.
-    detached: true,
-    // Settings of libpq and of the locale in the environment would change what is made.
-    env: { LC_ALL: 'C', PATH: '/usr/bin:/bin' },
-    ...(launch.user === undefined ? {} : { uid: launch.user.uid, gid: launch.user.gid }),
-  });
-}
-
-async function runToEnd(launch: Launch, program: string, args: readonly string[], input = '') {
-  const child = launchProcess(launch, program, args, '/');
-  let output = '';
-  const collect = (chunk: Buffer) => {
-    output = (output + chunk.toString('utf8')).slice(-65_536);
-  };
-  child.stdout?.on('data', collect);
-  child.stderr?.on('data', collect);
-  child.stdin?.on('error', () => {});
-  child.stdin?.end(input);
-  const [code] = await once(child, 'close');
-  return { code: Number(code ?? 1), output };
-}
-
-async function startServer(
-  layout: Layout,
-  binaries: PostgresBinaries,
-  launch: Launch,
-  socketFolder: string,
-  options: EmbeddedPostgresOptions,
-  onExit: (reason: string) => void,
-): Promise<Running> {
-  const ready = Promise.withResolvers<void>();
-  const log = createServerLog(layout.log, (line) => {
-    if (line.includes('database system is ready to accept connections')) ready.resolve();
-  });
-  const settings = Object.entries(serverSettings(socketFolder, options));
-  const args = ['-D', layout.data, ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`])];
-  const child = launchProcess(launch, binaries.postgres, args, '/');
-  child.stdin?.end();
-  child.stdout?.resume();
-  child.stderr?.on('data', (chunk: Buffer) => log.write(chunk));
-
-  const killAtExit = () => child.kill('SIGQUIT');
-  process.once('exit', killAtExit);
-  const timer = setTimeout(
-    () =>
-      ready.reject(new ViworksError('database_unavailable', 'The embedded PostgreSQL is not ready in time.')),
-    startTimeoutMs,
-  );
-  let isReady = false;
-  const exited = endOf(child).then((how) => {
-    process.removeListener('exit', killAtExit);
-    const reason = log.lastError() ?? how;
-    ready.reject(startFailure(layout, log, reason));
-    if (isReady) onExit(reason);
-  });
-  try {
-    await ready.promise;
-    isReady = true;
-    return { child, exited };
-  } catch (error) {
-    child.kill('SIGQUIT');
-    await exited;
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Resolves with how it ended when its output is read to the end as well; never rejects. */
-function endOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('close', (code, signal) =>
-      resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
-    );
-  });
-}
-
-function startFailure(layout: Layout, log: ServerLog, reason: string): ViworksError {
-  const inUse = log.lastError()?.includes('lock file') === true;
-  return new ViworksError(
-    inUse ? 'database_in_use' : 'database_unavailable',
-    `The embedded PostgreSQL in ${layout.folder} does not start: ${reason} (see ${layout.log})`,
-  );
-}
-
-function serverSettings(socketFolder: string, options: EmbeddedPostgresOptions): Record<string, string> {
-  return {
-    listen_addresses: '',
-    unix_socket_directories: socketFolder,
-    unix_socket_permissions: '0700',
-    port: '5432',
-    max_connections: String(Math.max(50, (options.maxConnections ?? 10) + 20)),
-    fsync: 'on',
-    synchronous_commit: 'on',
-    shared_buffers: '64MB',
-    max_wal_size: '512MB',
-    wal_compression: 'on',
-    checkpoint_timeout: '10min',
-    log_destination: 'stderr',
-    logging_collector: 'off',
-    log_checkpoints: 'off',
-    log_timezone: 'UTC',
-    timezone: 'UTC',
-    ...options.settings,
-  };
-}
-
-/** Fast shutdown rolls back what is open; an immediate one leaves the rest to recovery at the next start. */
-async function endServer({ child, exited }: Running, log: Logger): Promise<void> {
-  child.kill('SIGINT');
-  if (await settlesWithin(exited, fastStopMs)) return;
-  log.warn('the embedded PostgreSQL does not stop in time and is ended at once');
-  child.kill('SIGQUIT');
-  if (await settlesWithin(exited, immediateStopMs)) return;
-  child.kill('SIGKILL');
-  await exited;
-}
-
-async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  const timer = Promise.withResolvers<false>();
-  const handle = setTimeout(() => timer.resolve(false), ms);
-  try {
-    return await Promise.race([promise.then(() => true as const), timer.promise]);
-  } finally {
-    clearTimeout(handle);
-  }
 }

@@ -48,12 +48,17 @@ export interface AppliedChange {
   executionId: string;
   commandId: string;
   agentId: string;
+  /** The state that it is in now. */
+  state: string;
 }
+
+/** What was cancelled while an agent had it is not queued again. */
+const cancelledInstead = `x.state = 'queued' and e.cancel_reason is not null`;
 
 const applyChanges = statement(
   'executions_apply',
   `with x as (
-     select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::int[], $5::int[], $6::text[], $7::text[],
+     select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::text[],
        $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
        $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
        $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[])
@@ -63,13 +68,16 @@ const applyChanges = statement(
      order by execution_id
    )
    update executions e set
-     state = x.state,
-     transitions = e.transitions || x.transitions::jsonb,
+     state = case when ${cancelledInstead} then 'cancelled' else x.state end,
+     transitions = e.transitions || x.transitions::jsonb || case when ${cancelledInstead}
+       then jsonb_build_array(jsonb_build_object('state', 'cancelled', 'cause', e.cancel_reason,
+         'at', x.transitions::jsonb -> -1 -> 'at'))
+       else '[]'::jsonb end,
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
      epoch = coalesce(x.new_epoch, e.epoch),
      attempt = coalesce(x.new_attempt, e.attempt),
-     deadline_at = x.deadline_at,
+     deadline_at = case when ${cancelledInstead} then null else x.deadline_at end,
      exit_code = case when x.has_result then x.exit_code else e.exit_code end,
      signal = case when x.has_result then x.signal else e.signal end,
      stdout = case when x.has_result then x.stdout else e.stdout end,
@@ -90,7 +98,8 @@ const applyChanges = statement(
      and (x.attempt is null or e.attempt = x.attempt)
      and (x.revision is null or e.revision = x.revision)
      and (x.agent_id is null or e.agent_id = x.agent_id)
-   returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId"`,
+   returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
+     e.state`,
 );
 
 /**

@@ -19,11 +19,13 @@ export interface OrderRow {
 const takeDue = statement(
   'executions_take',
   `with wants as (
-     select * from unnest($1::text[], $2::bigint[], $3::int[]) as w(agent_id, epoch, credit)
+     select * from unnest($1::text[], $2::bigint[], $3::int[], $7::bigint[])
+       as w(agent_id, epoch, credit, incarnation)
    ), picked as (
      select e.execution_id, w.epoch
      from wants w
-     join agents a on a.agent_id = w.agent_id and a.epoch = w.epoch and not a.maintenance
+     join agents a on a.agent_id = w.agent_id and a.epoch = w.epoch and a.incarnation = w.incarnation
+       and not a.maintenance
      cross join lateral (
        select q.execution_id from executions q
        where q.agent_id = w.agent_id and q.state = 'queued' and q.incarnation = a.incarnation
@@ -49,11 +51,12 @@ const takeDue = statement(
 
 /**
  * Marks as sent, for many agents in one statement, what is due for them: by priority, then oldest first, up
- * to each agent's credit. An agent whose epoch has moved on, or that is in maintenance, gets nothing.
+ * to each agent's credit. An agent whose epoch or incarnation has moved on, or that is in maintenance, gets
+ * nothing.
  */
 export async function takeDueExecutions(
   query: Database['query'],
-  wants: readonly { agentId: string; epoch: number; credit: number }[],
+  wants: readonly { agentId: string; incarnation: number; epoch: number; credit: number }[],
   at: { now: Date; deadline: Date; transition: TransitionRow },
 ): Promise<OrderRow[]> {
   const rows = await query<OrderRow & { priority: number }>(takeDue, [
@@ -63,6 +66,7 @@ export async function takeDueExecutions(
     at.now,
     at.deadline,
     JSON.stringify([at.transition]),
+    wants.map((want) => want.incarnation),
   ]);
   rows.sort((a, b) => a.priority - b.priority || (a.executionId < b.executionId ? -1 : 1));
   return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
@@ -93,6 +97,16 @@ const openOfAgent = statement(
    where e.execution_id = any($3::uuid[]) and e.agent_id = $1 and e.incarnation = $2
      and e.state in ('queued', 'outcome_unknown')`,
 );
+
+const verbOf = statement(
+  'executions_verb',
+  `select c.verb from executions e join commands c using (command_id) where e.execution_id = $1`,
+);
+
+export async function findVerb(query: Database['query'], executionId: string): Promise<string | undefined> {
+  const [row] = await query<{ verb: string }>(verbOf, [executionId]);
+  return row?.verb;
+}
 
 /** What the server thinks an agent has, and what the agent says it has, of this incarnation. */
 export const openExecutions = (

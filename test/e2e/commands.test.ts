@@ -37,7 +37,7 @@ const open = async (
   options: Parameters<typeof agent.connect>[0] = {},
 ) => ({ agent, session: await agent.connect(options) });
 
-const nested = (depth: number) => Buffer.from('{"a":'.repeat(depth) + '1' + '}'.repeat(depth));
+const nested = (depth: number) => Buffer.from(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
 
 describe('delivery', () => {
   test.each(['connect', 'websocket'] as const)(

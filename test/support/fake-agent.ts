@@ -260,7 +260,7 @@ export async function dial(
           attempt,
           outcome: Outcome.SUCCEEDED,
           exitCode: 0,
-          output: toBinary(ExecResultSchema, create(ExecResultSchema)),
+          output: toBinary(ExecResultSchema, create(ExecResultSchema, { duration: { nanos: 5_000_000 } })),
           outputEncoding: ArgsEncoding.PROTOBUF,
           startedAt: timestampFromMs(Date.now()),
           finishedAt: timestampFromMs(Date.now()),

@@ -23,7 +23,7 @@ def write_durably(path, data):
 def load_identity(folder, stub, token, agent_id):
     """The private key, who the agent is, and the server's keys by id; enrols where nothing is stored yet."""
     key_file, identity_file = folder / 'agent.key', folder / 'identity.json'
-    if not key_file.exists():  # It is stored before the server hears of it: a crash in between loses no identity.
+    if not key_file.exists():  # Stored first: an identity whose key is lost helps nobody.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(key_file, Ed25519PrivateKey.generate().private_bytes(*PEM))
     key = form.load_pem_private_key(key_file.read_bytes(), None)

@@ -1,0 +1,157 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type Account,
+  acknowledgeMs,
+  allowedFrom,
+  deadlineOf,
+  decideOverdue,
+  type Effect,
+  isFinal,
+  openStates,
+  reconcile,
+  resultGraceMs,
+} from './state.ts';
+import { type ExecutionState, executionStates, finalStates } from './types.ts';
+
+const states = fc.constantFrom(...executionStates);
+const effects = fc.constantFrom<Effect>('read', 'idempotent', 'once');
+const accounts = fc.option(
+  fc.record<Account>({
+    phase: fc.constantFrom('running', 'finished', 'unknown'),
+    attempt: fc.integer({ min: 1, max: 5 }),
+  }),
+  { nil: undefined },
+);
+
+test('the states that end an execution are the same everywhere', () => {
+  expect(executionStates.filter(isFinal)).toEqual(
+    [...finalStates].filter((s) => executionStates.includes(s)),
+  );
+});
+
+test('nothing leaves a final state but outcome_unknown, and that only for what a late result says', () => {
+  for (const to of executionStates) {
+    for (const from of allowedFrom[to].filter((state) => finalStates.has(state))) {
+      expect([from, to]).toEqual([
+        'outcome_unknown',
+        expect.toBeOneOf(['succeeded', 'failed', 'timed_out', 'cancelled']),
+      ]);
+    }
+  }
+});
+
+test('no state leads to itself, and every state but the first two is reached from somewhere', () => {
+  for (const state of executionStates) {
+    expect(allowedFrom[state]).not.toContain(state);
+    expect(allowedFrom[state].length).toBeGreaterThan(0);
+  }
+});
+
+test('every state that is not final has a deadline, and no final one has', () => {
+  fc.assert(
+    fc.property(states, fc.nat(), fc.nat(), fc.nat(), (state, at, expiresAt, timeoutMs) => {
+      const deadline = deadlineOf(state, at, { expiresAt, timeoutMs });
+      expect(deadline === undefined).toBe(finalStates.has(state));
+      if (state === 'queued' || state === 'held') expect(deadline).toBe(expiresAt);
+      else if (state === 'sent') expect(deadline).toBe(at + acknowledgeMs);
+      else if (deadline !== undefined) expect(deadline).toBe(at + timeoutMs + resultGraceMs);
+    }),
+  );
+});
+
+describe('an execution past its deadline', () => {
+  test('goes where its state allows, always', () => {
+    fc.assert(
+      fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
+        const decision = decideOverdue({ state, effect, expiresAt }, now);
+        expect(decision === undefined).toBe(finalStates.has(state));
+        if (decision === undefined) return;
+        expect(allowedFrom[decision.to]).toContain(state);
+        expect(decision.cause).not.toBe('');
+      }),
+    );
+  });
+
+  test('is offered again only if its agent never acknowledged it and its time to live is not over', () => {
+    fc.assert(
+      fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
+        const again = decideOverdue({ state, effect, expiresAt }, now)?.to === 'queued';
+        expect(again).toBe(state === 'sent' && now < expiresAt);
+      }),
+    );
+  });
+
+  test.each([
+    ['queued', 'once', 'expired'],
+    ['held', 'read', 'expired'],
+    ['sent', 'once', 'outcome_unknown'],
+    ['sent', 'idempotent', 'expired'],
+    ['sent', 'read', 'expired'],
+    ['accepted', 'read', 'outcome_unknown'],
+    ['running', 'once', 'outcome_unknown'],
+  ] as const)('%s, effect %s, after its time to live: %s', (state, effect, to) => {
+    expect(decideOverdue({ state, effect, expiresAt: 1000 }, 1000)?.to).toBe(to);
+  });
+});
+
+describe('reconciliation', () => {
+  const considered = fc.constantFrom<ExecutionState>('queued', ...openStates, 'outcome_unknown');
+
+  test('decides for every open execution, whatever the agent says of it', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...openStates), effects, accounts, (state, effect, account) => {
+        expect(reconcile({ state, attempt: 1, effect }, account)).toBeDefined();
+      }),
+    );
+  });
+
+  test('never queues again what may run only once and may have run', () => {
+    fc.assert(
+      fc.property(considered, fc.integer({ min: 1, max: 5 }), accounts, (state, attempt, account) => {
+        const to = reconcile({ state, attempt, effect: 'once' }, account)?.to;
+        if (state !== 'sent' || account?.attempt === attempt) expect(to).not.toBe('queued');
+      }),
+    );
+  });
+
+  test('leads only where the state allows, or stays', () => {
+    fc.assert(
+      fc.property(states, effects, accounts, (state, effect, account) => {
+        const to = reconcile({ state, attempt: 1, effect }, account)?.to;
+        if (to === undefined || to === state) return;
+        // What is final is asked about only where it is outcome_unknown.
+        fc.pre(!finalStates.has(state) || state === 'outcome_unknown');
+        if (state === 'outcome_unknown') expect(to).toBe('outcome_unknown');
+        else expect(allowedFrom[to]).toContain(state);
+      }),
+    );
+  });
+
+  test.each([
+    ['sent', 'running', 'running'],
+    ['sent', 'finished', 'accepted'],
+    ['sent', 'unknown', 'accepted'],
+    ['accepted', 'running', 'running'],
+    ['running', 'finished', 'running'],
+    ['queued', 'finished', 'accepted'],
+    ['queued', 'running', 'running'],
+    ['outcome_unknown', 'running', 'outcome_unknown'],
+    ['outcome_unknown', 'finished', 'outcome_unknown'],
+  ] as const)('%s, and the agent says %s: %s', (state, phase, to) => {
+    expect(reconcile({ state, attempt: 1, effect: 'once' }, { phase, attempt: 1 })?.to).toBe(to);
+  });
+
+  test.each([
+    ['sent', 'once', 'queued'],
+    ['accepted', 'once', 'outcome_unknown'],
+    ['running', 'once', 'outcome_unknown'],
+    ['accepted', 'idempotent', 'queued'],
+    ['running', 'read', 'queued'],
+    ['queued', 'once', undefined],
+    ['outcome_unknown', 'read', undefined],
+  ] as const)('%s, effect %s, and the agent has no record of it: %s', (state, effect, to) => {
+    expect(reconcile({ state, attempt: 2, effect }, undefined)?.to).toBe(to);
+    expect(reconcile({ state, attempt: 2, effect }, { phase: 'running', attempt: 1 })?.to).toBe(to);
+  });
+});

@@ -1,0 +1,123 @@
+import { mkdtempSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startApp } from '../../src/app.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { runCli } from '../support/process.ts';
+import { findPython, type Python, runPython, startPythonAgent } from '../support/python-agent.ts';
+
+const found = findPython();
+if (found === undefined) {
+  // biome-ignore lint/suspicious/noConsole: a test that did not run must not look like one that passed
+  console.warn(
+    '*** The Python agent was NOT tested. *** It needs python3 with grpcio, protobuf and cryptography, and grpcio-tools ' +
+      'or protoc with grpc_python_plugin (Debian: python3-grpcio python3-cryptography protobuf-compiler ' +
+      'libprotobuf-dev protobuf-compiler-grpc).',
+  );
+  test.skip('the Python agent: nothing here to run it with', () => {});
+} else {
+  pythonTests(found);
+}
+
+function pythonTests(python: Python): void {
+  let folder = '';
+  let stubs = '';
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'viworks-python-'));
+    stubs = join(folder, 'stubs');
+    python.compile(stubs);
+    database = await createTestDatabase();
+  });
+  afterAll(async () => {
+    await rm(folder, { recursive: true, force: true });
+    await database.drop();
+  });
+
+  test('the handshake vectors hold for an implementation of its own', () => {
+    const vectors = fileURLToPath(new URL('../vectors/handshake.json', import.meta.url));
+    expect(runPython(python, stubs, ['verify_vectors.py', vectors])).toMatch(/^\d+ checks passed/);
+  });
+
+  const start = (agentPort: number) =>
+    startApp(
+      configSchema.parse({
+        server: { port: 0, data_dir: join(folder, 'data') },
+        database: { url: database.url },
+        agent_management: { port: agentPort, reconnect_backoff_ms: 20, reconnect_backoff_max_ms: 100 },
+        logging: { level: 'silent' },
+      }),
+      { log: silentLogger, drainWindowMs: 50 },
+    );
+
+  const runOnIt = async (app: Awaited<ReturnType<typeof start>>) => {
+    const token = await app.issueToken({ subject: 'test', role: 'operator', lifetimeMs: 60_000 });
+    const env = { VIWORKS_URL: app.apiUrl, VIWORKS_TOKEN: token };
+    return runCli(['run', 'system.info', '--agent', 'py-1', '--json'], { env });
+  };
+
+  test('enrols, runs a command, comes back to a new server, and runs nothing twice', async () => {
+    const first = await start(0);
+    const port = Number(new URL(first.agentUrl).port);
+    let second: Awaited<ReturnType<typeof start>> | undefined;
+    try {
+      const spec = { site: 's1', labels: {}, uses: 1, lifetimeMs: 60_000 };
+      const { token } = await first.createEnrollmentToken(spec);
+      const state = join(folder, 'state');
+      const agent = startPythonAgent(python, stubs, [
+        ...['--server', `127.0.0.1:${port}`, '--dir', state, '--id', 'py-1', '--token', token],
+      ]);
+      await agent.line(/online epoch=1 /);
+      expect((await stat(join(state, 'agent.key'))).mode & 0o777).toBe(0o600);
+
+      const ran = await runOnIt(first);
+      expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('viworks-python-example') });
+      expect(await agent.line(/runs system\.info/)).toBeDefined();
+
+      await first.stop();
+      await agent.line(/offline: drain/);
+      expect(await forgetResults(database.url)).toBe(1);
+
+      second = await start(port);
+      await agent.line(/online epoch=2 /);
+      // The server offers it again, for all it knows; the agent has it in its ledger.
+      await agent.line(/answers from the ledger/);
+      expect(await runOnIt(second)).toMatchObject({ code: 0 });
+      await agent.line(/runs system\.info/);
+      expect(agent.lines.filter((line) => line.includes('runs system.info'))).toHaveLength(2);
+      expect(await statesOf(database.url)).toEqual(['succeeded', 'succeeded']);
+      expect(await agent.stop()).toBe(0);
+    } finally {
+      await first.stop();
+      await second?.stop();
+    }
+  }, 60_000);
+}
+
+/** Makes the database one that was restored from before the RESULT came. */
+async function forgetResults(url: string): Promise<number | null> {
+  const { rowCount } = await query(url, "update executions set state = 'queued', deadline_at = expires_at");
+  return rowCount;
+}
+
+async function statesOf(url: string): Promise<string[]> {
+  const { rows } = await query(url, 'select state from executions order by execution_id');
+  return rows.map((row) => row.state);
+}
+
+async function query(url: string, text: string): Promise<pg.QueryResult<{ state: string }>> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
