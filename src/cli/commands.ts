@@ -4,7 +4,7 @@ import type { ExecutionView } from '../api/schemas/executions.ts';
 import { executionStates } from '../commands/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { follow } from './follow.ts';
-import { progressLine } from './progress.ts';
+import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
 import { since, table } from './terminal.ts';
 
@@ -117,7 +117,7 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   terminal.line(`state     ${countsOf(command)}`);
   terminal.line();
   for (const execution of executions) {
-    terminal.line(progressLine(execution, Date.now()).trimEnd());
+    terminal.line(progressLine(execution, Date.now(), widthOf(executions)).trimEnd());
     for (const { at, state, cause } of execution.transitions) {
       terminal.line(terminal.style('dim', `  ${at}  ${state.padEnd(15)} ${cause}`.trimEnd()));
     }

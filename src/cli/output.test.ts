@@ -43,7 +43,7 @@ test('how long ago', () => {
 
 test('a progress line has the state, the duration, the exit code and the first line of output', () => {
   const now = Date.parse('2026-01-01T00:00:02Z');
-  expect(progressLine(execution({}), now).split(/\s{2,}/)).toEqual(['web-1', 'running', '2 s', '']);
+  expect(progressLine(execution({}), now, 8).split(/\s{2,}/)).toEqual(['web-1', 'running', '2 s', '']);
   const done = execution({
     state: 'succeeded',
     transitions: [
@@ -52,7 +52,7 @@ test('a progress line has the state, the duration, the exit code and the first l
     ],
     result: { exitCode: 0, stdout: stream('hello\nworld\n') },
   });
-  expect(progressLine(done, now)).toMatch(/^web-1 +succeeded +500 ms +exit 0 +hello$/);
+  expect(progressLine(done, now, 8)).toMatch(/^web-1 +succeeded +500 ms +exit 0 +hello$/);
 });
 
 test('what an agent answered, on the stream it was written to', () => {

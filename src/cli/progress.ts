@@ -20,8 +20,9 @@ export function createProgress(terminal: Terminal): Progress {
 
 function plainProgress(terminal: Terminal): Progress {
   return {
-    update(_all, fresh) {
-      for (const execution of fresh) terminal.note(progressLine(execution, Date.now()).trimEnd());
+    update(all, fresh) {
+      const width = widthOf(all);
+      for (const execution of fresh) terminal.note(progressLine(execution, Date.now(), width).trimEnd());
     },
     end() {},
   };
@@ -33,8 +34,9 @@ function liveProgress(terminal: Terminal): Progress {
   const erase = () => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[0J`);
   const draw = () => {
     const now = Date.now();
+    const width = widthOf(current);
     const lines = choose(current).map((execution) => {
-      const line = progressLine(execution, now).slice(0, terminal.columns - 1);
+      const line = progressLine(execution, now, width).slice(0, terminal.columns - 1);
       return terminal.style(styles[execution.state] ?? 'cyan', line);
     });
     const hidden = current.length - lines.length;
@@ -52,6 +54,11 @@ function liveProgress(terminal: Terminal): Progress {
       draw();
     },
   };
+}
+
+/** Of the column with the agents' names. */
+export function widthOf(executions: readonly ExecutionView[]): number {
+  return executions.reduce((width, { agentId }) => Math.max(width, agentId.length + 1), 8);
 }
 
 /** Those that still run come first, because the others do not change any more. */
@@ -74,14 +81,14 @@ export const styles: Partial<Record<ExecutionView['state'], Style>> = {
 };
 
 /** State, duration, exit code, and the first line of output or the cause. */
-export function progressLine(execution: ExecutionView, now: number): string {
+export function progressLine(execution: ExecutionView, now: number, width: number): string {
   const { agentId, state, result, transitions } = execution;
   const first = transitions.at(0);
   const last = transitions.at(-1);
   const end = finalStates.has(state) && last !== undefined ? Date.parse(last.at) : now;
   const duration = first === undefined ? '' : formatDuration(Math.max(0, end - Date.parse(first.at)));
   const code = result?.exitCode === undefined ? '' : `exit ${result.exitCode}`;
-  const columns = [agentId.padEnd(24), state.padEnd(15), duration.padEnd(8), code.padEnd(8)];
+  const columns = [agentId.padEnd(width), state.padEnd(15), duration.padEnd(8), code.padEnd(8)];
   return `${columns.join(' ')} ${firstLine(execution)}`;
 }
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { App } from '../app.ts';
 import type { Config } from '../config/schema.ts';
@@ -101,6 +101,8 @@ function report({ terminal }: CliContext, config: Config, app: App, agent: strin
   ];
   for (const [name, value] of rows) terminal.line(`  ${name.padEnd(15)} ${value}`);
   terminal.line();
-  terminal.line(`Try:  ${terminal.style('cyan', 'npx viworks run system.info --all')}`);
+  // Elsewhere than in the usual place, the command line has to be told where to look.
+  const where = dataDir === resolve('.viworks') ? '' : ` --data-dir ${dataDir}`;
+  terminal.line(`Try:  ${terminal.style('cyan', `npx viworks run system.info --all${where}`)}`);
   terminal.line('Ctrl-C stops all of it.');
 }

@@ -139,6 +139,6 @@ function positionOf(token: string): number {
 
 function idOf(token: string): string {
   const key = decodeToken(token);
-  if (!/^[0-9a-f-]{36}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
   return key;
 }

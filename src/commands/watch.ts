@@ -72,7 +72,9 @@ async function commandAt(query: Database['query'], commandId: string): Promise<C
 
 function parseCursor(cursor: string | undefined): string {
   if (cursor === undefined || cursor === '') return '0';
-  if (!/^\d{1,20}$/.test(cursor)) throw invalidField('cursor', 'must be the cursor of an earlier event');
+  // A transaction id has 64 bits.
+  if (!/^\d{1,20}$/.test(cursor) || BigInt(cursor) >= 2n ** 64n)
+    throw invalidField('cursor', 'must be the cursor of an earlier event');
   return cursor;
 }
 

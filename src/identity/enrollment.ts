@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { EnrollRequest } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
-import { ViworksError } from '../errors.ts';
+import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import { findUnstorable } from '../lib/text.ts';
 import { type KeyPair, keyIdOf, verifyBytes } from '../protocol/keys.ts';
 import { enrollInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
@@ -68,6 +69,8 @@ export function createEnrollment({ database, serverKey, clock, log }: Enrollment
     async enroll(request) {
       assertValid(EnrollRequestSchema, request);
       const { agentId, publicKey, token } = request;
+      const unstorable = findUnstorable(request.labels);
+      if (unstorable !== undefined) throw invalidField(`labels.${unstorable}`, 'must be text without NUL');
       if (!verifyBytes(publicKey, enrollInput(token, agentId, publicKey), request.signature)) {
         throw new ViworksError(
           'enrollment_refused',

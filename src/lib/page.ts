@@ -1,4 +1,5 @@
 import { ViworksError } from '../errors.ts';
+import { storableText } from './text.ts';
 
 /** Cursor paging: the token names the last row of the page before, so that writes neither hide nor repeat rows. */
 export interface PageRequest {
@@ -23,7 +24,7 @@ export function encodeToken(key: string): string {
 /** @throws invalid_request */
 export function decodeToken(token: string, field = 'pageToken'): string {
   const key = Buffer.from(token, 'base64url').toString('utf8');
-  if (encodeToken(key) !== token) {
+  if (encodeToken(key) !== token || storableText(key) !== key) {
     throw new ViworksError('invalid_request', `${field}: must be the token of the page before`, {
       fields: [{ field, problem: 'must be the token of the page before' }],
     });

@@ -96,7 +96,7 @@ export async function insertAgentKey(
 const findKey = statement(
   'agent_keys_find',
   `select k.public_key as "publicKey" from agent_keys k join agents a using (agent_id, incarnation)
-   where k.agent_id = $1 and k.incarnation = $2 and k.key_id = $3`,
+   where k.agent_id = $1 and k.incarnation = $2::bigint and k.key_id = $3`,
 );
 
 /** The key of the newest incarnation, if it is the one that is named. */
