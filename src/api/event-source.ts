@@ -11,6 +11,11 @@ export interface HeaderEventSourceInit {
   /** Asked again for every connection, so that a renewed token is used. */
   headers?: Record<string, string> | (() => Record<string, string>);
   withCredentials?: boolean;
+  /**
+   * Attempts in a row that may fail before it gives up, and one alone before it was ever open: a server that
+   * was never there is an answer. Without it, it never gives up.
+   */
+  attempts?: number;
 }
 
 const backoff = { baseMs: 500, maximumMs: 30_000 };
@@ -24,7 +29,9 @@ export class HeaderEventSource extends EventTarget {
   readyState = 0;
 
   readonly #headers: () => Record<string, string>;
+  readonly #attempts: number | undefined;
   readonly #closed = new AbortController();
+  #wasOpen = false;
   #lastEventId = '';
   #attempt = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -33,6 +40,7 @@ export class HeaderEventSource extends EventTarget {
     super();
     const { headers = {} } = init;
     this.url = url;
+    this.#attempts = init.attempts;
     this.#headers = typeof headers === 'function' ? headers : () => headers;
     void this.#connect();
   }
@@ -55,8 +63,8 @@ export class HeaderEventSource extends EventTarget {
       });
       const type = response.headers.get('content-type') ?? '';
       if (!response.ok || response.body === null || !type.startsWith('text/event-stream')) {
-        await response.body?.cancel();
-        if (!passing.has(response.status)) return this.#fail(`The server answered ${response.status}.`);
+        const body: unknown = await response.json().catch(() => undefined);
+        if (!passing.has(response.status)) return this.#fail(`The server answered ${response.status}.`, body);
       } else {
         await this.#read(response.body);
       }
@@ -68,6 +76,7 @@ export class HeaderEventSource extends EventTarget {
 
   async #read(body: ReadableStream<Uint8Array>): Promise<void> {
     this.readyState = this.OPEN;
+    this.#wasOpen = true;
     this.dispatchEvent(new Event('open'));
     const parser = createEventParser((event) => {
       // tRPC greets before it knows whether it can serve; only these show that it does.
@@ -82,6 +91,9 @@ export class HeaderEventSource extends EventTarget {
 
   #reconnect(reason: string): void {
     if (this.readyState === this.CLOSED) return;
+    if (this.#attempts !== undefined && this.#attempt >= (this.#wasOpen ? this.#attempts : 0)) {
+      return this.#fail(reason);
+    }
     this.readyState = this.CONNECTING;
     this.dispatchEvent(errorEvent(reason));
     // A listener may have closed it.
@@ -90,13 +102,15 @@ export class HeaderEventSource extends EventTarget {
     this.#attempt += 1;
   }
 
-  #fail(reason: string): void {
+  #fail(reason: string, body?: unknown): void {
     if (this.readyState === this.CLOSED) return;
     this.close();
-    this.dispatchEvent(errorEvent(reason));
+    this.dispatchEvent(errorEvent(reason, body));
   }
 }
 
-function errorEvent(message: string): Event {
-  return Object.assign(new Event('error'), { message });
+/** tRPC makes its error out of the event where that looks like the body of an answer that failed. */
+function errorEvent(message: string, body?: unknown): Event {
+  const error: unknown = typeof body === 'object' && body !== null ? Reflect.get(body, 'error') : undefined;
+  return Object.assign(new Event('error'), error === undefined ? { message } : { error });
 }

@@ -1,6 +1,8 @@
 import { createTRPCClient, httpLink, httpSubscriptionLink, splitLink, type TRPCClient } from '@trpc/client';
-import type { AppRouter } from '../api/trpc/router.ts';
-import { FetchEventSource } from './event-source.ts';
+import { type AppRouter, HeaderEventSource } from '../api/client.ts';
+
+/** About a minute in all, which is longer than a restart of the server takes. */
+const reconnectAttempts = 12;
 
 export type Client = TRPCClient<AppRouter>;
 
@@ -14,8 +16,8 @@ export function createClient({ url, token }: { url: string; token: string }): Cl
         condition: (operation) => operation.type === 'subscription',
         true: httpSubscriptionLink({
           url: endpoint,
-          EventSource: FetchEventSource,
-          eventSourceOptions: { headers },
+          EventSource: HeaderEventSource,
+          eventSourceOptions: { headers, attempts: reconnectAttempts },
         }),
         false: httpLink({ url: endpoint, headers }),
       }),

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { decodeToken, pageOf } from '../lib/page.ts';
+import { storableText } from '../lib/text.ts';
 import { findCommand, listCommands, listExecutions } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
@@ -92,7 +93,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
 
     async cancel(actor, commandId, reason) {
       await commandAt(commandId);
-      const cause = `cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`;
+      const cause = storableText(`cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`);
       const transition = transitionRow('cancelled', cause, clock.now());
       const open = await cancelExecutions(database, commandId, cause, transition);
       bus.publish('command.changed', commandId);
@@ -139,6 +140,7 @@ function positionOf(token: string): number {
 
 function idOf(token: string): string {
   const key = decodeToken(token);
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key))
+    throw invalidField('pageToken', 'must be the token of the page before');
   return key;
 }

@@ -35,6 +35,9 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
   const unstorable = findUnstorable(input.args ?? {});
   if (unstorable !== undefined)
     throw invalidField(`args.${unstorable}`, 'must be text without NUL', 'invalid_args');
+  const { target, idempotencyKey, correlationId } = input;
+  const field = findUnstorable({ target, idempotencyKey, correlationId });
+  if (field !== undefined) throw invalidField(field, 'must be text without NUL');
   const message = parseArgs(verb, input.args ?? {});
   assertValid(verb.args, message, 'invalid_args', 'args.');
   const argsBytes = toBinary(verb.args, message);

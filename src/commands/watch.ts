@@ -27,6 +27,7 @@ export async function* watchCommand(
   const { query } = database;
   let since = parseCursor(cursor);
   let toldDone = false;
+  let doneSince = false;
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
   const hint = createHint(signal);
@@ -52,11 +53,13 @@ export async function* watchCommand(
         if (!somethingToTell) continue;
         const command = await commandAt(query, commandId);
         for (const row of fresh) told.set(row.executionId, row.revision);
-        toldDone = command.done && !more;
-        yield { cursor: since, command, executions: fresh.map(executionOf) };
+        doneSince = command.done;
+        toldDone = last && !more;
+        // An event that says done comes with, or after, the end of every execution.
+        yield { cursor: since, command: { ...command, done: toldDone }, executions: fresh.map(executionOf) };
       }
       if (last) return;
-      if (!hint.raised && !toldDone) await hint.wait(lookAgainMs);
+      if (!hint.raised && !doneSince) await hint.wait(lookAgainMs);
     }
   } finally {
     unsubscribe();

@@ -2,6 +2,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { decodeToken, pageOf } from '../lib/page.ts';
+import { storableText } from '../lib/text.ts';
 import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
 import { findLatestSample } from '../storage/telemetry.ts';
@@ -38,7 +39,8 @@ export function createAgentRegistry({ database, clock, hold }: RegistryDeps): Ag
       const telemetry = await findLatestSample(database.query, agentId);
       return { agent, telemetry: telemetry as JsonObject | undefined };
     },
-    async setMaintenance(agentId, maintenance, reason) {
+    async setMaintenance(agentId, maintenance, given) {
+      const reason = storableText(given);
       const at = new Date(clock.now());
       const found = await setAgentMaintenance(
         database.query,

@@ -28,6 +28,8 @@ export interface Lines {
   text(): string;
   /** The first line that matches, also one that was there before; rejects if the output ends without it. */
   match(pattern: RegExp): Promise<string>;
+  /** The first line that matches from here on. */
+  next(pattern: RegExp): Promise<string>;
 }
 
 export interface CliOptions {
@@ -113,14 +115,18 @@ function linesOf(stream: NodeJS.ReadableStream, said: string[]): Lines {
     for (const { pattern, reject } of waiting) reject(missing(pattern));
     waiting.clear();
   });
+  const next = (pattern: RegExp): Promise<string> =>
+    ended
+      ? Promise.reject(missing(pattern))
+      : new Promise((resolve, reject) => waiting.add({ pattern, resolve, reject }));
   return {
     text: () => lines.map((line) => `${line}\n`).join(''),
     match(pattern) {
       const found = lines.find((line) => pattern.test(line));
       if (found !== undefined) return Promise.resolve(found);
-      if (ended) return Promise.reject(missing(pattern));
-      return new Promise((resolve, reject) => waiting.add({ pattern, resolve, reject }));
+      return next(pattern);
     },
+    next,
   };
 }
 
