@@ -48,13 +48,16 @@ export function startChild<C extends Calls, Told extends Events, Heard extends E
     if (kind === 'answer') call?.resolve(value);
     else call?.reject(new Error(`${name}: ${String(value)}`));
   });
+  let ended: Error | undefined;
   process.once('exit', (code, signal) => {
-    for (const call of waiting.values()) call.reject(new Error(`the process ended: ${signal ?? code}`));
+    ended = new Error(`${file.pathname} ended: ${signal ?? code}`);
+    for (const call of waiting.values()) call.reject(ended);
   });
   const send = (message: Message) => process.send(message, (error) => error && process.kill());
   return {
     pid: process.pid ?? 0,
     call<K extends keyof C & string>(name: K, ...input: Parameters<C[K]>) {
+      if (ended !== undefined) return Promise.reject(ended);
       const id = ++calls;
       const answer = new Promise<unknown>((resolve, reject) => waiting.set(id, { resolve, reject }));
       send({ kind: 'call', id, name, value: input[0] });

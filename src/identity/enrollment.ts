@@ -10,6 +10,7 @@ import { enrollInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { Database } from '../storage/database.ts';
 import {
+  findRepeatedEnrollment,
   insertAgentKey,
   insertEnrollmentToken,
   registerAgent,
@@ -83,6 +84,9 @@ export function createEnrollment({ database, serverKey, clock, log }: Enrollment
       const keyId = keyIdOf(publicKey);
       // One transaction: a use of the token is spent only on an enrolment that happened.
       const { incarnation, site } = await database.transaction(async (query) => {
+        // The answer was lost on the way, and the agent asks again: it gets the same one.
+        const earlier = await findRepeatedEnrollment(query, hashOf(token), keyId, agentId);
+        if (earlier !== undefined) return earlier;
         const at = new Date(clock.now());
         const granted = await useEnrollmentToken(query, hashOf(token), at, agentId);
         if (granted === undefined) throw refused();

@@ -22,7 +22,7 @@ export interface SessionLimits {
 }
 
 /** TELEMETRY envelopes that may be unacknowledged at once. */
-const telemetryCredit = 16;
+export const telemetryCredit = 16;
 
 export function welcome(sessionId: string, epoch: number, limits: SessionLimits): Welcome {
   return create(WelcomeSchema, {

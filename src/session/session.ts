@@ -3,6 +3,7 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { CancelSchema, CommandUpdateSchema, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { DrainSchema, ErrorSchema, HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { CommandEngine } from '../commands/engine.ts';
 import type { AgentLink } from '../commands/links.ts';
 import { ViworksError } from '../errors.ts';
@@ -14,6 +15,7 @@ import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { telemetryCredit } from './handshake.ts';
 import { commandOf } from './outbox.ts';
 
 /**
@@ -66,6 +68,7 @@ export function createSession(
   let heardAt = clock.monotonic();
   let told = 0n;
   let underWay = 0;
+  let samplesUnderWay = 0;
   let paused = false;
   let ackScheduled = false;
 
@@ -136,6 +139,18 @@ export function createSession(
     done(sequence);
   }
 
+  function receiveTelemetry(sequence: bigint, message: Telemetry): void {
+    if (samplesUnderWay >= telemetryCredit) {
+      const text = `telemetry: more than ${telemetryCredit} envelopes are unacknowledged.`;
+      throw new ViworksError('protocol_violation', text);
+    }
+    samplesUnderWay++;
+    const stored = telemetry.ingest({ agentId, bootId: facts.bootId }, message).finally(() => {
+      samplesUnderWay--;
+    });
+    settle(sequence, stored);
+  }
+
   function dispatch({ body, sequence }: Envelope): void {
     switch (body.case) {
       case 'commandUpdate':
@@ -145,7 +160,7 @@ export function createSession(
         assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
         return settle(sequence, engine.result(link, body.value));
       case 'telemetry':
-        return settle(sequence, telemetry.ingest({ agentId, bootId: facts.bootId }, body.value));
+        return receiveTelemetry(sequence, body.value);
       case 'heartbeat':
         return send({ case: 'heartbeat', value: create(HeartbeatSchema) });
       case 'credit':
@@ -161,7 +176,7 @@ export function createSession(
         return sequence > 0n ? done(sequence) : undefined;
       case 'channelMessage':
       case 'policy':
-        return refuse(sequence, body.case);
+        return refuse(sequence, body.case === 'policy' ? 'policy' : 'channel_message');
       case undefined:
         return sequence > 0n ? done(sequence) : undefined;
       case 'hello':

@@ -194,7 +194,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     for (const peer of peers) {
       if (peer.session === undefined) {
         if (now - peer.since > wireLimits.handshakeTimeoutMs) {
-          peer.end(new ViworksError('protocol_violation', 'The handshake took too long.'));
+          peer.end(new ViworksError('deadline_exceeded', 'The handshake took too long.'));
         }
         continue;
       }

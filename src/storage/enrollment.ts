@@ -54,6 +54,29 @@ export async function useEnrollmentToken(
   return row;
 }
 
+const repeated = statement(
+  'enrollment_repeated',
+  `select a.incarnation, a.site from agent_keys k
+   join agents a using (agent_id, incarnation)
+   join enrollment_tokens t on t.token_hash = $1 and (t.agent_id is null or t.agent_id = k.agent_id)
+   where k.key_id = $2 and k.agent_id = $3`,
+);
+
+/** An enrolment that happened already with this token, key and identity, and is the newest one. */
+export async function findRepeatedEnrollment(
+  query: Database['query'],
+  tokenHash: Uint8Array,
+  keyId: string,
+  agentId: string,
+): Promise<{ incarnation: number; site: string } | undefined> {
+  const [row] = await query<{ incarnation: number; site: string }>(repeated, [
+    Buffer.from(tokenHash),
+    keyId,
+    agentId,
+  ]);
+  return row;
+}
+
 const register = statement(
   'agents_register',
   `insert into agents (agent_id, site, labels, incarnation, created_at, updated_at) values ($1, $2, $3, 1, $4, $4)

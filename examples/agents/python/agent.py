@@ -4,6 +4,7 @@ from pathlib import Path
 
 import grpc
 from cryptography.exceptions import InvalidSignature
+from google.protobuf.message import DecodeError
 
 sys.path.insert(0, os.environ.get('VIWORKS_STUBS', str(Path(__file__).parent / 'build')))
 from identity import load_identity
@@ -47,6 +48,8 @@ def main(given):
                 ended = Ended(f'{error.code().name}: {error.details()}')
             except (InvalidSignature, KeyError):
                 ended = Ended('the server did not prove that it is the one of the enrolment', retryable=False)
+            except DecodeError:
+                ended = Ended('the server sent what cannot be read', retryable=False)
         limits = session.welcome.limits if session.welcome else limits
         failures = 0 if session.welcome else failures + 1
         wait = wait_of(ended, failures, limits)

@@ -27,7 +27,10 @@ class Ended(Exception):
 
 def wait_of(ended, failures, limits):
     """Seconds until the next attempt: full jitter, and the slowest pace where repeating is unlikely to help."""
-    base, maximum = (limits.reconnect_base.ToMilliseconds(), limits.reconnect_maximum.ToMilliseconds()) if limits else (1000, 60_000)
+    base = limits.reconnect_base.ToMilliseconds() / 1000 if limits else 1
+    maximum = limits.reconnect_maximum.ToMilliseconds() / 1000 if limits else 60
     if ended.wait is not None:
         return ended.wait
-    return random.uniform(0, min(maximum, base * 2**min(failures, 30))) / 1000 if ended.retryable else maximum / 1000
+    if not ended.retryable:
+        return maximum * random.uniform(0.5, 1)
+    return random.uniform(0, min(maximum, base * 2**min(failures, 30)))

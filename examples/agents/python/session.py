@@ -3,7 +3,7 @@ import logging, os, queue, threading, time
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from protocol import Ended, lp, message_id
-from verbs import HOST, SOFTWARE, VERBS
+from verbs import HOST, SOFTWARE, VERBS, run
 from viworks.agent.v1 import handshake_pb2 as wire
 from viworks.agent.v1.command_pb2 import CommandBody, Result
 from viworks.agent.v1.envelope_pb2 import Envelope
@@ -43,9 +43,9 @@ class Session:
         self.outgoing.put(envelope)
 
     def expect(self, kind):
-        envelope = next(self.call)
+        envelope = next(self.call, Envelope())
         if envelope.HasField('error'):
-            raise Ended(envelope.error.code, retryable=envelope.error.retryable)
+            self.on_error(envelope.error)
         if not envelope.HasField(kind):
             raise Ended(f'{kind} was expected')
         return getattr(envelope, kind)
@@ -108,7 +108,7 @@ class Session:
             self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'accepted': {}})
             self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'running': {}})
             log.info('runs %s: %s', body.verb, key[0])
-            self.ledger.end(key, *VERBS[body.verb](body.args))
+            self.ledger.end(key, *run(body.verb, body.args))
         self.result(key)
 
     def refusal(self, body):

@@ -1,0 +1,72 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { generateKeyPair, keyPairToPem, signBytes, verifyBytes } from '../protocol/keys.ts';
+import { loadSecrets } from './secrets.ts';
+
+async function folder() {
+  const dataDir = await mkdtemp(join(tmpdir(), 'viworks-secrets-'));
+  onTestFinished(() => rm(dataDir, { recursive: true }));
+  return { dataDir, serverKeyPath: undefined, jwtSecret: undefined };
+}
+
+test('secrets are made once, for their owner alone, and are the same at the next start', async () => {
+  const sources = await folder();
+  const first = await loadSecrets(sources);
+  const second = await loadSecrets(sources);
+  expect(second.serverKey.keyId).toBe(first.serverKey.keyId);
+  expect(Buffer.compare(second.jwtSecret, first.jwtSecret)).toBe(0);
+  expect(first.jwtSecret.byteLength).toBe(48);
+  const keys = join(sources.dataDir, 'keys');
+  expect((await stat(keys)).mode & 0o777).toBe(0o700);
+  for (const name of await readdir(keys)) expect((await stat(join(keys, name))).mode & 0o777).toBe(0o600);
+  const text = new Uint8Array([1, 2, 3]);
+  expect(verifyBytes(first.serverKey.publicKey, text, signBytes(second.serverKey, text))).toBe(true);
+});
+
+test('two instances never share secrets that were made', async () => {
+  const [one, two] = [await loadSecrets(await folder()), await loadSecrets(await folder())];
+  expect(one.serverKey.keyId).not.toBe(two.serverKey.keyId);
+  expect(Buffer.compare(one.jwtSecret, two.jwtSecret)).not.toBe(0);
+});
+
+test('what is configured is taken, and nothing is made in its place', async () => {
+  const sources = await folder();
+  const pair = generateKeyPair();
+  const serverKeyPath = join(sources.dataDir, 'own.pem');
+  await writeFile(serverKeyPath, keyPairToPem(pair));
+  const jwtSecret = 'a secret of more than thirty-two characters';
+  const secrets = await loadSecrets({ ...sources, serverKeyPath, jwtSecret });
+  expect(secrets.serverKey.keyId).toBe(pair.keyId);
+  expect(Buffer.from(secrets.jwtSecret).toString()).toBe(jwtSecret);
+  expect(await readdir(sources.dataDir)).toEqual(['own.pem']);
+});
+
+test('a key that is missing, or none, stops the start by the name of its setting, and is not replaced', async () => {
+  const sources = await folder();
+  const serverKeyPath = join(sources.dataDir, 'own.pem');
+  const refusal = {
+    code: 'config_invalid',
+    message: expect.stringContaining('security.backend_private_key_path'),
+  };
+  await expect(loadSecrets({ ...sources, serverKeyPath })).rejects.toMatchObject(refusal);
+  await writeFile(serverKeyPath, 'no key');
+  await expect(loadSecrets({ ...sources, serverKeyPath })).rejects.toMatchObject(refusal);
+  expect(await readFile(serverKeyPath, 'utf8')).toBe('no key');
+  await loadSecrets(sources);
+  const own = join(sources.dataDir, 'keys', 'server.pem');
+  await writeFile(own, 'damaged');
+  await expect(loadSecrets(sources)).rejects.toMatchObject({ code: 'config_invalid' });
+  expect(await readFile(own, 'utf8')).toBe('damaged');
+});
+
+test('a data folder that cannot hold them is named', async () => {
+  const sources = await folder();
+  const file = join(sources.dataDir, 'file');
+  await writeFile(file, '');
+  await expect(loadSecrets({ ...sources, dataDir: file })).rejects.toMatchObject({
+    code: 'config_invalid',
+    message: expect.stringContaining('server.data_dir'),
+  });
+});
