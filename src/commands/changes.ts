@@ -108,19 +108,17 @@ function joined(earlier: ExecutionChange, later: ExecutionChange): ExecutionChan
     later.from.includes(reached) &&
     later.revision === undefined &&
     earlier.revision === undefined &&
-    later.epoch === (earlier.newEpoch ?? earlier.epoch) &&
-    later.attempt === (earlier.newAttempt ?? earlier.attempt) &&
+    earlier.newEpoch === undefined &&
+    earlier.newAttempt === undefined &&
+    later.epoch === earlier.epoch &&
+    later.attempt === earlier.attempt &&
     later.agentId === earlier.agentId;
   if (!goesOn) return undefined;
   return {
     ...later,
-    epoch: earlier.epoch,
-    attempt: earlier.attempt,
     // The row is still where the earlier change expects it, or where the later one does.
     from: [...new Set([...earlier.from, ...later.from])],
     transitions: [...earlier.transitions, ...later.transitions],
-    newEpoch: later.newEpoch ?? earlier.newEpoch,
-    newAttempt: later.newAttempt ?? earlier.newAttempt,
     result: later.result ?? earlier.result,
   };
 }

@@ -13,21 +13,21 @@ import type { ExecutionState } from './types.ts';
  */
 
 /**
- * From which states an execution may come into each state. A result may find it queued: it was sent, offered
- * again for want of an acknowledgement, and ran all the same. The epoch keeps out results of what never left.
+ * From which states an execution may come into each state. A result may find it waiting: it was sent,
+ * offered again for want of an acknowledgement, and ran all the same. The epoch keeps out results of what never left.
  */
 export const allowedFrom: Readonly<Record<ExecutionState, readonly ExecutionState[]>> = {
   queued: ['held', 'sent', 'accepted', 'running'],
   held: ['queued'],
   sent: ['queued'],
-  accepted: ['queued', 'sent'],
-  running: ['queued', 'sent', 'accepted'],
-  succeeded: ['queued', 'sent', 'accepted', 'running', 'outcome_unknown'],
-  failed: ['queued', 'sent', 'accepted', 'running', 'outcome_unknown'],
-  timed_out: ['queued', 'sent', 'accepted', 'running', 'outcome_unknown'],
+  accepted: ['queued', 'held', 'sent'],
+  running: ['queued', 'held', 'sent', 'accepted'],
+  succeeded: ['queued', 'held', 'sent', 'accepted', 'running', 'outcome_unknown'],
+  failed: ['queued', 'held', 'sent', 'accepted', 'running', 'outcome_unknown'],
+  timed_out: ['queued', 'held', 'sent', 'accepted', 'running', 'outcome_unknown'],
   cancelled: ['queued', 'held', 'sent', 'accepted', 'running', 'outcome_unknown'],
   expired: ['queued', 'held', 'sent'],
-  outcome_unknown: ['sent', 'accepted', 'running'],
+  outcome_unknown: ['queued', 'held', 'sent', 'accepted', 'running'],
 };
 
 export const openStates = ['sent', 'accepted', 'running'] as const;

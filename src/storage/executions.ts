@@ -95,7 +95,7 @@ const openOfAgent = statement(
    union all
    select ${openRows} from executions e join commands c using (command_id)
    where e.execution_id = any($3::uuid[]) and e.agent_id = $1 and e.incarnation = $2
-     and e.state in ('queued', 'outcome_unknown')`,
+     and e.state in ('queued', 'held', 'outcome_unknown')`,
 );
 
 const verbOf = statement(

@@ -443,6 +443,23 @@ describe('maintenance', () => {
     expect((await session.order()).commandId).toBe(queued.commandId);
   });
 
+  test('what is held for want of an acknowledgement, and ran all the same, ends with its result', async () => {
+    const { session } = await connected('ran-held');
+    await session.beat();
+    const command = await submit('ran-held');
+    const order = await session.order();
+    await core.agents.setMaintenance('ran-held', true, 'x');
+    core.clock.advance(later);
+    await core.engine.sweeper.sweep();
+    await core.agents.setMaintenance('ran-held', true, 'x');
+    await executionIn(core.engine, command.commandId, 'held');
+    await session.acknowledged(session.result(order));
+    await executionIn(core.engine, command.commandId, 'succeeded');
+    await core.agents.setMaintenance('ran-held', false, '');
+    await session.beat();
+    expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(1);
+  });
+
   test('what is held expires as well, and may be cancelled', async () => {
     await enrolled(core, 'stuck');
     await core.agents.setMaintenance('stuck', true, 'x');
