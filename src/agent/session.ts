@@ -12,10 +12,10 @@ import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
 import { acknowledgement, envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
 import { defaultReconnect, type SessionEnd } from './reconnect.ts';
-import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import type { Timers } from './timers.ts';
 
 /**
