@@ -21,7 +21,6 @@ export const transitionRow = (state: ExecutionState, cause: string, at: number):
 });
 
 export function commandOf(row: StoredCommand): Command {
-  const counts = (row.counts ?? {}) as Partial<Record<ExecutionState, number>>;
   return {
     commandId: row.commandId,
     actor: row.actor,
@@ -35,9 +34,14 @@ export function commandOf(row: StoredCommand): Command {
     correlationId: row.correlationId ?? undefined,
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
-    counts,
-    done: Object.keys(counts).every((state) => finalStates.has(state as ExecutionState)),
+    ...progressOf(row.counts ?? {}),
   };
+}
+
+/** What of a command changes. */
+export function progressOf(counts: Record<string, number>): Pick<Command, 'counts' | 'done'> {
+  const done = Object.keys(counts).every((state) => finalStates.has(state as ExecutionState));
+  return { counts: counts as Command['counts'], done };
 }
 
 export function executionOf(row: StoredExecution): Execution {

@@ -1,9 +1,9 @@
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
-import { executionsChangedSince, findCommand } from '../storage/commands.ts';
+import { type ChangedExecutions, executionsChangedSince, findCommand } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
-import { commandOf, executionOf } from './rows.ts';
-import type { Command, WatchEvent } from './types.ts';
+import { commandOf, executionOf, progressOf } from './rows.ts';
+import type { WatchEvent } from './types.ts';
 
 /**
  * Watching a command: subscribe first, then read the rows, then wait. A wake is only a hint, so the rows are
@@ -26,8 +26,9 @@ export async function* watchCommand(
 ): AsyncGenerator<WatchEvent> {
   const { query } = database;
   let since = parseCursor(cursor);
-  let toldDone = false;
-  let doneSince = false;
+  const row = await findCommand(query, commandId);
+  if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
+  const command = commandOf(row);
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
   const hint = createHint(signal);
@@ -36,41 +37,35 @@ export async function* watchCommand(
     for (let round = 0; !signal.aborted; round++) {
       // A row that changes after this point raises the hint again; one that changed before is seen below.
       hint.lower();
-      // Done before the rows are read: then this round reads the end of every execution.
-      const last = (await commandAt(query, commandId)).done;
       const before = since;
       let after = -1;
-      let horizon: string | undefined;
-      for (let more = true; more && !signal.aborted; ) {
+      let first: ChangedExecutions | undefined;
+      let more = true;
+      while (more && !signal.aborted) {
         const found = await executionsChangedSince(query, commandId, before, after, rowsAtOnce);
-        horizon ??= found.horizon;
+        first ??= found;
         more = found.executions.length === rowsAtOnce;
         after = found.executions.at(-1)?.position ?? after;
-        const fresh = found.executions.filter((row) => told.get(row.executionId) !== row.revision);
-        // Until the last chunk is out, a reader that breaks off begins this round again.
-        since = more ? before : horizon;
-        const somethingToTell = fresh.length > 0 || (!more && (round === 0 || (last && !toldDone)));
-        if (!somethingToTell) continue;
-        const command = await commandAt(query, commandId);
-        for (const row of fresh) told.set(row.executionId, row.revision);
-        doneSince = command.done;
-        toldDone = last && !more;
-        // An event that says done comes with, or after, the end of every execution.
-        yield { cursor: since, command: { ...command, done: toldDone }, executions: fresh.map(executionOf) };
+        const fresh = found.executions.filter(
+          (execution) => told.get(execution.executionId) !== execution.revision,
+        );
+        // Until the last part is out, a reader that breaks off begins this round again.
+        since = more ? before : first.horizon;
+        // Done when the first part was read: then the parts together hold the end of every execution.
+        const done = progressOf(first.counts).done && !more;
+        if (fresh.length > 0 || (!more && round === 0) || done) {
+          for (const execution of fresh) told.set(execution.executionId, execution.revision);
+          const progress = { ...progressOf(found.counts), done };
+          yield { cursor: since, command: { ...command, ...progress }, executions: fresh.map(executionOf) };
+        }
+        if (done) return;
       }
-      if (last) return;
-      if (!hint.raised && !doneSince) await hint.wait(lookAgainMs);
+      if (!hint.raised) await hint.wait(lookAgainMs);
     }
   } finally {
     unsubscribe();
     hint.close();
   }
-}
-
-async function commandAt(query: Database['query'], commandId: string): Promise<Command> {
-  const row = await findCommand(query, commandId);
-  if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
-  return commandOf(row);
 }
 
 function parseCursor(cursor: string | undefined): string {

@@ -18,7 +18,7 @@ export interface RegistryDeps {
 
 export function createAgentRegistry({ database, clock, hold }: RegistryDeps): AgentService {
   async function agentAt(agentId: string): Promise<Agent> {
-    const row = await findAgent(database, agentId);
+    const row = await findAgent(database.query, agentId);
     if (row === undefined) {
       throw new ViworksError('agent_unknown', `There is no agent ${JSON.stringify(agentId)}.`, {
         fields: [{ field: 'agentId', problem: 'no such agent' }],
@@ -30,7 +30,7 @@ export function createAgentRegistry({ database, clock, hold }: RegistryDeps): Ag
   return {
     async list(filter, page) {
       const after = page.token === undefined ? undefined : decodeToken(page.token);
-      const rows = await listAgents(database, filter, after, page.size + 1);
+      const rows = await listAgents(database.query, filter, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.agentId);
       return { items: items.map(agentOf), nextToken };
     },

@@ -1,6 +1,5 @@
-import { and, asc, eq, gt, type SQL, sql } from 'drizzle-orm';
-import { type Database, databaseError, statement } from './database.ts';
-import { agents } from './schema/agents.ts';
+import { type Database, statement } from './database.ts';
+import type { agents } from './schema/agents.ts';
 
 export type AgentRow = typeof agents.$inferSelect;
 
@@ -12,47 +11,46 @@ export interface AgentListFilter {
   os?: string | undefined;
 }
 
-function conditions(filter: AgentListFilter): SQL[] {
-  const all: SQL[] = [];
-  if (filter.site !== undefined) all.push(eq(agents.site, filter.site));
-  if (filter.status === 'maintenance') all.push(eq(agents.maintenance, true));
-  else if (filter.status !== undefined) {
-    all.push(eq(agents.maintenance, false), eq(agents.presence, filter.status));
-  }
-  if (filter.capability !== undefined) all.push(sql`${filter.capability} = any(${agents.capabilities})`);
-  if (filter.labels !== undefined) all.push(sql`${agents.labels} @> ${JSON.stringify(filter.labels)}::jsonb`);
-  if (filter.os !== undefined) all.push(eq(agents.os, filter.os));
-  return all;
-}
+const agentColumns = `agent_id as "agentId", site, labels, capabilities, software, hostname, os, kernel,
+  architecture, container_engine as "containerEngine", presence, maintenance, status_reason as "statusReason",
+  incarnation, epoch::float8 as epoch, transport, remote_address as "remoteAddress", tls,
+  connected_at as "connectedAt", last_seen_at as "lastSeenAt", created_at as "createdAt",
+  updated_at as "updatedAt"`;
+
+const list = statement(
+  'agents_list',
+  `select ${agentColumns} from agents
+   where ($1::text is null or site = $1)
+     and ($2::text is null or $2 = case when maintenance then 'maintenance' else presence end)
+     and ($3::text is null or $3 = any(capabilities))
+     and ($4::jsonb is null or labels @> $4)
+     and ($5::text is null or os = $5)
+     and ($6::text is null or agent_id > $6)
+   order by agent_id limit $7`,
+);
 
 /** Ordered by id; `after` is the last id of the page before. */
-export async function listAgents(
-  database: Database,
+export const listAgents = (
+  query: Database['query'],
   filter: AgentListFilter,
   after: string | undefined,
   limit: number,
-): Promise<AgentRow[]> {
-  const all = conditions(filter);
-  if (after !== undefined) all.push(gt(agents.agentId, after));
-  try {
-    return await database.orm
-      .select()
-      .from(agents)
-      .where(and(...all))
-      .orderBy(asc(agents.agentId))
-      .limit(limit);
-  } catch (error) {
-    throw databaseError(error instanceof Error && error.cause !== undefined ? error.cause : error);
-  }
-}
+) =>
+  query<AgentRow>(list, [
+    filter.site,
+    filter.status,
+    filter.capability,
+    filter.labels === undefined ? undefined : JSON.stringify(filter.labels),
+    filter.os,
+    after,
+    limit,
+  ]);
 
-export async function findAgent(database: Database, agentId: string): Promise<AgentRow | undefined> {
-  try {
-    const [row] = await database.orm.select().from(agents).where(eq(agents.agentId, agentId));
-    return row;
-  } catch (error) {
-    throw databaseError(error instanceof Error && error.cause !== undefined ? error.cause : error);
-  }
+const byId = statement('agents_by_id', `select ${agentColumns} from agents where agent_id = $1`);
+
+export async function findAgent(query: Database['query'], agentId: string): Promise<AgentRow | undefined> {
+  const [row] = await query<AgentRow>(byId, [agentId]);
+  return row;
 }
 
 /** What submit must know of each agent that it targets. */

@@ -125,12 +125,17 @@ export interface StoredCommand {
   counts: Record<string, number> | null;
 }
 
+/** How many executions of a command are in which state. */
+function countsOf(commandId: string): string {
+  return `select jsonb_object_agg(s.state, s.n) from (
+     select state, count(*) as n from executions x where x.command_id = ${commandId} group by state) s`;
+}
+
 const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.args, c.target, c.priority,
   c.timeout_ms::float8 as "timeoutMs", c.time_to_live_ms::float8 as "timeToLiveMs",
   c.idempotency_key as "idempotencyKey", c.idempotency_digest as "idempotencyDigest",
   c.correlation_id as "correlationId", c.created_at as "createdAt", c.expires_at as "expiresAt",
-  (select jsonb_object_agg(s.state, s.n) from (
-     select state, count(*) as n from executions e where e.command_id = c.command_id group by state) s) as counts`;
+  (${countsOf('c.command_id')}) as counts`;
 
 const byId = statement('commands_by_id', `select ${commandColumns} from commands c where c.command_id = $1`);
 
@@ -246,16 +251,25 @@ export const listExecutions = (
 
 const changedSince = statement(
   'executions_changed_since',
-  `with h as (select pg_snapshot_xmin(pg_current_snapshot())::text as horizon)
-   select h.horizon, ${executionColumns}
+  `with h as (
+     select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts
+   )
+   select h.horizon, h.counts, ${executionColumns}
    from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
    order by e.position limit $4`,
 );
 
+export interface ChangedExecutions {
+  /** The oldest transaction that was still under way in this snapshot. */
+  horizon: string;
+  /** How many executions of the command were in which state in this snapshot. */
+  counts: Record<string, number>;
+  executions: StoredExecution[];
+}
+
 /**
- * Executions of a command that changed in or after a transaction, from a position on. The horizon is the
- * oldest transaction that was still under way in this snapshot: whoever asks next from there skips nothing
- * that commits late, and may see a change again (told by its revision).
+ * Executions of a command that changed in or after a transaction, from a position on. Whoever asks next from
+ * the horizon skips nothing that commits late, and may see a change again (told by its revision).
  */
 export async function executionsChangedSince(
   query: Database['query'],
@@ -263,12 +277,14 @@ export async function executionsChangedSince(
   since: string,
   afterPosition: number,
   limit: number,
-): Promise<{ horizon: string; executions: StoredExecution[] }> {
-  const rows = await query<StoredExecution & { horizon: string }>(changedSince, [
-    commandId,
-    since,
-    afterPosition,
-    limit,
-  ]);
-  return { horizon: rows[0]?.horizon ?? since, executions: rows.filter((row) => row.executionId !== null) };
+): Promise<ChangedExecutions> {
+  const rows = await query<StoredExecution & { horizon: string; counts: Record<string, number> | null }>(
+    changedSince,
+    [commandId, since, afterPosition, limit],
+  );
+  return {
+    horizon: rows[0]?.horizon ?? since,
+    counts: rows[0]?.counts ?? {},
+    executions: rows.filter((row) => row.executionId !== null),
+  };
 }
