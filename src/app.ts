@@ -106,7 +106,7 @@ async function compose(
   // The core.
   const { serverKey } = secrets;
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
-  const enrollment = createEnrollment({ database, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
@@ -128,6 +128,7 @@ async function compose(
   add('command engine', engine.stop);
   const agents = createAgentRegistry({ database, clock, hold: engine.setHeld });
   const sessions = createSessions({
+    bus,
     authentication,
     presence,
     engine,

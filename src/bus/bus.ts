@@ -7,6 +7,8 @@ export interface Topics {
   'command.changed': string;
   /** An agent was registered, or its presence changed. Key: agent id. At most once. */
   'agent.changed': string;
+  /** An agent was enrolled anew: a session of an older incarnation is over. Key: agent id. At most once. */
+  'agent.enrolled': string;
 }
 
 export interface Bus {

@@ -8,13 +8,14 @@ export interface AgentLink {
   readonly agentId: string;
   readonly incarnation: number;
   readonly epoch: number;
+  readonly capabilities: readonly string[];
   /** How many executions the agent holds at once. */
   window: number;
   /** Executions handed over in this session, or taken over from an earlier one, without a result. */
   readonly inFlight: Map<string, InFlight>;
   /** There may be queued executions for the agent: new ones must queue up behind them. */
   backlog: boolean;
-  /** In maintenance: nothing is handed over. */
+  /** In maintenance, or about to go: nothing is handed over. */
   paused: boolean;
   deliver(order: OrderRow): void;
   cancel(executionId: string, attempt: number, reason: string): void;

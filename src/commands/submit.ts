@@ -139,7 +139,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const checked = checkSpec(input, settings);
       const earlier = await earlierAnswer(actor, checked);
       if (earlier !== undefined) return earlier;
-      const targets = await resolveTarget(database.query, checked.spec.target);
+      const targets = await resolveTarget(database.query, links, checked.spec.target);
       assertCapable(targets, checked.verb.capability, checked.verb.name);
 
       const now = clock.now();

@@ -1,16 +1,27 @@
 import { ViworksError } from '../errors.ts';
 import { type TargetRow, targetsEverywhere, targetsNamed, targetsOfSite } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
+import type { AgentLink, AgentLinks } from './links.ts';
 import type { Target } from './types.ts';
 
 /**
  * The agents that a target names, in the caller's order or by id. @throws agent_unknown, no_target
  */
-export async function resolveTarget(query: Database['query'], target: Target): Promise<TargetRow[]> {
+export async function resolveTarget(
+  query: Database['query'],
+  links: Pick<AgentLinks, 'get'>,
+  target: Target,
+): Promise<TargetRow[]> {
   if ('agents' in target) {
-    const rows = await targetsNamed(query, target.agents);
-    const byId = new Map(rows.map((row) => [row.agentId, row]));
     const names = [...new Set(target.agents)];
+    const byId = new Map<string, TargetRow>();
+    for (const name of names) {
+      const row = connectedTarget(links.get(name));
+      if (row !== undefined) byId.set(name, row);
+    }
+    // What is connected here is known without asking.
+    const absent = names.filter((name) => !byId.has(name));
+    if (absent.length > 0) for (const row of await targetsNamed(query, absent)) byId.set(row.agentId, row);
     const unknown = names.filter((agentId) => !byId.has(agentId));
     if (unknown.length > 0) {
       const fields = unknown.slice(0, 100).map((agentId) => ({
@@ -33,6 +44,12 @@ export async function resolveTarget(query: Database['query'], target: Target): P
   const rows = await targetsEverywhere(query);
   if (rows.length === 0) throw noTarget('target.all', 'there is no agent');
   return rows;
+}
+
+function connectedTarget(link: AgentLink | undefined): TargetRow | undefined {
+  if (link === undefined || link.paused) return undefined;
+  const { agentId, incarnation, epoch, capabilities } = link;
+  return { agentId, incarnation, epoch, capabilities, maintenance: false, statusReason: null, seen: true };
 }
 
 /** Refuses a verb that one of the agents cannot do. An agent that was never connected is given the benefit. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { EnrollRequest } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -40,6 +41,7 @@ export interface Enrolled {
 
 export interface EnrollmentDeps {
   database: Database;
+  bus: Bus;
   serverKey: KeyPair;
   clock: Clock;
   log: Logger;
@@ -48,7 +50,7 @@ export interface EnrollmentDeps {
 /** Shows in a log or a paste what the text is. */
 const prefix = 'vwe_';
 
-export function createEnrollment({ database, serverKey, clock, log }: EnrollmentDeps): Enrollment {
+export function createEnrollment({ database, bus, serverKey, clock, log }: EnrollmentDeps): Enrollment {
   return {
     async create(actor, spec) {
       const token = prefix + randomBytes(24).toString('base64url');
@@ -83,10 +85,10 @@ export function createEnrollment({ database, serverKey, clock, log }: Enrollment
       }
       const keyId = keyIdOf(publicKey);
       // One transaction: a use of the token is spent only on an enrolment that happened.
-      const { incarnation, site } = await database.transaction(async (query) => {
+      const { incarnation, site, ended } = await database.transaction(async (query) => {
         // The answer was lost on the way, and the agent asks again: it gets the same one.
         const earlier = await findRepeatedEnrollment(query, hashOf(token), keyId, agentId);
-        if (earlier !== undefined) return earlier;
+        if (earlier !== undefined) return { ...earlier, ended: undefined };
         const at = new Date(clock.now());
         const granted = await useEnrollmentToken(query, hashOf(token), at, agentId);
         if (granted === undefined) throw refused();
@@ -109,11 +111,15 @@ export function createEnrollment({ database, serverKey, clock, log }: Enrollment
             fields: [{ field: 'public_key', problem: 'belongs to another enrolment' }],
           });
         }
-        if (incarnation > 1) {
-          await endOlderIncarnations(query, agentId, incarnation, 'the agent was enrolled anew', at);
-        }
-        return { incarnation, site: granted.site };
+        const cause = 'the agent was enrolled anew';
+        const ended =
+          incarnation > 1 ? await endOlderIncarnations(query, agentId, incarnation, cause, at) : undefined;
+        return { incarnation, site: granted.site, ended };
       });
+      if (ended !== undefined) {
+        bus.publish('agent.enrolled', agentId);
+        for (const commandId of ended) bus.publish('command.changed', commandId);
+      }
       log.info({ agentId, incarnation, site }, 'agent enrolled');
       return {
         agentId,

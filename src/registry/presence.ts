@@ -3,7 +3,7 @@ import type { Logger } from '../lib/logger.ts';
 import { applyPresence, type PresenceChange } from '../storage/agents.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
-import { endSessions, openSession, type SessionOpening } from '../storage/sessions.ts';
+import { endSessions, type OpenedSession, openSession, type SessionOpening } from '../storage/sessions.ts';
 
 /**
  * Presence: which agents are connected. The live truth is in memory with the sessions; the database learns
@@ -11,7 +11,7 @@ import { endSessions, openSession, type SessionOpening } from '../storage/sessio
  */
 export interface Presence {
   /** Hands out the epoch. Undefined if the incarnation is not the newest. */
-  open(opening: SessionOpening): Promise<number | undefined>;
+  open(opening: SessionOpening): Promise<OpenedSession | undefined>;
   /** Never throws: what cannot be written now is written later or put right by the next session. */
   changed(change: PresenceChange): void;
   ended(session: { sessionId: string; at: Date; reason: string }): void;
@@ -45,9 +45,9 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
   const failed = (error: unknown) => log.warn({ err: error }, 'presence could not be written');
   return {
     async open(opening) {
-      const epoch = await openSession(database.query, opening);
-      if (epoch !== undefined) bus.publish('agent.changed', opening.agentId);
-      return epoch;
+      const opened = await openSession(database.query, opening);
+      if (opened !== undefined) bus.publish('agent.changed', opening.agentId);
+      return opened;
     },
     changed: (change) => void changes.add(change).catch(failed),
     ended: (session) => void endings.add(session).catch(failed),

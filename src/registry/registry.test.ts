@@ -42,7 +42,9 @@ const opening = (agentId: string, incarnation = 1): SessionOpening => ({
 
 test('each session of an agent gets a higher epoch, also of many at once', async () => {
   await enrolled(core, 'epochs');
-  const epochs = await Promise.all(Array.from({ length: 20 }, () => presence.open(opening('epochs'))));
+  const epochs = await Promise.all(
+    Array.from({ length: 20 }, () => presence.open(opening('epochs')).then((opened) => opened?.epoch)),
+  );
   expect(epochs.toSorted((a = 0, b = 0) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
 });
 
@@ -57,8 +59,8 @@ test('a session of an older incarnation, or of nobody, gets none', async () => {
 test('the end of an older session does not make the newer one look gone, in whatever order it is written', async () => {
   await enrolled(core, 'order');
   const seenAt = new Date(core.clock.now());
-  const first = (await presence.open(opening('order'))) ?? 0;
-  const second = (await presence.open(opening('order'))) ?? 0;
+  const first = (await presence.open(opening('order')))?.epoch ?? 0;
+  const second = (await presence.open(opening('order')))?.epoch ?? 0;
   presence.changed({ agentId: 'order', epoch: first, presence: 'offline', seenAt });
   await presence.idle();
   expect((await core.agents.get('order')).agent.status).toBe('online');

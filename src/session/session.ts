@@ -46,6 +46,8 @@ export interface SessionFacts {
   epoch: number;
   bootId: Uint8Array;
   window: number;
+  capabilities: readonly string[];
+  maintenance: boolean;
 }
 
 /** Envelopes of the agent that may wait for their commit; over it the connection is not read. */
@@ -122,10 +124,11 @@ export function createSession(
     agentId,
     incarnation: facts.incarnation,
     epoch: facts.epoch,
+    capabilities: facts.capabilities,
     window: facts.window,
     inFlight: new Map(),
     backlog: true,
-    paused: false,
+    paused: facts.maintenance,
     deliver: (order: OrderRow) => send({ case: 'command', value: commandOf(order) }, order.traceparent),
     cancel: (executionId, attempt, reason) =>
       send({ case: 'cancel', value: create(CancelSchema, { executionId, attempt, reason }) }),

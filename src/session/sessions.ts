@@ -3,6 +3,7 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import type { Proof } from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
@@ -32,6 +33,7 @@ export interface Sessions {
 }
 
 export interface SessionsDeps {
+  bus: Bus;
   authentication: AgentAuthentication;
   presence: Presence;
   engine: CommandEngine;
@@ -53,7 +55,7 @@ interface Peer {
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { authentication, presence, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, presence, engine, clock, log, metrics, limits } = deps;
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
   const byAgent = new Map<string, Peer>();
@@ -64,6 +66,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   const accept: AcceptConnection = (connection) => {
     let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
+    let unsubscribe: (() => void) | undefined;
     const connections = metrics.agentConnections.labels(connection.peer.transport);
     const peer: Peer = { connection, since: clock.monotonic(), session: undefined, degraded: false, end };
     peers.add(peer);
@@ -87,6 +90,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
       phase = 'closed';
+      unsubscribe?.();
       peers.delete(peer);
       connections.dec();
       if (peers.size === 0) emptied?.();
@@ -108,11 +112,15 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
       const startedAt = new Date(clock.now());
-      const epoch = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
-      if (epoch === undefined) {
+      // First, so that an enrolment anew is heard of however the answers of the database cross.
+      unsubscribe = bus.subscribe('agent.enrolled', agentId, () => end(superseded()));
+      const opened = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      if (opened === undefined) {
         throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
       }
-      const facts = { sessionId, agentId, incarnation, epoch, bootId, window: offer.executionCredit };
+      const { epoch } = opened;
+      const { capabilities, executionCredit: window } = offer;
+      const facts = { ...opened, sessionId, agentId, incarnation, bootId, capabilities, window };
       const session = createSession({ ...deps, log }, facts, connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();

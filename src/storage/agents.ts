@@ -58,7 +58,7 @@ export interface TargetRow {
   agentId: string;
   incarnation: number;
   epoch: number;
-  capabilities: string[];
+  capabilities: readonly string[];
   maintenance: boolean;
   statusReason: string | null;
   /** It has been connected at least once, so that its capabilities are known. */

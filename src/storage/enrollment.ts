@@ -62,7 +62,7 @@ const repeated = statement(
    where k.key_id = $2 and k.agent_id = $3`,
 );
 
-/** An enrolment that happened already with this token, key and identity, and is the newest one. */
+/** The newest enrolment of the identity, if it was with this key; whoever asks holds a token it could use. */
 export async function findRepeatedEnrollment(
   query: Database['query'],
   tokenHash: Uint8Array,

@@ -184,17 +184,26 @@ const cancelOlder = statement(
      transitions = transitions || jsonb_build_array(jsonb_build_object(
        'state', case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
        'cause', $3::text, 'at', $4::text))
-   where agent_id = $1 and incarnation < $2 and state in ('queued', 'held', 'sent', 'accepted', 'running')`,
+   where agent_id = $1 and incarnation < $2 and state in ('queued', 'held', 'sent', 'accepted', 'running')
+   returning command_id as "commandId"`,
 );
 
-/** Ends what was meant for an earlier enrolment of the identity. */
-export const endOlderIncarnations = (
+/** Ends what was meant for an earlier enrolment of the identity. Answers with the commands that changed. */
+export async function endOlderIncarnations(
   query: Database['query'],
   agentId: string,
   incarnation: number,
   cause: string,
   at: Date,
-) => query(cancelOlder, [agentId, incarnation, cause, at.toISOString()]);
+): Promise<string[]> {
+  const rows = await query<{ commandId: string }>(cancelOlder, [
+    agentId,
+    incarnation,
+    cause,
+    at.toISOString(),
+  ]);
+  return [...new Set(rows.map((row) => row.commandId))];
+}
 
 const byState = statement(
   'executions_by_state',

@@ -17,6 +17,12 @@ export interface SessionOpening {
   containerEngine: string;
 }
 
+export interface OpenedSession {
+  epoch: number;
+  /** The agent is in maintenance. */
+  maintenance: boolean;
+}
+
 const open = statement(
   'sessions_open',
   `with a as (
@@ -24,7 +30,7 @@ const open = statement(
        connected_at = $4, transport = $5, remote_address = $6, tls = $7, capabilities = $8, software = $9,
        hostname = $10, os = $11, kernel = $12, architecture = $13, container_engine = $14
      where agent_id = $2 and incarnation = $3
-     returning epoch
+     returning epoch, maintenance
    ), s as (
      update sessions set ended_at = $4, end_reason = 'superseded'
      where agent_id = $2 and ended_at is null and exists (select 1 from a)
@@ -32,15 +38,18 @@ const open = statement(
      insert into sessions (session_id, agent_id, incarnation, epoch, transport, remote_address, tls, started_at)
      select $1, $2, $3, a.epoch, $5, $6, $7, $4 from a
    )
-   select epoch::float8 as epoch from a`,
+   select epoch::float8 as epoch, maintenance from a`,
 );
 
 /**
  * Hands out the next epoch of the identity and records the session, in one statement.
  * Undefined if the incarnation is not the newest one any more.
  */
-export async function openSession(query: Database['query'], o: SessionOpening): Promise<number | undefined> {
-  const [row] = await query<{ epoch: number }>(open, [
+export async function openSession(
+  query: Database['query'],
+  o: SessionOpening,
+): Promise<OpenedSession | undefined> {
+  const [row] = await query<OpenedSession>(open, [
     o.sessionId,
     o.agentId,
     o.incarnation,
@@ -56,7 +65,7 @@ export async function openSession(query: Database['query'], o: SessionOpening): 
     o.architecture,
     o.containerEngine,
   ]);
-  return row?.epoch;
+  return row;
 }
 
 const end = statement(

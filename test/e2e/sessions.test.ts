@@ -108,7 +108,7 @@ describe('one session for each agent', () => {
     await agentIs(core, 'torn', 'offline');
   });
 
-  test('enrolled anew, its old queue is cancelled, its old session gets nothing, and its old key opens nothing', async () => {
+  test('enrolled anew, its old queue is cancelled, its old session ends, and its old key opens nothing', async () => {
     const agent = await enrolled(core, 'anew');
     const session = await agent.connect();
     await session.beat();
@@ -121,9 +121,8 @@ describe('one session for each agent', () => {
     expect(next.incarnation).toBe(2);
     await executionIn(core.engine, sent.commandId, 'outcome_unknown');
     await executionIn(core.engine, queued.commandId, 'cancelled');
-    session.send({ case: 'credit', value: { executions: 10 } });
+    expect((await refused(session)).code).toBe('superseded');
     const meant = await submit('anew');
-    await session.beat();
     expect(spoken(session).filter((kind) => kind === 'command')).toHaveLength(1);
     await executionIn(core.engine, meant.commandId, 'queued');
     await expect(agent.connect()).rejects.toThrow(/authentication_failed/);

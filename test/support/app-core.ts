@@ -76,7 +76,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     ...options.database,
   });
   await endAbandonedSessions(database.query, new Date(clock.now()));
-  const enrollment = createEnrollment({ database, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -94,6 +94,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     ...options.limits,
   };
   const sessions = createSessions({
+    bus,
     authentication,
     presence,
     engine,
@@ -156,6 +157,8 @@ function createCountingBus(): CountingBus {
   let listeners = 0;
   const subscribe: Bus['subscribe'] = (topic, key, listener) => {
     const unsubscribe = bus.subscribe(topic, key, listener);
+    // Sessions listen too, for as long as they are open; those who watch are counted.
+    if (topic !== 'command.changed') return unsubscribe;
     listeners += 1;
     return () => {
       listeners -= 1;
