@@ -63,7 +63,8 @@ export function createProgress(deps: ProgressDeps): Progress {
         log.debug({ agentId: link.agentId, executionId }, 'progress of an execution that is not under way');
         return;
       }
-      await writer.add({
+      // A quick command’s result comes right behind, and one write then tells all of it.
+      await writer.addLazily({
         executionId,
         from: allowedFrom[to],
         epoch: link.epoch,

@@ -3,7 +3,7 @@ import { backoffDelay } from '../lib/backoff.ts';
 
 /**
  * Natural group commit. One batch is under way; what arrives meanwhile goes with the next, at once when the
- * first returns. There is no timer: a lone item waits for nothing but its own commit.
+ * first returns. A lone item waits for nothing but its own commit.
  */
 export interface BatchWriter<Item, Result> {
   /**
@@ -11,6 +11,11 @@ export interface BatchWriter<Item, Result> {
    * item otherwise
    */
   add(item: Item): Promise<Result>;
+  /**
+   * As add, for what nobody waits for: it goes with the next batch, or after some milliseconds alone. What is
+   * said soon after it then shares its write.
+   */
+  addLazily(item: Item): Promise<Result>;
   /** Resolves when nothing is under way any more. */
   idle(): Promise<void>;
   /** Items that wait or are under way. */
@@ -34,9 +39,13 @@ export interface BatchWriterOptions<Item, Result> {
   onBatch?: (weight: number) => void;
 }
 
+/** Milliseconds that a lazy item may wait for company. A person does not see them. */
+const lazyMs = 10;
+
 interface Waiting<Item, Result> {
   item: Item;
   weight: number;
+  urgent: boolean;
   resolve(result: Result): void;
   reject(error: unknown): void;
 }
@@ -48,6 +57,9 @@ export function createBatchWriter<Item, Result>(
   let waitingWeight = 0;
   let underWay = 0;
   let running: Promise<void> | undefined;
+  /** Entries that somebody waits for. */
+  let urgent = 0;
+  let timer: NodeJS.Timeout | undefined;
 
   function takeBatch(): Waiting<Item, Result>[] {
     let weight = 0;
@@ -56,6 +68,7 @@ export function createBatchWriter<Item, Result>(
       if (count > 0 && weight + entry.weight > options.maximumBatch) break;
       weight += entry.weight;
       count++;
+      if (entry.urgent) urgent--;
     }
     const batch = waiting.slice(0, count);
     waiting = waiting.slice(count);
@@ -68,9 +81,21 @@ export function createBatchWriter<Item, Result>(
   async function run(): Promise<void> {
     // The items of one tick share the first batch.
     await undefined;
-    while (waiting.length > 0) await writeBatch(takeBatch());
+    do await writeBatch(takeBatch());
+    while (urgent > 0);
     underWay = 0;
     running = undefined;
+    if (waiting.length > 0) startSoon();
+  }
+
+  function start(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (waiting.length > 0) running ??= run();
+  }
+
+  function startSoon(): void {
+    if (running === undefined) timer ??= setTimeout(start, lazyMs);
   }
 
   async function writeBatch(batch: Waiting<Item, Result>[]): Promise<void> {
@@ -106,29 +131,31 @@ export function createBatchWriter<Item, Result>(
     }
   }
 
+  function enqueue(item: Item, isUrgent: boolean): Promise<Result> {
+    const weight = options.weight?.(item) ?? 1;
+    if (waitingWeight > 0 && waitingWeight + weight > options.maximumWaiting) {
+      return Promise.reject(
+        new ViworksError('queue_full', 'Too much waits to be written. Nothing of this request was stored.', {
+          retryAfterMs: 1000,
+        }),
+      );
+    }
+    waitingWeight += weight;
+    const promise = new Promise<Result>((resolve, reject) => {
+      waiting.push({ item, weight, urgent: isUrgent, resolve, reject });
+    });
+    if (isUrgent) {
+      urgent++;
+      start();
+    } else startSoon();
+    return promise;
+  }
+
   return {
-    add(item) {
-      const weight = options.weight?.(item) ?? 1;
-      if (waitingWeight > 0 && waitingWeight + weight > options.maximumWaiting) {
-        return Promise.reject(
-          new ViworksError(
-            'queue_full',
-            'Too much waits to be written. Nothing of this request was stored.',
-            {
-              retryAfterMs: 1000,
-            },
-          ),
-        );
-      }
-      waitingWeight += weight;
-      const promise = new Promise<Result>((resolve, reject) => {
-        waiting.push({ item, weight, resolve, reject });
-      });
-      running ??= run();
-      return promise;
-    },
+    add: (item) => enqueue(item, true),
+    addLazily: (item) => enqueue(item, false),
     async idle() {
-      while (running !== undefined) await running;
+      for (start(); running !== undefined; start()) await running;
     },
     get size() {
       return waiting.length + underWay;
