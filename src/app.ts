@@ -119,7 +119,8 @@ async function compose(
     log,
     metrics,
     settings: {
-      timeToLiveMs: config.command.time_to_live * 1000,
+      timeToLiveMs: Math.round(config.command.time_to_live * 1000),
+      timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
       maximumWaiting: config.command.max_command_queue_size,
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
     },
@@ -204,8 +205,6 @@ async function compose(
   health.start();
   add('health', health.stop);
 
-  const urlOf = (listener: { address: string }, section: { tls_certificate_path?: string | undefined }) =>
-    `${section.tls_certificate_path === undefined ? 'http' : 'https'}://${listener.address}`;
   return {
     apiUrl: urlOf(apiListener, config.server),
     agentUrl: urlOf(agentListener, config.agent_management),
@@ -264,4 +263,13 @@ async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
     const known = ViworksError.from(error);
     throw new ViworksError(known.code, `${setting}: ${known.message}`, { cause: known.cause });
   }
+}
+
+/** An address that listens everywhere is reached here by name, which is also what a certificate has. */
+function urlOf(
+  listener: { address: string },
+  section: { tls_certificate_path?: string | undefined },
+): string {
+  const scheme = section.tls_certificate_path === undefined ? 'http' : 'https';
+  return `${scheme}://${listener.address.replace(/^(0\.0\.0\.0|\[::\])(?=:\d+$)/, 'localhost')}`;
 }

@@ -14,6 +14,7 @@ import { type AgentLinks, createAgentLinks } from './links.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { commandOf, executionOf, transitionRow } from './rows.ts';
+import type { SpecDefaults } from './specs.ts';
 import { createSubmitter } from './submit.ts';
 import { createSweeper, type Sweeper } from './sweeper.ts';
 import type { Command, CommandService } from './types.ts';
@@ -41,8 +42,7 @@ export interface EngineDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  settings: {
-    timeToLiveMs: number;
+  settings: SpecDefaults & {
     /** Executions that may wait to be written. */
     maximumWaiting: number;
     /** Milliseconds between looks for passed deadlines. */

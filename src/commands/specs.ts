@@ -9,6 +9,8 @@ import type { CommandSpec, SubmitInput } from './types.ts';
 
 export interface SpecDefaults {
   timeToLiveMs: number;
+  /** In place of each verb’s own. */
+  timeoutMs?: number | undefined;
 }
 
 export interface CheckedSpec {
@@ -49,7 +51,7 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     args: toJson(verb.args, message, { registry: verbMessages }) as JsonObject,
     target: input.target,
     priority: input.priority ?? 'normal',
-    timeoutMs: input.timeoutMs ?? verb.defaultTimeoutMs,
+    timeoutMs: input.timeoutMs ?? defaults.timeoutMs ?? verb.defaultTimeoutMs,
     timeToLiveMs: input.timeToLiveMs ?? defaults.timeToLiveMs,
     idempotencyKey: input.idempotencyKey || undefined,
     correlationId: input.correlationId || undefined,

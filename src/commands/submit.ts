@@ -15,7 +15,7 @@ import type { Database } from '../storage/database.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { type AgentLink, type AgentLinks, creditOf, inFlightOf } from './links.ts';
 import { commandOf, transitionRow } from './rows.ts';
-import { type CheckedSpec, checkSpec } from './specs.ts';
+import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
 import { deadlineOf } from './state.ts';
 import { assertCapable, resolveTarget } from './targets.ts';
 import { type Command, type ExecutionState, priorities, type SubmitInput } from './types.ts';
@@ -37,7 +37,7 @@ export interface SubmitterDeps {
   dispatcher: Dispatcher;
   clock: Clock;
   metrics: Metrics;
-  settings: { timeToLiveMs: number; maximumWaiting: number };
+  settings: SpecDefaults & { maximumWaiting: number };
 }
 
 interface Planned {

@@ -69,8 +69,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   command: z
     .strictObject({
-      /** Seconds; for verbs that say nothing themselves. */
-      command_timeout: seconds.default(60),
+      /** Seconds that work may take unless a command says otherwise; in place of each verb’s own time-out. */
+      command_timeout: seconds.optional(),
       /** Seconds that a command waits for its agents unless asked otherwise. */
       time_to_live: seconds.default(3600),
       /** Executions that wait to be written; over it a submit is refused. */
