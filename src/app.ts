@@ -9,6 +9,7 @@ import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createCommandEngine } from './commands/engine.ts';
+import type { CommandService } from './commands/types.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
@@ -44,6 +45,8 @@ export interface App {
   agentUrl: string;
   /** Where the truth is kept, in words for a person. */
   databaseName: string;
+  /** The core itself, without an API around it. */
+  commands: CommandService;
   issueToken: UserTokens['issue'];
   createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
   /** Drains, then ends everything that was started. Safe to call more than once. */
@@ -209,6 +212,7 @@ async function compose(
     apiUrl: urlOf(apiListener, config.server),
     agentUrl: urlOf(agentListener, config.agent_management),
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
+    commands: engine,
     issueToken: userTokens.issue,
     createEnrollmentToken: (spec) => enrollment.create('operator', spec),
     stop: resources.stop,

@@ -104,7 +104,7 @@ export function createProgress(deps: ProgressDeps): Progress {
         log.debug({ agentId: link.agentId, executionId, attempt }, 'a result that no longer counts');
       }
       link.inFlight.delete(executionId);
-      if (known !== undefined) metrics.executionRoundtripSeconds.observe((now - known.since) / 1000);
+      if (known !== undefined) metrics.executionRoundtripSeconds.observe((clock.now() - known.since) / 1000);
       if (applied?.state === 'queued') offerLater(link);
       else dispatcher.creditReturned(link.agentId);
     },

@@ -17,8 +17,8 @@ export interface CheckedSpec {
   spec: CommandSpec;
   verb: VerbSpec;
   argsBytes: Uint8Array;
-  /** SHA-256 of everything that was asked. */
-  digest: Uint8Array;
+  /** SHA-256 of everything that was asked, where there is an idempotency key to hold it to. */
+  digest: Uint8Array | undefined;
 }
 
 /**
@@ -60,7 +60,10 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     spec,
     verb,
     argsBytes,
-    digest: createHash('sha256').update(canonicalJson(spec)).digest(),
+    digest:
+      spec.idempotencyKey === undefined
+        ? undefined
+        : createHash('sha256').update(canonicalJson(spec)).digest(),
   };
 }
 

@@ -120,11 +120,12 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   }
 
   async function earlierAnswer(actor: string, checked: CheckedSpec): Promise<Command | undefined> {
+    const { digest } = checked;
     const key = checked.spec.idempotencyKey;
-    if (key === undefined) return undefined;
+    if (key === undefined || digest === undefined) return undefined;
     const row = await findCommandByKey(database.query, actor, key);
     if (row === undefined) return undefined;
-    if (row.idempotencyDigest !== null && Buffer.compare(row.idempotencyDigest, checked.digest) === 0) {
+    if (row.idempotencyDigest !== null && Buffer.compare(row.idempotencyDigest, digest) === 0) {
       return commandOf(row);
     }
     const problem = 'was used for another command';
@@ -192,7 +193,7 @@ function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now
     timeoutMs: spec.timeoutMs,
     timeToLiveMs: spec.timeToLiveMs,
     idempotencyKey: spec.idempotencyKey ?? null,
-    idempotencyDigest: spec.idempotencyKey === undefined ? null : digest,
+    idempotencyDigest: digest ?? null,
     correlationId: spec.correlationId ?? null,
     traceparent: carrier.traceparent ?? null,
     createdAt: new Date(now),

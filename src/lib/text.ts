@@ -8,6 +8,9 @@ export function storableText(text: string): string {
 
 /** JSON that PostgreSQL takes as jsonb. */
 export function storableJson(value: unknown): string {
+  const text = JSON.stringify(value);
+  // Nearly always as it is; the escapes of NUL and of half a pair show in the text.
+  if (!/\\u(?:0000|d[89a-f])/i.test(text)) return text;
   return JSON.stringify(value, (_key, part: unknown) => {
     if (typeof part === 'string') return storableText(part);
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
