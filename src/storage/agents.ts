@@ -1,4 +1,4 @@
-import { type Database, statement } from './database.ts';
+import { type Database, lookup, statement } from './database.ts';
 import type { agents } from './schema/agents.ts';
 
 export type AgentRow = typeof agents.$inferSelect;
@@ -100,7 +100,7 @@ export async function setAgentMaintenance(
   return (await query(maintenance, [agentId, on, reason, at])).length > 0;
 }
 
-const presence = statement(
+const presence = lookup(
   'agents_presence',
   `update agents a set
      presence = x.presence,

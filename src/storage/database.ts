@@ -29,10 +29,23 @@ export interface Database {
 export interface Statement {
   name: string;
   text: string;
+  /** Its rows are looked up one by one through an index, see `lookup`. */
+  lookup?: true;
 }
 
 /** A statement that PostgreSQL parses and plans once for each connection. */
 export const statement = (name: string, text: string): Statement => ({ name, text });
+
+/**
+ * A statement that looks up each of its rows through an index. PostgreSQL keeps the plan of a prepared
+ * statement; one that it made while a table was small reads all of the table, and goes on doing so while the
+ * table grows. These run on connections that have no such plan to choose.
+ */
+export const lookup = (name: string, text: string): Statement => ({ name, text, lookup: true });
+
+const lookupSettings = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
+/** Of the connections, so many are for look-ups. */
+const lookupConnections = 2;
 
 export interface DatabaseOptions {
   url: string;
@@ -51,13 +64,20 @@ export function createDatabase(options: DatabaseOptions): Database {
     // Promise 1: what was acknowledged is on disk, whatever the server's default is.
     options: '-c synchronous_commit=on -c timezone=UTC',
   };
-  const pool = new pg.Pool({
-    ...clientOptions,
-    max: options.maxConnections,
-    idleTimeoutMillis: options.idleTimeoutMs,
-  });
-  // An idle connection that breaks is replaced by the next query; without a listener it would end the process.
-  pool.on('error', (error) => options.log.warn({ err: error }, 'an idle database connection broke'));
+  const createPool = (max: number, settings: string): pg.Pool => {
+    const made = new pg.Pool({
+      ...clientOptions,
+      options: `${clientOptions.options} ${settings}`,
+      max,
+      idleTimeoutMillis: options.idleTimeoutMs,
+    });
+    // An idle connection that breaks is replaced by the next query; without a listener the process would end.
+    made.on('error', (error) => options.log.warn({ err: error }, 'an idle database connection broke'));
+    return made;
+  };
+  // A migration holds its lock on one connection and works on another.
+  const pool = createPool(Math.max(2, options.maxConnections - lookupConnections), '');
+  const lookups = createPool(lookupConnections, lookupSettings);
   let holder: pg.Client | undefined;
 
   const run =
@@ -77,10 +97,10 @@ export function createDatabase(options: DatabaseOptions): Database {
       throw databaseError(error);
     }
   };
-  const query = run(pool);
+  const [query, queryLookup] = [run(pool), run(lookups)];
 
   return {
-    query,
+    query: (wanted, values) => (wanted.lookup ? queryLookup(wanted, values) : query(wanted, values)),
     async transaction(work) {
       const client = await connect();
       let broken = false;
@@ -147,11 +167,15 @@ export function createDatabase(options: DatabaseOptions): Database {
       await query(statement('ping', 'select 1'), []);
       return performance.now() - started;
     },
-    pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    pool: () => ({
+      total: pool.totalCount + lookups.totalCount,
+      idle: pool.idleCount + lookups.idleCount,
+      waiting: pool.waitingCount + lookups.waitingCount,
+    }),
     async close() {
       const client = holder;
       holder = undefined;
-      await Promise.all([client?.end(), pool.end()]);
+      await Promise.all([client?.end(), pool.end(), lookups.end()]);
     },
   };
 }

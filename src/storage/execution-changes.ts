@@ -1,4 +1,4 @@
-import { type Database, statement } from './database.ts';
+import { type Database, lookup } from './database.ts';
 
 /** The one way in which the state of an execution changes after it was made. */
 
@@ -55,7 +55,7 @@ export interface AppliedChange {
 /** What was cancelled while an agent had it is not queued again. */
 const cancelledInstead = `x.state = 'queued' and e.cancel_reason is not null`;
 
-const applyChanges = statement(
+const applyChanges = lookup(
   'executions_apply',
   `with x as (
      select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::text[],

@@ -1,4 +1,4 @@
-import { type Database, statement } from './database.ts';
+import { type Database, lookup, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
 /** What the outbox needs to make a COMMAND of an execution. */
@@ -16,7 +16,7 @@ export interface OrderRow {
   traceparent: string | null;
 }
 
-const takeDue = statement(
+const takeDue = lookup(
   'executions_take',
   `with wants as (
      select * from unnest($1::text[], $2::bigint[], $3::int[], $7::bigint[])
@@ -88,7 +88,7 @@ const openRows = `e.execution_id as "executionId", e.command_id as "commandId", 
   e.state, e.attempt, c.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
   e.cancel_reason as "cancelReason", e.revision`;
 
-const openOfAgent = statement(
+const openOfAgent = lookup(
   'executions_open_of_agent',
   `select ${openRows} from executions e join commands c using (command_id)
    where e.agent_id = $1 and e.incarnation = $2 and e.state in ('sent', 'accepted', 'running')
@@ -116,7 +116,7 @@ export const openExecutions = (
   account: string[],
 ) => query<OpenRow>(openOfAgent, [agentId, incarnation, account]);
 
-const overdue = statement(
+const overdue = lookup(
   'executions_overdue',
   `select ${openRows} from executions e join commands c using (command_id)
    where e.deadline_at <= $1 order by e.deadline_at limit $2`,

@@ -1,4 +1,4 @@
-import { type Database, statement } from './database.ts';
+import { type Database, lookup, statement } from './database.ts';
 
 export interface SessionOpening {
   sessionId: string;
@@ -68,7 +68,7 @@ export async function openSession(
   return row;
 }
 
-const end = statement(
+const end = lookup(
   'sessions_end',
   `update sessions s set ended_at = x.at, end_reason = x.reason
    from unnest($1::uuid[], $2::timestamptz[], $3::text[]) as x(session_id, at, reason)
