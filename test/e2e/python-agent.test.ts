@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -128,3 +128,8 @@ async function query(url: string, text: string): Promise<pg.QueryResult<{ state:
     await client.end();
   }
 }
+
+test('the agent stays small enough to be read in one go', () => {
+  const text = readFileSync(new URL('../../examples/agents/python/agent.py', import.meta.url), 'utf8');
+  expect(text.split('\n').filter((line) => /^\s*[^#\s]/.test(line)).length).toBeLessThan(150);
+});

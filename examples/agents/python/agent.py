@@ -1,68 +1,171 @@
-"""An agent for ViWorkS: enrols once, then keeps a session open. docs/agents.md explains each step."""
-import argparse, logging, os, signal, sys, time
+"""An agent for ViWorkS in one file: enrols, proves its key, runs system.info. See docs/agents.md."""
+import argparse, json, os, platform, queue, random, signal, socket, sqlite3, sys, threading, time
 from pathlib import Path
 
 import grpc
-from cryptography.exceptions import InvalidSignature
-from google.protobuf.message import DecodeError
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 sys.path.insert(0, os.environ.get('VIWORKS_STUBS', str(Path(__file__).parent / 'build')))
-from identity import load_identity
-from ledger import Ledger
-from protocol import Ended, wait_of
-from session import Session
-from verbs import HOST
+from viworks.agent.v1 import command_pb2 as orders, handshake_pb2 as wire
+from viworks.agent.v1.agent_service_pb2 import EnrollRequest
 from viworks.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from viworks.agent.v1.envelope_pb2 import Envelope
+from viworks.verbs.v1.system_pb2 import SystemInfoArgs, SystemInfoResult
 
-log = logging.getLogger('agent')
+RAW = (form.Encoding.Raw, form.PublicFormat.Raw)
+PEM = (form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+HOST = {'hostname': socket.gethostname(), 'kernel': platform.release(), 'architecture': platform.machine()}
+BOOT_ID = os.urandom(16)
 
 
-def options():
+def lp(domain, *parts):
+    """What is signed: each part with its length in front, as four bytes big endian."""
+    return b''.join(len(part).to_bytes(4, 'big') + part for part in (domain.encode(), *parts))
+
+
+def system_info(args):
+    SystemInfoArgs.FromString(args)
+    return SystemInfoResult(cpu_cores=os.cpu_count(), load_average=os.getloadavg(), os=platform.platform(),
+                            agent_software='viworks-python-example/1', **HOST)
+
+
+VERBS = {'system.info': system_info}  # Each takes milliseconds; longer work needs a thread and a time limit.
+
+
+class Agent:
+    def __init__(self, server, folder, agent_id, token):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key_file, identity_file = folder / 'agent.key', folder / 'identity.json'
+        if not key_file.exists():  # For the owner alone; it never leaves this folder.
+            with open(os.open(key_file, os.O_WRONLY | os.O_CREAT, 0o600), 'wb') as file:
+                file.write(Ed25519PrivateKey.generate().private_bytes(*PEM))
+        self.key = form.load_pem_private_key(key_file.read_bytes(), None)
+        if not identity_file.exists():
+            public = self.key.public_key().public_bytes(*RAW)
+            signed = self.key.sign(lp('viworks.enroll.v1', token.encode(), agent_id.encode(), public))
+            with grpc.insecure_channel(server) as channel:
+                told = AgentServiceStub(channel).Enroll(EnrollRequest(
+                    token=token, agent_id=agent_id, public_key=public, signature=signed), timeout=30)
+            me = {'agent_id': told.agent_id, 'incarnation': told.incarnation, 'key_id': told.key_id}
+            known = {key.key_id: key.public_key.hex() for key in told.server_keys}
+            identity_file.write_text(json.dumps([me, known]))
+        self.me, self.server_keys = json.loads(identity_file.read_text())
+        # The ledger: every statement is on the disk before the next line runs, so nothing runs twice.
+        self.ledger = sqlite3.connect(folder / 'ledger.db', isolation_level=None)
+        self.ledger.execute('pragma synchronous = full')
+        self.ledger.execute('create table if not exists executions (id text, attempt integer, result blob, '
+                            'settled integer default 0, primary key (id, attempt))')
+        for key in self.rows('result is null'):  # Begun by a process that did not live to end it.
+            self.conclude(key, orders.Result.OUTCOME_UNKNOWN, ('agent_restarted', 'ended while it ran'))
+
+    def rows(self, condition, values=(), columns='id, attempt'):
+        return self.ledger.execute(f'select {columns} from executions where {condition}', values).fetchall()
+
+    def conclude(self, key, outcome, failure=('', ''), output=b''):
+        result = orders.Result(execution_id=key[0], attempt=key[1], outcome=outcome, output=output,
+                               output_encoding=orders.ARGS_ENCODING_PROTOBUF if output else 0)
+        if failure[0]:
+            result.failure.code, result.failure.message = failure
+        self.ledger.execute('insert or replace into executions (id, attempt, result) values (?, ?, ?)',
+                            (*key, result.SerializeToString()))
+
+    def send(self, numbered=True, **body):
+        self.sent += numbered
+        self.outgoing.put(Envelope(sequence=self.sent * numbered, acknowledged=self.handled, **body))
+
+    def report(self, key):
+        (data,), = self.rows('id = ? and attempt = ?', key, 'result')
+        self.send(result=orders.Result.FromString(data))
+        self.waiting[self.sent] = key
+
+    def session(self, stub):
+        """Runs until the server ends it. Returns the seconds that it asked to wait."""
+        self.outgoing, self.sent, self.handled, self.waiting = queue.SimpleQueue(), 0, 0, {}
+        call, over = stub.Open(iter(self.outgoing.get, None)), threading.Event()
+        try:
+            beat = self.shake_hands(call).limits.heartbeat_interval.ToMilliseconds() / 1000
+            threading.Thread(target=lambda: [self.send(False, heartbeat={})
+                                             for _ in iter(lambda: over.wait(beat), True)], daemon=True).start()
+            for key in self.rows('not settled'):
+                self.report(key)
+            for envelope in call:
+                for sequence in [n for n in self.waiting if n <= envelope.acknowledged]:
+                    self.ledger.execute('update executions set settled = 1 where id = ? and attempt = ?',
+                                        self.waiting.pop(sequence))
+                kind = envelope.WhichOneof('body')
+                if kind == 'command':
+                    self.run(orders.CommandBody.FromString(envelope.command.body))
+                elif kind == 'cancel':  # Whatever ran has ended already; what did not come will not run.
+                    key = (envelope.cancel.execution_id, envelope.cancel.attempt)
+                    if not self.rows('id = ? and attempt = ?', key):
+                        self.conclude(key, orders.Result.OUTCOME_CANCELLED, ('not_started', 'it never came'))
+                    self.report(key)
+                elif kind == 'drain':
+                    raise ConnectionError(f'drain: {envelope.drain.reason}', envelope.drain.reconnect_after)
+                if envelope.sequence:
+                    self.handled = envelope.sequence
+                    self.send(False)
+        finally:
+            over.set(), self.outgoing.put(None), call.cancel()
+
+    def shake_hands(self, call):
+        account = [wire.ExecutionAccount(execution_id=name, attempt=attempt, phase='PHASE_FINISHED')
+                   for name, attempt in self.rows('not settled')]
+        offer = wire.HelloOffer(**self.me, boot_id=BOOT_ID, protocol_versions=[1], host=HOST, capabilities=[
+            'system'], execution_credit=1, executions=account).SerializeToString()
+        self.send(False, hello={'offer': offer})
+        said = next(call).challenge
+        server_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.server_keys[said.key_id]))
+        server_key.verify(said.signature, lp('viworks.handshake.challenge.v1', offer, said.terms))
+        stated = wire.ProofStatement(agent_time={'seconds': int(time.time())}).SerializeToString()
+        proof = lp('viworks.handshake.proof.v1', offer, said.terms, said.signature, stated)
+        self.send(False, proof={'statement': stated, 'signature': self.key.sign(proof)})
+        answer = next(call)
+        if not answer.HasField('welcome'):
+            raise ConnectionError(answer.error.code)
+        print(f'online epoch={answer.welcome.epoch} session={answer.welcome.session_id}')
+        return answer.welcome
+
+    def run(self, body):
+        key = (body.execution_id, body.attempt)
+        mine = (body.agent_id, body.incarnation) == (self.me['agent_id'], self.me['incarnation'])
+        if self.rows('id = ? and attempt = ?', key):
+            print('answers from the ledger:', key[0])
+        elif not mine or body.verb not in VERBS or body.expires_at.ToMilliseconds() / 1000 < time.time():
+            self.conclude(key, orders.Result.OUTCOME_REJECTED, ('refused', f'not to be run here: {body.verb}'))
+        else:
+            self.ledger.execute('insert into executions (id, attempt) values (?, ?)', key)
+            self.send(command_update={'execution_id': key[0], 'attempt': key[1], 'running': {}})
+            print(f'runs {body.verb}:', key[0])
+            try:
+                self.conclude(key, orders.Result.OUTCOME_SUCCEEDED,
+                              output=VERBS[body.verb](body.args).SerializeToString())
+            except Exception as error:  # Whatever it is: the one who asked is told, and the agent lives on.
+                self.conclude(key, orders.Result.OUTCOME_FAILED, ('internal', str(error)[:4096]))
+        self.report(key)
+
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--server', default='127.0.0.1:8081', help='host:port of the agent listener')
-    parser.add_argument('--ca', type=Path, help='PEM file of the authority that vouches for the server: use TLS')
-    parser.add_argument('--dir', type=Path, default=Path('state'), help='where identity and ledger are kept')
-    parser.add_argument('--id', default=HOST['hostname'].lower(), help='the agent id to ask for at enrolment')
+    parser.add_argument('--dir', type=Path, default=Path('state'), help='keeps identity and ledger')
+    parser.add_argument('--id', default=HOST['hostname'].lower(), help='the agent id to ask for')
     parser.add_argument('--token', default='', help='the enrolment token, for the first start')
-    return parser.parse_args()
-
-
-def main(given):
-    def channel():
-        if given.ca is None:
-            return grpc.insecure_channel(given.server)
-        return grpc.secure_channel(given.server, grpc.ssl_channel_credentials(given.ca.read_bytes()))
-
-    with channel() as opened:
-        identity = load_identity(given.dir, AgentServiceStub(opened), given.token, given.id)
-    ledger, limits, failures = Ledger(given.dir / 'ledger.db'), None, 0
+    given = parser.parse_args()
+    agent = Agent(given.server, given.dir, given.id, given.token)
     while True:
-        with channel() as opened:  # A new one each time: a channel that failed waits by rules of its own.
-            session = Session(AgentServiceStub(opened), identity, ledger)
-            try:
-                session.run()
-                ended = Ended('the server closed the stream')
-            except Ended as error:
-                ended = error
-            except grpc.RpcError as error:
-                ended = Ended(f'{error.code().name}: {error.details()}')
-            except (InvalidSignature, KeyError):
-                ended = Ended('the server did not prove that it is the one of the enrolment', retryable=False)
-            except DecodeError:
-                ended = Ended('the server sent what cannot be read', retryable=False)
-        limits = session.welcome.limits if session.welcome else limits
-        failures = 0 if session.welcome else failures + 1
-        wait = wait_of(ended, failures, limits)
-        log.info('offline: %s; again in %.1f s', ended, wait)
+        wait = random.uniform(0, 10)  # So that many agents do not come back at once.
+        try:
+            with grpc.insecure_channel(given.server) as channel:
+                agent.session(AgentServiceStub(channel))
+        except (grpc.RpcError, ConnectionError, KeyError, StopIteration) as error:
+            print('offline:', getattr(error, 'details', lambda: error.args[0] if error.args else error)())
+            if isinstance(error, ConnectionError) and len(error.args) > 1:
+                wait = error.args[1].ToMilliseconds() / 1000
         time.sleep(wait)
 
 
 if __name__ == '__main__':
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(asctime)s %(message)s')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        main(options())
-    except KeyboardInterrupt:
-        pass
-    except grpc.RpcError as error:
-        sys.exit(f'enrolment failed: {error.code().name}: {error.details()}')
+    main()

@@ -1,12 +1,12 @@
 """Checks test/vectors/handshake.json with nothing but this folder's own code: `verify_vectors.py FILE`."""
 import json, os, sys
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 sys.path.insert(0, os.environ.get('VIWORKS_STUBS', str(Path(__file__).parent / 'build')))
-from identity import RAW
-from protocol import key_id, lp
+from agent import RAW, lp
 from viworks.agent.v1 import handshake_pb2 as wire
 from viworks.agent.v1.envelope_pb2 import Envelope
 
@@ -14,6 +14,10 @@ vectors = json.loads(Path(sys.argv[1]).read_text())
 keys, enrollment = vectors['keys'], vectors['enrollment']
 shake = {name: bytes.fromhex(value) for name, value in vectors['handshake'].items()}
 checked = 0
+
+
+def key_id(public):
+    return sha256(public).hexdigest()[:32]
 
 
 def same(name, actual, expected):
