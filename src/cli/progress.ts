@@ -80,6 +80,9 @@ export const styles: Partial<Record<ExecutionView['state'], Style>> = {
   held: 'yellow',
 };
 
+/** Characters of the first line of output; all of it follows at the end. */
+const firstLineLength = 120;
+
 /** State, duration, exit code, and the first line of output or the cause. */
 export function progressLine(execution: ExecutionView, now: number, width: number): string {
   const { agentId, state, result, transitions } = execution;
@@ -94,8 +97,8 @@ export function progressLine(execution: ExecutionView, now: number, width: numbe
 
 function firstLine({ state, result, transitions }: ExecutionView): string {
   const failure = result?.failure?.message;
-  if (failure !== undefined) return printable(failure.split('\n')[0] ?? '');
+  if (failure !== undefined) return printable((failure.split('\n')[0] ?? '').slice(0, firstLineLength));
   const text = result?.stdout?.text || result?.stderr?.text;
-  if (text) return printable(text.trimStart().split('\n')[0] ?? '');
+  if (text) return printable((text.trimStart().split('\n')[0] ?? '').slice(0, firstLineLength));
   return state === 'succeeded' || state === 'running' ? '' : printable(transitions.at(-1)?.cause ?? '');
 }
