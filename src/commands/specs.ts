@@ -11,6 +11,8 @@ export interface SpecDefaults {
   timeToLiveMs: number;
   /** In place of each verb’s own. */
   timeoutMs?: number | undefined;
+  /** Further attempts after one that failed; 0 if it is not set. */
+  maxRetries?: number | undefined;
 }
 
 export interface CheckedSpec {
@@ -53,6 +55,8 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     priority: input.priority ?? 'normal',
     timeoutMs: input.timeoutMs ?? defaults.timeoutMs ?? verb.defaultTimeoutMs,
     timeToLiveMs: input.timeToLiveMs ?? defaults.timeToLiveMs,
+    maxRetries: input.maxRetries ?? defaults.maxRetries ?? 0,
+    origin: input.origin,
     idempotencyKey: input.idempotencyKey || undefined,
     correlationId: input.correlationId || undefined,
   };

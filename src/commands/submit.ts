@@ -14,6 +14,7 @@ import {
 import type { Database } from '../storage/database.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { type AgentLink, type AgentLinks, creditOf, inFlightOf } from './links.ts';
+import { rankOf } from './queue.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
 import { deadlineOf } from './state.ts';
@@ -68,6 +69,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   /** Decides for each target where its execution begins; takes credit of the links that it goes to at once. */
   function plan(command: CommandRow, targets: readonly TargetRow[], now: number): Planned[] {
     const limits = { expiresAt: command.expiresAt.getTime(), timeoutMs: command.timeoutMs };
+    const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
       const here =
@@ -93,8 +95,10 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           agentId: target.agentId,
           incarnation: target.incarnation,
           position,
-          priority: command.priority,
+          verb: command.verb,
+          rank,
           state,
+          hold: state === 'held' ? 'maintenance' : null,
           epoch: here ? link.epoch : null,
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
@@ -167,6 +171,8 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       }
       return {
         ...checked.spec,
+        skipped: 0,
+        retryOf: undefined,
         commandId: command.commandId,
         actor,
         createdAt: command.createdAt,
@@ -192,6 +198,10 @@ function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now
     priority: priorities.indexOf(spec.priority),
     timeoutMs: spec.timeoutMs,
     timeToLiveMs: spec.timeToLiveMs,
+    maxRetries: spec.maxRetries,
+    skipped: 0,
+    retryOf: null,
+    origin: spec.origin ?? null,
     idempotencyKey: spec.idempotencyKey ?? null,
     idempotencyDigest: digest ?? null,
     correlationId: spec.correlationId ?? null,

@@ -46,6 +46,10 @@ export interface CommandSpec {
   timeoutMs: number;
   /** How long it may wait for its agents. */
   timeToLiveMs: number;
+  /** How often a failed attempt may be followed by another one, where the verb’s effect allows it. */
+  maxRetries: number;
+  /** What submitted it in the actor’s name, for example `schedule:nightly`. */
+  origin: string | undefined;
   idempotencyKey: string | undefined;
   correlationId: string | undefined;
 }
@@ -59,6 +63,10 @@ export interface Command extends CommandSpec {
   commandId: string;
   /** Who submitted it. */
   actor: string;
+  /** Agents that the target named and that lack what the verb needs. */
+  skipped: number;
+  /** The command that this one tries again. */
+  retryOf: string | undefined;
   createdAt: Date;
   expiresAt: Date;
   /** How many executions are in which state; states with none are absent. */

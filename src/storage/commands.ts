@@ -13,6 +13,10 @@ export interface CommandRow {
   priority: number;
   timeoutMs: number;
   timeToLiveMs: number;
+  maxRetries: number;
+  skipped: number;
+  retryOf: string | null;
+  origin: string | null;
   idempotencyKey: string | null;
   idempotencyDigest: Uint8Array | null;
   correlationId: string | null;
@@ -27,8 +31,11 @@ export interface NewExecutionRow {
   agentId: string;
   incarnation: number;
   position: number;
-  priority: number;
+  verb: string;
+  rank: number;
   state: string;
+  /** Why it is held; null in other states. */
+  hold: string | null;
   epoch: number | null;
   expiresAt: Date;
   deadlineAt: Date;
@@ -39,23 +46,27 @@ const insert = statement(
   'commands_insert',
   `with c as (
      insert into commands (command_id, actor, verb, args, args_bytes, target, priority, timeout_ms,
-       time_to_live_ms, idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at)
+       time_to_live_ms, max_retries, skipped, retry_of, origin, idempotency_key, idempotency_digest,
+       correlation_id, traceparent, created_at, expires_at)
      select command_id, actor, verb, args::jsonb, args_bytes, target::jsonb, priority, timeout_ms, time_to_live_ms,
-       idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at
+       max_retries, skipped, retry_of, origin, idempotency_key, idempotency_digest, correlation_id, traceparent,
+       created_at, expires_at
      from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::int2[], $8::int8[],
-       $9::int8[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[])
-     as x(command_id, actor, verb, args, args_bytes, target, priority, timeout_ms, time_to_live_ms,
-       idempotency_key, idempotency_digest, correlation_id, traceparent, created_at, expires_at)
+       $9::int8[], $10::int2[], $11::int4[], $12::uuid[], $13::text[], $14::text[], $15::bytea[], $16::text[],
+       $17::text[], $18::timestamptz[], $19::timestamptz[])
+     as x(command_id, actor, verb, args, args_bytes, target, priority, timeout_ms, time_to_live_ms, max_retries,
+       skipped, retry_of, origin, idempotency_key, idempotency_digest, correlation_id, traceparent, created_at,
+       expires_at)
      on conflict (actor, idempotency_key) where idempotency_key is not null do nothing
      returning command_id
    ), e as (
-     insert into executions (execution_id, command_id, agent_id, incarnation, position, priority, state, epoch,
-       expires_at, deadline_at, transitions)
-     select x.execution_id, x.command_id, x.agent_id, x.incarnation, x.position, x.priority, x.state, x.epoch,
-       x.expires_at, x.deadline_at, x.transitions::jsonb
-     from unnest($16::uuid[], $17::uuid[], $18::text[], $19::int[], $20::int[], $21::int2[], $22::text[],
-       $23::int8[], $24::timestamptz[], $25::timestamptz[], $26::text[])
-     as x(execution_id, command_id, agent_id, incarnation, position, priority, state, epoch, expires_at,
+     insert into executions (execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold,
+       epoch, expires_at, deadline_at, transitions)
+     select x.execution_id, x.command_id, x.agent_id, x.incarnation, x.position, x.verb, x.rank, x.state, x.hold,
+       x.epoch, x.expires_at, x.deadline_at, x.transitions::jsonb
+     from unnest($20::uuid[], $21::uuid[], $22::text[], $23::int[], $24::int[], $25::text[], $26::int8[],
+       $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[])
+     as x(execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold, epoch, expires_at,
        deadline_at, transitions)
      join c on c.command_id = x.command_id
    )
@@ -86,6 +97,10 @@ export async function insertCommands(
     c('priority'),
     c('timeoutMs'),
     c('timeToLiveMs'),
+    c('maxRetries'),
+    c('skipped'),
+    c('retryOf'),
+    c('origin'),
     c('idempotencyKey'),
     c('idempotencyDigest').map(hex),
     c('correlationId'),
@@ -97,8 +112,10 @@ export async function insertCommands(
     e('agentId'),
     e('incarnation'),
     e('position'),
-    e('priority'),
+    e('verb'),
+    e('rank'),
     e('state'),
+    e('hold'),
     e('epoch'),
     e('expiresAt'),
     e('deadlineAt'),
@@ -117,6 +134,10 @@ export interface StoredCommand {
   priority: number;
   timeoutMs: number;
   timeToLiveMs: number;
+  maxRetries: number;
+  skipped: number;
+  retryOf: string | null;
+  origin: string | null;
   idempotencyKey: string | null;
   idempotencyDigest: Uint8Array | null;
   correlationId: string | null;
@@ -133,6 +154,7 @@ function countsOf(commandId: string): string {
 
 const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.args, c.target, c.priority,
   c.timeout_ms::float8 as "timeoutMs", c.time_to_live_ms::float8 as "timeToLiveMs",
+  c.max_retries as "maxRetries", c.skipped, c.retry_of as "retryOf", c.origin,
   c.idempotency_key as "idempotencyKey", c.idempotency_digest as "idempotencyDigest",
   c.correlation_id as "correlationId", c.created_at as "createdAt", c.expires_at as "expiresAt",
   (${countsOf('c.command_id')}) as counts`;

@@ -41,6 +41,8 @@ export interface ExecutionChange {
   /** The attempt that is offered next; undefined leaves it as it is. */
   newAttempt?: number | undefined;
   deadlineAt: Date | null;
+  /** Why it is held, where its new state is held. */
+  hold?: string | undefined;
   result?: ResultColumns | undefined;
 }
 
@@ -53,7 +55,7 @@ export interface AppliedChange {
 }
 
 /** What was cancelled while an agent had it is not queued again. */
-const cancelledInstead = `x.state = 'queued' and e.cancel_reason is not null`;
+const cancelledInstead = `x.state in ('queued', 'held') and e.cancel_reason is not null`;
 
 const applyChanges = lookup(
   'executions_apply',
@@ -61,10 +63,10 @@ const applyChanges = lookup(
      select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::text[],
        $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
        $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
-       $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[])
+       $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[], $26::text[])
      as x(execution_id, from_states, epoch, attempt, revision, agent_id, state, transitions, new_epoch,
        deadline_at, has_result, exit_code, signal, stdout, stdout_total, stdout_truncated, stderr, stderr_total,
-       stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt)
+       stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt, hold)
      order by execution_id
    )
    update executions e set
@@ -73,6 +75,7 @@ const applyChanges = lookup(
        then jsonb_build_array(jsonb_build_object('state', 'cancelled', 'cause', e.cancel_reason,
          'at', x.transitions::jsonb -> -1 -> 'at'))
        else '[]'::jsonb end,
+     hold = case when x.state = 'held' then x.hold end,
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
      epoch = coalesce(x.new_epoch, e.epoch),
@@ -141,5 +144,6 @@ export async function applyExecutionChanges(
     result('startedAt'),
     result('finishedAt'),
     column((c) => c.newAttempt ?? null),
+    column((c) => c.hold ?? null),
   ]);
 }

@@ -30,7 +30,7 @@ const takeDue = lookup(
        select q.execution_id from executions q
        where q.agent_id = w.agent_id and q.state = 'queued' and q.incarnation = a.incarnation
          and q.expires_at > $4
-       order by q.priority, q.execution_id
+       order by q.rank, q.execution_id
        limit w.credit
        for update skip locked
      ) e
@@ -46,11 +46,11 @@ const takeDue = lookup(
    where e.execution_id = p.execution_id and c.command_id = e.command_id
    returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
      e.incarnation, e.epoch::int8 as epoch, e.attempt, c.verb, c.args_bytes as "argsBytes",
-     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.priority`,
+     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank`,
 );
 
 /**
- * Marks as sent, for many agents in one statement, what is due for them: by priority, then oldest first, up
+ * Marks as sent, for many agents in one statement, what is due for them: lowest rank first, then oldest, up
  * to each agent's credit. An agent whose epoch or incarnation has moved on, or that is in maintenance, gets
  * nothing.
  */
@@ -59,7 +59,7 @@ export async function takeDueExecutions(
   wants: readonly { agentId: string; incarnation: number; epoch: number; credit: number }[],
   at: { now: Date; deadline: Date; transition: TransitionRow },
 ): Promise<OrderRow[]> {
-  const rows = await query<OrderRow & { priority: number }>(takeDue, [
+  const rows = await query<OrderRow & { rank: number }>(takeDue, [
     wants.map((want) => want.agentId),
     wants.map((want) => want.epoch),
     wants.map((want) => want.credit),
@@ -68,7 +68,7 @@ export async function takeDueExecutions(
     JSON.stringify([at.transition]),
     wants.map((want) => want.incarnation),
   ]);
-  rows.sort((a, b) => a.priority - b.priority || (a.executionId < b.executionId ? -1 : 1));
+  rows.sort((a, b) => a.rank - b.rank || (a.executionId < b.executionId ? -1 : 1));
   return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
 }
 
@@ -127,7 +127,7 @@ export const overdueExecutions = (query: Database['query'], now: Date, limit: nu
 
 const cancelWaiting = statement(
   'executions_cancel_waiting',
-  `update executions set state = 'cancelled', deadline_at = null, transitions = transitions || $2::jsonb,
+  `update executions set state = 'cancelled', hold = null, deadline_at = null, transitions = transitions || $2::jsonb,
      revision = revision + 1, changed = pg_current_xact_id(), cancel_reason = $3
    where command_id = $1 and state in ('queued', 'held')
    returning execution_id`,
@@ -155,9 +155,9 @@ export function cancelExecutions(
 
 const moveWaiting = statement(
   'executions_move_waiting',
-  `update executions set state = $3, transitions = transitions || $4::jsonb, revision = revision + 1,
-     changed = pg_current_xact_id()
-   where agent_id = $1 and state = $2
+  `update executions set state = $3, hold = case when $3 = 'held' then 'maintenance' end,
+     transitions = transitions || $4::jsonb, revision = revision + 1, changed = pg_current_xact_id()
+   where agent_id = $1 and state = $2 and hold is not distinct from case when $2 = 'held' then 'maintenance' end
    returning command_id as "commandId"`,
 );
 
@@ -180,7 +180,7 @@ export async function moveWaitingExecutions(
 const cancelOlder = statement(
   'executions_cancel_older',
   `update executions set state = case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
-     deadline_at = null, revision = revision + 1, changed = pg_current_xact_id(),
+     hold = null, deadline_at = null, revision = revision + 1, changed = pg_current_xact_id(),
      transitions = transitions || jsonb_build_array(jsonb_build_object(
        'state', case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
        'cause', $3::text, 'at', $4::text))

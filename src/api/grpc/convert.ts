@@ -105,12 +105,16 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
       timeToLive: durationFromMs(command.timeToLiveMs),
       idempotencyKey: command.idempotencyKey ?? '',
       correlationId: command.correlationId ?? '',
+      maxRetries: command.maxRetries,
     },
     actor: command.actor,
     createdAt: timestampFromDate(command.createdAt),
     expiresAt: timestampFromDate(command.expiresAt),
     counts: { ...command.counts },
     done: command.done,
+    skipped: command.skipped,
+    retryOf: command.retryOf ?? '',
+    origin: command.origin ?? '',
   };
 }
 

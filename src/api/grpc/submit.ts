@@ -20,6 +20,7 @@ export function readSpec(spec: CommandSpec | undefined): SubmitInput {
     timeToLiveMs: spec?.timeToLive && Math.ceil(durationMs(spec.timeToLive)),
     idempotencyKey: spec?.idempotencyKey || undefined,
     correlationId: spec?.correlationId || undefined,
+    maxRetries: spec?.maxRetries,
   });
   if (!parsed.success) throw invalidRequest(parsed.error);
   return parsed.data;
@@ -45,6 +46,7 @@ const protoNames: readonly (readonly [core: string, proto: string])[] = [
   ['timeToLiveMs', 'time_to_live'],
   ['idempotencyKey', 'idempotency_key'],
   ['correlationId', 'correlation_id'],
+  ['maxRetries', 'max_retries'],
 ];
 
 /** The same error with the fields named as in SubmitCommandRequest, where the caller wrote them. */

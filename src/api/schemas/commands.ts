@@ -57,6 +57,11 @@ export const submitInput = z.strictObject({
   idempotencyKey: z.string().min(1).max(128).optional(),
   /** Carried along and shown; joins this command to the caller's own records. */
   correlationId: z.string().max(128).optional(),
+  /**
+   * How often a failed attempt may be followed by another one, where the verb's effect allows it. Absent: as
+   * configured.
+   */
+  maxRetries: z.int().min(0).max(10).optional(),
 });
 
 export const commandSchema = z.strictObject({
@@ -73,6 +78,13 @@ export const commandSchema = z.strictObject({
   timeToLiveMs: countSchema,
   idempotencyKey: z.string().optional(),
   correlationId: z.string().optional(),
+  maxRetries: countSchema,
+  /** Agents that the target named and that lack what the verb needs. */
+  skipped: countSchema,
+  /** The command that this one tries again. */
+  retryOf: z.string().optional(),
+  /** What submitted it in the actor's name, for example `schedule:nightly`; absent for the actor itself. */
+  origin: z.string().optional(),
   /** Who submitted it. */
   actor: z.string(),
   createdAt: timeSchema,

@@ -7,6 +7,7 @@ import {
   integer,
   jsonb,
   pgTable,
+  primaryKey,
   smallint,
   text,
   uniqueIndex,
@@ -31,6 +32,14 @@ export const commands = pgTable(
     priority: smallint('priority').notNull(),
     timeoutMs: bigint('timeout_ms', { mode: 'number' }).notNull(),
     timeToLiveMs: bigint('time_to_live_ms', { mode: 'number' }).notNull(),
+    /** How often a failed attempt may be followed by another one. */
+    maxRetries: smallint('max_retries').notNull().default(0),
+    /** Agents that the target named and that lack what the verb needs. */
+    skipped: integer('skipped').notNull().default(0),
+    /** The command that this one tries again. */
+    retryOf: uuid('retry_of'),
+    /** What submitted it in the actor's name, for example `schedule:nightly`; null for the actor itself. */
+    origin: text('origin'),
     idempotencyKey: text('idempotency_key'),
     /** SHA-256 of what was asked under that key. */
     idempotencyDigest: bytea('idempotency_digest'),
@@ -52,16 +61,19 @@ export const executions = pgTable(
   'executions',
   {
     executionId: uuid('execution_id').primaryKey(),
-    commandId: uuid('command_id')
-      .notNull()
-      .references(() => commands.commandId, { onDelete: 'cascade' }),
+    /** Written in the statement that writes the command; a foreign key would look it up again for each row. */
+    commandId: uuid('command_id').notNull(),
     agentId: text('agent_id').notNull(),
     /** The enrolment it is meant for: a machine enrolled anew never gets the queue of the one before. */
     incarnation: integer('incarnation').notNull(),
     /** The order in which the command named its agents. */
     position: integer('position').notNull(),
-    priority: smallint('priority').notNull(),
+    verb: text('verb').notNull(),
+    /** Its place in the agent's queue, the lowest goes first (commands/queue.ts). */
+    rank: bigint('rank', { mode: 'number' }).notNull(),
     state: text('state').notNull(),
+    /** Why a held execution waits: maintenance, approval, rollout, backoff. Null in other states. */
+    hold: text('hold'),
     attempt: integer('attempt').notNull().default(1),
     /** The session it was last handed to. */
     epoch: bigint('epoch', { mode: 'number' }),
@@ -77,9 +89,12 @@ export const executions = pgTable(
     exitCode: integer('exit_code'),
     signal: text('signal'),
     stdout: bytea('stdout'),
+    /** Where stdout begins in the whole stream; what lies before it is in execution_output. */
+    stdoutOffset: bigint('stdout_offset', { mode: 'number' }),
     stdoutTotal: bigint('stdout_total', { mode: 'number' }),
     stdoutTruncated: boolean('stdout_truncated'),
     stderr: bytea('stderr'),
+    stderrOffset: bigint('stderr_offset', { mode: 'number' }),
     stderrTotal: bigint('stderr_total', { mode: 'number' }),
     stderrTruncated: boolean('stderr_truncated'),
     output: jsonb('output'),
@@ -92,9 +107,62 @@ export const executions = pgTable(
     uniqueIndex('executions_command').on(table.commandId, table.position),
     index('executions_agent').on(table.agentId, table.executionId),
     index('executions_waiting')
-      .on(table.agentId, table.priority, table.executionId)
+      .on(table.agentId, table.rank, table.executionId)
       .where(sql`state in ('queued', 'held')`),
     index('executions_open').on(table.agentId).where(sql`state in ('sent', 'accepted', 'running')`),
     index('executions_deadline').on(table.deadlineAt).where(sql`deadline_at is not null`),
   ],
+);
+
+/** What a process wrote while it ran, in pieces. What came with the result is in the execution itself. */
+export const executionOutput = pgTable(
+  'execution_output',
+  {
+    executionId: uuid('execution_id').notNull(),
+    attempt: integer('attempt').notNull(),
+    /** 1 stdout, 2 stderr. */
+    stream: smallint('stream').notNull(),
+    /** Position of the first byte in the whole stream. */
+    position: bigint('position', { mode: 'number' }).notNull(),
+    data: bytea('data').notNull(),
+    commandId: uuid('command_id').notNull(),
+    changed: xid8('changed').notNull().default(sql`pg_current_xact_id()`),
+  },
+  (table) => [
+    primaryKey({ columns: [table.executionId, table.attempt, table.stream, table.position] }),
+    index('execution_output_command').on(table.commandId, table.changed),
+  ],
+);
+
+/** The course of a command that goes to its agents in steps. */
+export const rollouts = pgTable(
+  'rollouts',
+  {
+    commandId: uuid('command_id').primaryKey(),
+    /** How: canary, batches, thresholds. */
+    plan: jsonb('plan').notNull(),
+    /** running, paused, stopped (by its threshold), aborted, completed. */
+    state: text('state').notNull(),
+    reason: text('reason'),
+    /** Executions before this position were let go. */
+    released: integer('released').notNull().default(0),
+    updatedAt: moment('updated_at').notNull(),
+  },
+  (table) => [index('rollouts_running').on(table.commandId).where(sql`state = 'running'`)],
+);
+
+/** What a second person has to say, or said, of a command. */
+export const approvals = pgTable(
+  'approvals',
+  {
+    commandId: uuid('command_id').primaryKey(),
+    /** pending, approved, rejected. */
+    state: text('state').notNull(),
+    requestedBy: text('requested_by').notNull(),
+    requestedAt: moment('requested_at').notNull(),
+    decidedBy: text('decided_by'),
+    decidedAt: moment('decided_at'),
+    reason: text('reason'),
+  },
+  (table) => [index('approvals_pending').on(table.commandId).where(sql`state = 'pending'`)],
 );

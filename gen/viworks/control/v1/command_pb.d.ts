@@ -68,6 +68,14 @@ export declare type CommandSpec = Message<"viworks.control.v1.CommandSpec"> & {
    * @generated from field: string correlation_id = 8;
    */
   correlationId: string;
+
+  /**
+   * How often a failed attempt may be followed by another one, where the verb's effect allows it. Unset: as
+   * configured.
+   *
+   * @generated from field: optional uint32 max_retries = 9;
+   */
+  maxRetries?: number | undefined;
 };
 
 /**
@@ -176,6 +184,27 @@ export declare type Command = Message<"viworks.control.v1.Command"> & {
    * @generated from field: bool done = 7;
    */
   done: boolean;
+
+  /**
+   * Agents that the target named and that lack what the verb needs.
+   *
+   * @generated from field: uint32 skipped = 8;
+   */
+  skipped: number;
+
+  /**
+   * The command that this one tries again; empty if there is none.
+   *
+   * @generated from field: string retry_of = 9;
+   */
+  retryOf: string;
+
+  /**
+   * What submitted it in the actor's name, for example "schedule:nightly"; empty for the actor itself.
+   *
+   * @generated from field: string origin = 10;
+   */
+  origin: string;
 };
 
 /**
