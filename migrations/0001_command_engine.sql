@@ -65,6 +65,7 @@ ALTER TABLE "commands" ADD COLUMN "origin" text;--> statement-breakpoint
 ALTER TABLE "executions" ADD COLUMN "verb" text;--> statement-breakpoint
 ALTER TABLE "executions" ADD COLUMN "rank" bigint;--> statement-breakpoint
 ALTER TABLE "executions" ADD COLUMN "hold" text;--> statement-breakpoint
+ALTER TABLE "executions" ADD COLUMN "retries" smallint DEFAULT 0 NOT NULL;--> statement-breakpoint
 UPDATE "executions" e SET "verb" = c."verb", "hold" = CASE WHEN e."state" = 'held' THEN 'maintenance' END,
 	"rank" = extract(epoch from c."created_at")::bigint * 1000 + c."priority" * 60000
 	FROM "commands" c WHERE c."command_id" = e."command_id";--> statement-breakpoint

@@ -124,7 +124,9 @@ async function compose(
     settings: {
       timeToLiveMs: Math.round(config.command.time_to_live * 1000),
       timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
-      maximumWaiting: config.command.max_command_queue_size,
+      maxRetries: config.command.max_retries,
+      maximumWaiting: 100_000,
+      ...limitsOf(config.command),
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
     },
   });
@@ -231,6 +233,29 @@ function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {
       serverKeys: [{ keyId: serverKeyId, publicKey: serverPublicKey }],
     };
   });
+}
+
+/** How much may be with agents at once, and how much may wait for them. */
+function limitsOf(command: Config['command']) {
+  const verbs = Object.entries(command.verb_limits);
+  const inFlight = verbs.flatMap(([verb, { max_concurrent: n }]) =>
+    n === undefined ? [] : [[verb, n] as const],
+  );
+  const queue = verbs.flatMap(([verb, { max_queue_size: n }]) =>
+    n === undefined ? [] : [[verb, n] as const],
+  );
+  return {
+    inFlight: {
+      perAgent: command.max_concurrent_commands,
+      total: command.max_total_concurrent_commands,
+      perVerb: new Map(inFlight),
+    },
+    queue: {
+      perAgent: command.max_command_queue_size,
+      total: command.max_total_queue_size,
+      perVerb: new Map(queue),
+    },
+  };
 }
 
 /** The figures that are read when somebody asks, and not counted as things happen. */

@@ -7,7 +7,7 @@ import { parseLabels } from './agents.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
 import type { AgentMessage } from './local-agent.ts';
-import { collect } from './run.ts';
+import { collect } from './options.ts';
 import { aborted, listenForShutdown } from './shutdown.ts';
 
 /** `viworks agent`: the reference agent on this machine. */

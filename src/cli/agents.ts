@@ -3,7 +3,7 @@ import type { AgentView } from '../api/schemas/agents.ts';
 import { agentStatuses } from '../registry/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
-import { collect } from './run.ts';
+import { collect } from './options.ts';
 import { since, table } from './terminal.ts';
 
 /** `viworks agents`: who there is, and taking an agent out of service. */

@@ -1,9 +1,10 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { executionStates } from '../commands/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { follow } from './follow.ts';
+import { wholeNumber } from './options.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
 import { since, table } from './terminal.ts';
@@ -129,15 +130,4 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
 function countsOf({ counts }: CommandView): string {
   const parts = Object.entries(counts).map(([state, count]) => `${count} ${state.replaceAll('_', ' ')}`);
   return parts.join(', ') || 'none';
-}
-
-/** For options that take a number within bounds. */
-export function wholeNumber(minimum: number, maximum: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < minimum || value > maximum) {
-      throw new InvalidArgumentError(`must be a whole number from ${minimum} to ${maximum}`);
-    }
-    return value;
-  };
 }

@@ -1,25 +1,26 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
-import { parseDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { exitCodes, UsageError } from './failure.ts';
+import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
+import { collect, duration, wholeNumber } from './options.ts';
+import { showPlan } from './plan.ts';
 import { parseArgs } from './run-args.ts';
+import { type TargetOptions, targetOf, withTargetOptions } from './target.ts';
 
 /** `viworks run`: submits a command, follows it, and says by its exit code how it ended. */
 
-interface RunOptions extends ClientOptions {
+interface RunOptions extends ClientOptions, TargetOptions {
   arg?: string[];
   args?: string;
-  agent?: string[];
-  site?: string;
-  all?: boolean;
   priority?: (typeof priorities)[number];
   timeout?: number;
   ttl?: number;
+  retries?: number;
   idempotencyKey?: string;
   correlationId?: string;
+  dryRun?: boolean;
   wait: boolean;
 }
 
@@ -34,15 +35,15 @@ export function runCommand(program: Command, context: CliContext, exit: (code: n
     .argument('[args...]', "the verb's main argument; put -- before what begins with a dash")
     .option('--arg <name=value>', 'one arg; repeat for more, or for more items of a list', collect)
     .option('--args <json>', 'args as a JSON object')
-    .option('--agent <id>', 'on this agent; repeat for more', collect)
-    .option('--site <site>', 'on every agent of the site')
-    .option('--all', 'on every agent')
     .addOption(new Option('--priority <priority>', 'before or after other commands').choices(priorities))
     .option('--timeout <duration>', "how long it may run (default: the verb's own)", duration)
     .option('--ttl <duration>', 'how long it may wait for its agents (default: 1h)', duration)
+    .option('--retries <n>', 'further attempts after a failure, where the verb allows it', wholeNumber(0, 10))
     .option('--idempotency-key <key>', 'the same key and command again give the first one')
     .option('--correlation-id <id>', 'joins the command to your own records')
+    .option('--dry-run', 'only show what would run where, and why not elsewhere')
     .option('--no-wait', 'print the id of the command and leave');
+  withTargetOptions(command);
   withClientOptions(command)
     .addHelpText(
       'after',
@@ -50,6 +51,7 @@ export function runCommand(program: Command, context: CliContext, exit: (code: n
 Examples:
   viworks run system.info --all
   viworks run exec --agent web-1 --agent web-2 -- uptime -p
+  viworks run docker.ps --select site=berlin --select label.role=web --dry-run
   viworks run exec --site berlin --timeout 5m -- sh -c 'df -h | tail -n +2'
   viworks run service.status nginx --all
   viworks run file.read --all --arg path=/etc/hostname --arg limit=100
@@ -73,6 +75,10 @@ async function run(
   const { terminal } = context;
   const input = submitInputOf(verb, positional, options);
   const client = clientOf(context, options);
+  if (options.dryRun) {
+    const any = await showPlan(client, terminal, input, { json: options.json === true });
+    return any ? exitCodes.success : exitCodes.usage;
+  }
   const { command } = await client.commands.submit.mutate(input);
   const { commandId } = command;
   if (!options.wait) {
@@ -88,10 +94,10 @@ async function run(
 export function submitInputOf(
   verb: string,
   positional: readonly string[],
-  options: Omit<RunOptions, keyof ClientOptions | 'wait'>,
+  options: Omit<RunOptions, keyof ClientOptions | 'wait' | 'dryRun'>,
 ): AppInputs['commands']['submit'] {
   const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
-  const { priority, timeout, ttl, idempotencyKey, correlationId } = options;
+  const { priority, timeout, ttl, retries, idempotencyKey, correlationId } = options;
   return {
     verb,
     args,
@@ -99,25 +105,8 @@ export function submitInputOf(
     ...(priority === undefined ? {} : { priority }),
     ...(timeout === undefined ? {} : { timeoutMs: timeout }),
     ...(ttl === undefined ? {} : { timeToLiveMs: ttl }),
+    ...(retries === undefined ? {} : { maxRetries: retries }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(correlationId === undefined ? {} : { correlationId }),
   };
-}
-
-function targetOf({ agent, site, all }: Pick<RunOptions, 'agent' | 'site' | 'all'>) {
-  const given = [agent !== undefined, site !== undefined, all === true].filter(Boolean).length;
-  if (given !== 1) throw new UsageError('choose the agents by one of --agent ID, --site SITE and --all');
-  if (agent !== undefined) return { agents: [...new Set(agent)] };
-  return site === undefined ? { all: true as const } : { site };
-}
-
-export function collect(value: string, before: string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
-
-/** For options that take a duration; the value is in milliseconds. */
-export function duration(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined) throw new InvalidArgumentError('must be a duration such as 500ms, 30s, 5m or 1h');
-  return ms;
 }

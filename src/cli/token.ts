@@ -1,9 +1,8 @@
 import { type Command, Option } from 'commander';
 import { type Role, roles } from '../identity/types.ts';
 import { parseLabels } from './agents.ts';
-import { wholeNumber } from './commands.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { collect, duration } from './run.ts';
+import { collect, duration, wholeNumber } from './options.ts';
 
 /** `viworks token`: tokens for applications and people, and tokens with which agents enrol. */
 

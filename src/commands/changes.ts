@@ -110,6 +110,7 @@ function joined(earlier: ExecutionChange, later: ExecutionChange): ExecutionChan
     earlier.revision === undefined &&
     earlier.newEpoch === undefined &&
     earlier.newAttempt === undefined &&
+    !earlier.retry &&
     later.epoch === earlier.epoch &&
     later.attempt === earlier.attempt &&
     later.agentId === earlier.agentId;

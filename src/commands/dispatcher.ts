@@ -5,8 +5,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Database } from '../storage/database.ts';
 import { type OrderRow, takeDueExecutions } from '../storage/executions.ts';
+import type { Capacity } from './capacity.ts';
 import type { ChangeWriter } from './changes.ts';
-import { type AgentLinks, creditOf, inFlightOf } from './links.ts';
+import { type AgentLinks, inFlightOf } from './links.ts';
 import { transitionRow } from './rows.ts';
 import { acknowledgeMs } from './state.ts';
 
@@ -20,6 +21,8 @@ export interface Dispatcher {
   wake(agentId: string): void;
   /** The agent has credit again; looks only if something may be queued. */
   creditReturned(agentId: string): void;
+  /** Looks again for those that wait for room under a limit: room may have come back unheard. */
+  nudge(): void;
   /** It was marked as sent, and its session ended before it left: it is queued again. */
   returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void;
   /** Takes nothing more; resolves when nothing is under way. */
@@ -30,6 +33,7 @@ export interface DispatcherDeps {
   database: Database;
   writer: ChangeWriter;
   links: AgentLinks;
+  capacity: Capacity;
   bus: Bus;
   clock: Clock;
   log: Logger;
@@ -39,8 +43,11 @@ export interface DispatcherDeps {
 const agentsAtOnce = 1000;
 const executionsAtOnce = 100;
 
-export function createDispatcher({ database, writer, links, bus, clock, log }: DispatcherDeps): Dispatcher {
+export function createDispatcher(deps: DispatcherDeps): Dispatcher {
+  const { database, writer, links, capacity, bus, clock, log } = deps;
   const awake = new Set<string>();
+  /** Agents that something may wait for until there is room under the limits of all; who came first is first. */
+  const starved = new Set<string>();
   let running: Promise<void> | undefined;
   let stopped = false;
 
@@ -48,7 +55,7 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
     const link = links.get(agentId);
     if (link === undefined || stopped) return;
     link.backlog = true;
-    if (creditOf(link) === 0) return;
+    if (capacity.credit(link) === 0) return;
     awake.add(agentId);
     running ??= run();
   }
@@ -70,10 +77,16 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
 
   async function takeOnce(): Promise<void> {
     const chosen = [...awake].slice(0, agentsAtOnce);
+    const verbs = capacity.limitedVerbs();
+    let room = capacity.totalRoom();
     const wants = chosen.flatMap((agentId) => {
       const link = links.get(agentId);
-      const credit = link === undefined ? 0 : Math.min(creditOf(link), executionsAtOnce);
-      if (link === undefined || credit === 0) return [];
+      const wanted = link === undefined ? 0 : Math.min(capacity.credit(link), executionsAtOnce);
+      if (link === undefined || wanted === 0) return [];
+      const credit = Math.min(wanted, room);
+      room -= credit;
+      if (credit < wanted || verbs.length > 0) starved.add(agentId);
+      if (credit === 0) return [];
       // Whoever queues something from here on wakes the agent again.
       link.backlog = false;
       return [{ agentId, incarnation: link.incarnation, epoch: link.epoch, credit, link }];
@@ -82,11 +95,16 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
     if (wants.length === 0) return;
 
     const now = clock.now();
-    const taken = await takeDueExecutions(database.query, wants, {
-      now: new Date(now),
-      deadline: new Date(now + acknowledgeMs),
-      transition: transitionRow('sent', 'handed to the agent’s session', now),
-    }).catch((error: unknown) => {
+    const taken = await takeDueExecutions(
+      database.query,
+      wants,
+      {
+        now: new Date(now),
+        deadline: new Date(now + acknowledgeMs),
+        transition: transitionRow('sent', 'handed to the agent’s session', now),
+      },
+      verbs,
+    ).catch((error: unknown) => {
       for (const want of wants) wake(want.agentId);
       throw error;
     });
@@ -105,8 +123,32 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
     for (const want of wants) {
       if ((counts.get(want.agentId) ?? 0) >= want.credit) wake(want.agentId);
     }
+    if (starved.size > 0) settleStarved(verbs);
     for (const commandId of new Set(taken.map((order) => order.commandId)))
       bus.publish('command.changed', commandId);
+  }
+
+  /** Where no limit is reached, what an agent did not get is not there. */
+  function settleStarved(verbs: readonly { verb: string }[]): void {
+    const reached = capacity.totalRoom() === 0 || verbs.some(({ verb }) => capacity.room(verb) === 0);
+    if (reached) for (const agentId of starved) markBacklog(agentId);
+    else starved.clear();
+  }
+
+  function markBacklog(agentId: string): void {
+    const link = links.get(agentId);
+    if (link === undefined) starved.delete(agentId);
+    else link.backlog = true;
+  }
+
+  /** As many as there is room for, those that wait longest first. */
+  function wakeStarved(): void {
+    const rooms = capacity.limitedVerbs().map(({ verb }) => capacity.room(verb));
+    const room = Math.max(0, ...(rooms.length > 0 ? rooms : [capacity.totalRoom()]));
+    for (const agentId of [...starved].slice(0, Math.min(room, agentsAtOnce))) {
+      starved.delete(agentId);
+      wake(agentId);
+    }
   }
 
   function returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void {
@@ -128,8 +170,10 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
   return {
     wake,
     returned,
+    nudge: wakeStarved,
     creditReturned(agentId) {
       if (links.get(agentId)?.backlog === true) wake(agentId);
+      if (starved.size > 0) wakeStarved();
     },
     async stop() {
       stopped = true;

@@ -8,9 +8,12 @@ import { storableText } from '../lib/text.ts';
 import { findCommand, listCommands, listExecutions } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
+import { createAdmission, type QueueLimits } from './admission.ts';
+import { type CapacityLimits, createCapacity } from './capacity.ts';
 import { createChangeWriter } from './changes.ts';
 import { createDispatcher, type Dispatcher } from './dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './links.ts';
+import { planCommand } from './plan.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { commandOf, executionOf, transitionRow } from './rows.ts';
@@ -28,7 +31,7 @@ import { watchCommand } from './watch.ts';
 export interface CommandEngine extends CommandService, Reconciler, Progress {
   readonly links: AgentLinks;
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'creditReturned'>;
-  readonly sweeper: Pick<Sweeper, 'sweep'>;
+  readonly sweeper: Pick<Sweeper, 'sweep' | 'nudge'>;
   /** Holds the queue of an agent, or lets it go. */
   setHeld(agentId: string, held: boolean, reason: string): Promise<void>;
   start(): void;
@@ -45,6 +48,9 @@ export interface EngineDeps {
   settings: SpecDefaults & {
     /** Executions that may wait to be written. */
     maximumWaiting: number;
+    /** How much may be with agents at once, and how much may wait for them. */
+    inFlight: CapacityLimits;
+    queue: QueueLimits;
     /** Milliseconds between looks for passed deadlines. */
     sweepIntervalMs: number;
   };
@@ -52,10 +58,21 @@ export interface EngineDeps {
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
-  const links = createAgentLinks();
+  const capacity = createCapacity(settings.inFlight);
+  const links = createAgentLinks(capacity);
+  const admission = createAdmission({ database, clock }, settings.queue);
   const writer = createChangeWriter({ database, bus, metrics });
-  const dispatcher = createDispatcher({ database, writer, links, bus, clock, log });
-  const submitter = createSubmitter({ database, links, dispatcher, clock, metrics, settings });
+  const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });
+  const submitter = createSubmitter({
+    database,
+    links,
+    capacity,
+    admission,
+    dispatcher,
+    clock,
+    metrics,
+    settings,
+  });
   const progress = createProgress({ database, writer, dispatcher, metrics, clock, log });
   const reconciler = createReconciler({ database, writer, clock });
   const intervalMs = settings.sweepIntervalMs;
@@ -72,6 +89,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     dispatcher,
     sweeper,
     submit: submitter.submit,
+    plan: (input) => planCommand({ database, links, capacity, settings }, input),
     update: progress.update,
     result: progress.result,
     reconcile: reconciler.reconcile,

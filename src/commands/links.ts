@@ -1,4 +1,5 @@
 import type { OrderRow } from '../storage/executions.ts';
+import type { Capacity } from './capacity.ts';
 
 /**
  * A link is what the engine sees of an agent's session on this instance: whom it leads to, how much more it
@@ -12,7 +13,7 @@ export interface AgentLink {
   /** How many executions the agent holds at once. */
   window: number;
   /** Executions handed over in this session, or taken over from an earlier one, without a result. */
-  readonly inFlight: Map<string, InFlight>;
+  readonly inFlight: InFlightSet;
   /** There may be queued executions for the agent: new ones must queue up behind them. */
   backlog: boolean;
   /** In maintenance, or about to go: nothing is handed over. */
@@ -23,6 +24,9 @@ export interface AgentLink {
 
 export interface InFlight {
   verb: string;
+  /** Attempts that failed and were followed by this one, and how many there may be. */
+  retries: number;
+  maxRetries: number;
   timeoutMs: number;
   /** Milliseconds since 1970. */
   expiresAt: number;
@@ -31,24 +35,66 @@ export interface InFlight {
 }
 
 export const inFlightOf = (
-  order: { verb: string; timeoutMs: number; expiresAt: Date },
+  order: { verb: string; retries: number; maxRetries: number; timeoutMs: number; expiresAt: Date },
   since: number,
 ): InFlight => ({
   verb: order.verb,
+  retries: order.retries,
+  maxRetries: order.maxRetries,
   timeoutMs: order.timeoutMs,
   expiresAt: order.expiresAt.getTime(),
   since,
 });
 
+/** By execution id; what is in it counts against the capacity of this instance. */
+export interface InFlightSet {
+  readonly size: number;
+  get(executionId: string): InFlight | undefined;
+  set(executionId: string, entry: InFlight): void;
+  delete(executionId: string): void;
+  /** Counts no more: the session is over. */
+  close(): void;
+}
+
+export function createInFlight(capacity: Pick<Capacity, 'begun' | 'ended'>): InFlightSet {
+  const entries = new Map<string, InFlight>();
+  let counted = true;
+  return {
+    get size() {
+      return entries.size;
+    },
+    get: (executionId) => entries.get(executionId),
+    set(executionId, entry) {
+      const before = entries.get(executionId);
+      entries.set(executionId, entry);
+      if (!counted) return;
+      if (before !== undefined) capacity.ended(before.verb);
+      capacity.begun(entry.verb);
+    },
+    delete(executionId) {
+      const entry = entries.get(executionId);
+      if (entry === undefined) return;
+      entries.delete(executionId);
+      if (counted) capacity.ended(entry.verb);
+    },
+    close() {
+      if (counted) for (const { verb } of entries.values()) capacity.ended(verb);
+      counted = false;
+    },
+  };
+}
+
 export interface AgentLinks {
   get(agentId: string): AgentLink | undefined;
   /** The newest session of an agent takes the place of the one before. */
   put(link: AgentLink): void;
-  /** Takes the link out, unless a newer one is in its place already. */
+  /** The session is over: takes the link out, unless a newer one is in its place already. */
   remove(link: AgentLink): void;
+  /** For a link that is about to be made. */
+  inFlight(): InFlightSet;
 }
 
-export function createAgentLinks(): AgentLinks {
+export function createAgentLinks(capacity: Pick<Capacity, 'begun' | 'ended'>): AgentLinks {
   const links = new Map<string, AgentLink>();
   return {
     get: (agentId) => links.get(agentId),
@@ -56,12 +102,9 @@ export function createAgentLinks(): AgentLinks {
       links.set(link.agentId, link);
     },
     remove(link) {
+      link.inFlight.close();
       if (links.get(link.agentId) === link) links.delete(link.agentId);
     },
+    inFlight: () => createInFlight(capacity),
   };
-}
-
-/** How many more executions may be handed over now. */
-export function creditOf(link: AgentLink): number {
-  return link.paused ? 0 : Math.max(0, link.window - link.inFlight.size);
 }

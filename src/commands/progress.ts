@@ -17,7 +17,9 @@ import type { ResultColumns } from '../storage/execution-changes.ts';
 import { findVerb } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import type { AgentLink } from './links.ts';
+import type { AgentLink, InFlight } from './links.ts';
+import { effectOf } from './reconcile.ts';
+import { decideRetry, retryChange } from './retry.ts';
 import { transitionRow } from './rows.ts';
 import { allowedFrom, type Decision, resultGraceMs } from './state.ts';
 
@@ -88,7 +90,7 @@ export function createProgress(deps: ProgressDeps): Progress {
       if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
         log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
       }
-      const applied = await writer.add({
+      const ended = {
         executionId,
         from: allowedFrom[decision.to],
         epoch: link.epoch,
@@ -99,7 +101,10 @@ export function createProgress(deps: ProgressDeps): Progress {
         newAttempt: decision.to === 'queued' ? attempt + 1 : undefined,
         deadlineAt: decision.to === 'queued' ? new Date(known?.expiresAt ?? now) : null,
         result,
-      });
+      };
+      const retry = known && retryOf(message, decision, known, now);
+      const held = retry && (await writer.add(retryChange(ended, attempt, retry, now)));
+      const applied = held ?? (await writer.add(ended));
       if (applied === undefined) {
         log.debug({ agentId: link.agentId, executionId, attempt }, 'a result that no longer counts');
       }
@@ -109,6 +114,12 @@ export function createProgress(deps: ProgressDeps): Progress {
       else dispatcher.creditReturned(link.agentId);
     },
   };
+}
+
+function retryOf(message: Result, decision: Decision, known: InFlight, now: number) {
+  const code = message.failure?.code;
+  const budget = { ...known, effect: effectOf(known.verb) };
+  return decideRetry({ ...decision, code }, budget, now, Math.random());
 }
 
 /** Refusals that say nothing against the order itself: another attempt may be taken. */

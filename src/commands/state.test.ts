@@ -64,7 +64,7 @@ describe('an execution past its deadline', () => {
   test('goes where its state allows, always', () => {
     fc.assert(
       fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
-        const decision = decideOverdue({ state, effect, expiresAt }, now);
+        const decision = decideOverdue({ state, hold: undefined, effect, expiresAt }, now);
         expect(decision === undefined).toBe(finalStates.has(state));
         if (decision === undefined) return;
         expect(allowedFrom[decision.to]).toContain(state);
@@ -76,7 +76,7 @@ describe('an execution past its deadline', () => {
   test('is offered again only if its agent never acknowledged it and its time to live is not over', () => {
     fc.assert(
       fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
-        const again = decideOverdue({ state, effect, expiresAt }, now)?.to === 'queued';
+        const again = decideOverdue({ state, hold: undefined, effect, expiresAt }, now)?.to === 'queued';
         expect(again).toBe(state === 'sent' && now < expiresAt);
       }),
     );
@@ -91,8 +91,14 @@ describe('an execution past its deadline', () => {
     ['accepted', 'read', 'outcome_unknown'],
     ['running', 'once', 'outcome_unknown'],
   ] as const)('%s, effect %s, after its time to live: %s', (state, effect, to) => {
-    expect(decideOverdue({ state, effect, expiresAt: 1000 }, 1000)?.to).toBe(to);
+    expect(decideOverdue({ state, hold: undefined, effect, expiresAt: 1000 }, 1000)?.to).toBe(to);
   });
+});
+
+test('a wait before a retry ends in the queue, or with its time to live', () => {
+  const waiting = { state: 'held', hold: 'backoff', effect: 'read', expiresAt: 1000 } as const;
+  expect(decideOverdue(waiting, 999)?.to).toBe('queued');
+  expect(decideOverdue(waiting, 1000)?.to).toBe('expired');
 });
 
 describe('reconciliation', () => {

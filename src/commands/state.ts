@@ -4,7 +4,7 @@ import type { ExecutionState } from './types.ts';
  * The life of an execution. Every decision about it is made by the pure functions of this file; storage
  * applies a decision only where the row is still in one of the states that it names.
  *
- *   held ⇄ queued ──────► sent ──────► accepted ──► running
+ *   held ⇄ queued ──────► sent ──────► accepted ──► running        (held again between two attempts)
  *     │      │             │              │            │
  *     └──────┴─ cancelled  └──────────────┴────────────┴─► succeeded, failed, cancelled, timed_out
  *     └──────┴─ expired    │              │            │
@@ -18,7 +18,7 @@ import type { ExecutionState } from './types.ts';
  */
 export const allowedFrom: Readonly<Record<ExecutionState, readonly ExecutionState[]>> = {
   queued: ['held', 'sent', 'accepted', 'running'],
-  held: ['queued'],
+  held: ['queued', 'sent', 'accepted', 'running'],
   sent: ['queued'],
   accepted: ['queued', 'held', 'sent'],
   running: ['queued', 'held', 'sent', 'accepted'],
@@ -65,8 +65,12 @@ export function deadlineOf(
   }
 }
 
+/** Why an execution is held: its agent is in maintenance, it waits for a person, for its turn, or for a retry. */
+export type Hold = 'maintenance' | 'approval' | 'rollout' | 'backoff';
+
 export interface Overdue {
   state: ExecutionState;
+  hold: Hold | undefined;
   effect: Effect;
   expiresAt: number;
 }
@@ -76,6 +80,9 @@ export function decideOverdue(execution: Overdue, now: number): Decision | undef
   switch (execution.state) {
     case 'queued':
     case 'held':
+      if (execution.hold === 'backoff' && now < execution.expiresAt) {
+        return { to: 'queued', cause: 'the wait before the retry is over' };
+      }
       return { to: 'expired', cause: 'could not be delivered within its time to live' };
     case 'sent':
       if (now < execution.expiresAt) {

@@ -12,13 +12,16 @@ import {
   type NewExecutionRow,
 } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
+import type { Admission } from './admission.ts';
+import type { Capacity } from './capacity.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import { type AgentLink, type AgentLinks, creditOf, inFlightOf } from './links.ts';
+import { type AgentLink, type AgentLinks, inFlightOf } from './links.ts';
+import { placementOf } from './placement.ts';
 import { rankOf } from './queue.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
 import { deadlineOf } from './state.ts';
-import { assertCapable, resolveTarget } from './targets.ts';
+import { resolveTarget } from './targets.ts';
 import { type Command, type ExecutionState, priorities, type SubmitInput } from './types.ts';
 
 /**
@@ -35,6 +38,8 @@ export interface Submitter {
 export interface SubmitterDeps {
   database: Database;
   links: AgentLinks;
+  capacity: Capacity;
+  admission: Admission;
   dispatcher: Dispatcher;
   clock: Clock;
   metrics: Metrics;
@@ -48,7 +53,7 @@ interface Planned {
 }
 
 export function createSubmitter(deps: SubmitterDeps): Submitter {
-  const { database, links, dispatcher, clock, metrics, settings } = deps;
+  const { database, links, capacity, admission, dispatcher, clock, metrics, settings } = deps;
   type Item = { command: CommandRow; executions: NewExecutionRow[] };
   const writer: BatchWriter<Item, boolean> = createBatchWriter({
     async write(items) {
@@ -72,23 +77,16 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
-      const here =
-        link !== undefined &&
-        !target.maintenance &&
-        link.incarnation === target.incarnation &&
-        !link.backlog &&
-        creditOf(link) > 0;
-      const state: ExecutionState = here ? 'sent' : target.maintenance ? 'held' : 'queued';
+      const { state, reason = '' } = placementOf(target, link, command.verb, capacity);
+      const here = state === 'sent' ? link : undefined;
       const executionId = newId();
-      if (here) link.inFlight.set(executionId, inFlightOf(command, now));
+      here?.inFlight.set(executionId, inFlightOf({ ...command, retries: 0 }, now));
       const transitions = [
-        target.maintenance
-          ? transitionRow('held', `the agent is in maintenance: ${target.statusReason ?? ''}`, now)
-          : transitionRow('queued', 'submitted', now),
+        state === 'held' ? transitionRow(state, reason, now) : transitionRow('queued', 'submitted', now),
       ];
       if (here) transitions.push(transitionRow('sent', 'handed to the agent’s session', now));
       return {
-        link: here ? link : undefined,
+        link: here,
         row: {
           executionId,
           commandId: command.commandId,
@@ -99,7 +97,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           rank,
           state,
           hold: state === 'held' ? 'maintenance' : null,
-          epoch: here ? link.epoch : null,
+          epoch: here?.epoch ?? null,
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
           transitions,
@@ -118,8 +116,9 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         dispatcher.returned({ ...row, epoch: link.epoch });
         continue;
       }
-      const { argsBytes, timeoutMs, verb, traceparent } = command;
-      link.deliver({ ...row, epoch: link.epoch, attempt: 1, verb, argsBytes, timeoutMs, traceparent });
+      const { argsBytes, timeoutMs, traceparent, maxRetries } = command;
+      const { epoch } = link;
+      link.deliver({ ...row, epoch, attempt: 1, retries: 0, maxRetries, argsBytes, timeoutMs, traceparent });
     }
   }
 
@@ -144,16 +143,21 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const checked = checkSpec(input, settings);
       const earlier = await earlierAnswer(actor, checked);
       if (earlier !== undefined) return earlier;
-      const targets = await resolveTarget(database.query, links, checked.spec.target);
-      assertCapable(targets, checked.verb.capability, checked.verb.name);
+      const need = { verb: checked.verb.name, capability: checked.verb.capability };
+      const targetDeps = { query: database.query, links, capacity };
+      const { agents: targets, skipped } = await resolveTarget(targetDeps, checked.spec.target, need);
 
       const now = clock.now();
-      const command = commandRow(actor, checked, now);
+      const command = commandRow(actor, checked, skipped, now);
       const planned = plan(command, targets, now);
       let stored = false;
+      let settled: (() => void) | undefined;
       try {
+        const waiting = planned.filter((p) => p.link === undefined).map((p) => p.row);
+        if (waiting.length > 0) settled = await admission.admit(waiting);
         stored = await writer.add({ command, executions: planned.map((p) => p.row) });
       } finally {
+        settled?.();
         if (!stored) for (const { row, link } of planned) link?.inFlight.delete(row.executionId);
       }
       if (!stored) {
@@ -171,7 +175,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       }
       return {
         ...checked.spec,
-        skipped: 0,
+        skipped,
         retryOf: undefined,
         commandId: command.commandId,
         actor,
@@ -185,7 +189,12 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   };
 }
 
-function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now: number): CommandRow {
+function commandRow(
+  actor: string,
+  { spec, argsBytes, digest }: CheckedSpec,
+  skipped: number,
+  now: number,
+): CommandRow {
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return {
@@ -199,7 +208,7 @@ function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now
     timeoutMs: spec.timeoutMs,
     timeToLiveMs: spec.timeToLiveMs,
     maxRetries: spec.maxRetries,
-    skipped: 0,
+    skipped,
     retryOf: null,
     origin: spec.origin ?? null,
     idempotencyKey: spec.idempotencyKey ?? null,

@@ -7,12 +7,15 @@ import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLinks } from './links.ts';
 import { changeOf, effectOf } from './reconcile.ts';
-import { decideOverdue } from './state.ts';
+import { decideRetry, retryChange } from './retry.ts';
+import { decideOverdue, type Hold } from './state.ts';
 import type { ExecutionState } from './types.ts';
 
 /** The sweeper watches every deadline: nothing waits for ever. */
 export interface Sweeper {
   start(): void;
+  /** Offers again what waits for room under a limit. */
+  nudge(): void;
   /** Looks once now; answers with how many executions it changed. */
   sweep(): Promise<number>;
   stop(): Promise<void>;
@@ -42,7 +45,9 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       rows.map(async (row) => {
         const state = row.state as ExecutionState;
         const expiresAt = row.expiresAt.getTime();
-        const overdue = decideOverdue({ state, effect: effectOf(row.verb), expiresAt }, now);
+        const effect = effectOf(row.verb);
+        const hold = (row.hold ?? undefined) as Hold | undefined;
+        const overdue = decideOverdue({ state, hold, effect, expiresAt }, now);
         if (overdue === undefined) return undefined;
         // What was cancelled while it was out of reach is not offered again.
         const decision =
@@ -52,7 +57,15 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
                 cause: `cancelled (${row.cancelReason}), and the agent never answered`,
               } as const)
             : overdue;
-        const change = await writer.add(changeOf(row, decision, now));
+        const ended = changeOf(row, decision, now);
+        const budget = { ...row, effect, expiresAt };
+        const retry =
+          row.cancelReason === null
+            ? decideRetry({ ...decision, code: undefined }, budget, now, Math.random())
+            : undefined;
+        const change = await writer.add(
+          retry === undefined ? ended : retryChange(ended, row.attempt, retry, now),
+        );
         if (change === undefined) return undefined;
         links.get(row.agentId)?.inFlight.delete(row.executionId);
         if (change.state === 'queued') dispatcher.wake(row.agentId);
@@ -67,6 +80,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
 
   function tick(): void {
     if (running !== undefined) return;
+    dispatcher.nudge();
     running = sweep()
       .catch((error: unknown) => log.warn({ err: ViworksError.from(error) }, 'cannot look for deadlines now'))
       .finally(() => {
@@ -76,6 +90,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
 
   return {
     sweep,
+    nudge: dispatcher.nudge,
     start() {
       timer ??= setInterval(tick, intervalMs);
     },

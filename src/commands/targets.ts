@@ -1,49 +1,88 @@
 import { ViworksError } from '../errors.ts';
-import { type TargetRow, targetsEverywhere, targetsNamed, targetsOfSite } from '../storage/agents.ts';
+import { countWaiting, type TargetRow, targetsNamed, targetsSelected } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
+import type { Capacity } from './capacity.ts';
 import type { AgentLink, AgentLinks } from './links.ts';
-import type { Target } from './types.ts';
+import { leastLoaded } from './selector.ts';
+import type { AgentSelector, Target } from './types.ts';
+
+/** The agents that a target stands for at this moment. */
+export interface Resolved {
+  /** In the caller's order, or by id. */
+  agents: TargetRow[];
+  /** How many more the target names that lack what the verb needs. */
+  skipped: number;
+}
+
+export interface TargetDeps {
+  query: Database['query'];
+  links: Pick<AgentLinks, 'get'>;
+  capacity: Pick<Capacity, 'credit'>;
+}
+
+export interface Need {
+  verb: string;
+  capability: string;
+}
 
 /**
- * The agents that a target names, in the caller's order or by id. @throws agent_unknown, no_target
+ * Agents that somebody named must all be able to do what is asked; of those that a selector finds, the ones
+ * that are not are left out and counted.
+ * @throws agent_unknown, no_target, capability_missing
  */
-export async function resolveTarget(
+export async function resolveTarget(deps: TargetDeps, target: Target, need: Need): Promise<Resolved> {
+  const named = 'agents' in target;
+  const rows = named ? await resolveNames(deps, target.agents) : await resolveSelector(deps.query, target);
+  const capable = rows.filter((row) => isCapable(row, need.capability));
+  if (named && capable.length < rows.length && target.anyOne !== true) throw capabilityMissing(rows, need);
+  const skipped = rows.length - capable.length;
+  if (capable.length === 0) throw capabilityMissing(rows, need);
+  if (target.anyOne !== true) return { agents: capable, skipped };
+  return { agents: [await chooseOne(deps, capable)], skipped };
+}
+
+/** What is not connected yet was never asked what it can do, and is given the benefit. */
+export const isCapable = (row: Pick<TargetRow, 'seen' | 'capabilities'>, capability: string): boolean =>
+  !row.seen || row.capabilities.includes(capability);
+
+export const selectorOf = (target: Exclude<Target, { agents: readonly string[] }>): AgentSelector => {
+  if ('site' in target) return { sites: [target.site] };
+  return 'selector' in target ? target.selector : {};
+};
+
+async function resolveNames({ query, links }: TargetDeps, agents: readonly string[]): Promise<TargetRow[]> {
+  const names = [...new Set(agents)];
+  if (names.length === 0) throw noTarget('target.agents', 'names no agent');
+  const byId = new Map<string, TargetRow>();
+  for (const name of names) {
+    const row = connectedTarget(links.get(name));
+    if (row !== undefined) byId.set(name, row);
+  }
+  // What is connected here is known without asking.
+  const absent = names.filter((name) => !byId.has(name));
+  if (absent.length > 0) for (const row of await targetsNamed(query, absent)) byId.set(row.agentId, row);
+  const unknown = names.filter((agentId) => !byId.has(agentId));
+  if (unknown.length > 0) {
+    const fields = unknown.slice(0, 100).map((agentId) => ({
+      field: `target.agents[${agents.indexOf(agentId)}]`,
+      problem: 'no such agent',
+    }));
+    throw new ViworksError('agent_unknown', `target.agents: no such agent: ${shorten(unknown)}`, { fields });
+  }
+  return names.flatMap((agentId) => byId.get(agentId) ?? []);
+}
+
+async function resolveSelector(
   query: Database['query'],
-  links: Pick<AgentLinks, 'get'>,
-  target: Target,
+  target: Exclude<Target, { agents: readonly string[] }>,
 ): Promise<TargetRow[]> {
-  if ('agents' in target) {
-    const names = [...new Set(target.agents)];
-    const byId = new Map<string, TargetRow>();
-    for (const name of names) {
-      const row = connectedTarget(links.get(name));
-      if (row !== undefined) byId.set(name, row);
-    }
-    // What is connected here is known without asking.
-    const absent = names.filter((name) => !byId.has(name));
-    if (absent.length > 0) for (const row of await targetsNamed(query, absent)) byId.set(row.agentId, row);
-    const unknown = names.filter((agentId) => !byId.has(agentId));
-    if (unknown.length > 0) {
-      const fields = unknown.slice(0, 100).map((agentId) => ({
-        field: `target.agents[${target.agents.indexOf(agentId)}]`,
-        problem: 'no such agent',
-      }));
-      throw new ViworksError('agent_unknown', `target.agents: no such agent: ${shorten(unknown)}`, {
-        fields,
-      });
-    }
-    if (names.length === 0) throw noTarget('target.agents', 'names no agent');
-    return names.flatMap((agentId) => byId.get(agentId) ?? []);
-  }
+  const rows = await targetsSelected(query, selectorOf(target));
+  if (rows.length > 0) return rows;
   if ('site' in target) {
-    const rows = await targetsOfSite(query, target.site);
-    if (rows.length === 0)
-      throw noTarget('target.site', `no agent belongs to site ${JSON.stringify(target.site)}`);
-    return rows;
+    throw noTarget('target.site', `no agent belongs to site ${JSON.stringify(target.site)}`);
   }
-  const rows = await targetsEverywhere(query);
-  if (rows.length === 0) throw noTarget('target.all', 'there is no agent');
-  return rows;
+  if ('selector' in target) throw noTarget('target.selector', 'no agent matches it');
+  throw noTarget('target.all', 'there is no agent');
 }
 
 function connectedTarget(link: AgentLink | undefined): TargetRow | undefined {
@@ -52,20 +91,45 @@ function connectedTarget(link: AgentLink | undefined): TargetRow | undefined {
   return { agentId, incarnation, epoch, capabilities, maintenance: false, statusReason: null, seen: true };
 }
 
-/** Refuses a verb that one of the agents cannot do. An agent that was never connected is given the benefit. */
-export function assertCapable(rows: readonly TargetRow[], capability: string, verb: string): void {
-  const lacking = rows.filter((row) => row.seen && !row.capabilities.includes(capability));
-  if (lacking.length === 0) return;
-  const names = lacking.map((row) => row.agentId);
-  throw new ViworksError(
-    'capability_missing',
-    `target: ${verb} needs the capability ${JSON.stringify(capability)}, which is missing on: ${shorten(names)}`,
-    {
-      fields: names
-        .slice(0, 100)
-        .map((name) => ({ field: 'target', problem: `${name} lacks ${capability}` })),
-    },
-  );
+/** The one that has the least to do; of those in maintenance only if there is no other. */
+export async function chooseOne<Row extends TargetRow>(
+  { query, links, capacity }: TargetDeps,
+  rows: readonly Row[],
+): Promise<Row> {
+  const isReady = (link: AgentLink | undefined): boolean =>
+    link !== undefined && !link.backlog && capacity.credit(link) > 0;
+  const inService = rows.filter((row) => !row.maintenance);
+  const candidates = inService.length > 0 ? inService : rows;
+  const ready = candidates.filter((row) => isReady(links.get(row.agentId)));
+  // Nobody has anything waiting for an agent that is ready: the database need not be asked.
+  const waiting =
+    ready.length > 0
+      ? []
+      : await countWaiting(
+          query,
+          candidates.map((row) => row.agentId),
+        );
+  const counts = new Map(waiting.map((row) => [row.agentId, row.count]));
+  const loads = (ready.length > 0 ? ready : candidates).map(({ agentId }) => {
+    const link = links.get(agentId);
+    const executions = (link?.inFlight.size ?? 0) + (counts.get(agentId) ?? 0);
+    return { agentId, ready: isReady(link), connected: link !== undefined, executions };
+  });
+  const chosen = leastLoaded(loads, Math.random());
+  const row = candidates.find(({ agentId }) => agentId === chosen?.agentId);
+  if (row === undefined) throw noTarget('target', 'names no agent');
+  return row;
+}
+
+function capabilityMissing(rows: readonly TargetRow[], { verb, capability }: Need): ViworksError {
+  const lacking = rows.filter((row) => !isCapable(row, capability)).map((row) => row.agentId);
+  const quoted = JSON.stringify(capability);
+  const text = `target: ${verb} needs the capability ${quoted}, which is missing on: ${shorten(lacking)}`;
+  const fields = lacking.slice(0, 100).map((name) => ({
+    field: 'target',
+    problem: `${name} lacks ${capability}`,
+  }));
+  return new ViworksError('capability_missing', text, { fields });
 }
 
 function noTarget(field: string, problem: string): ViworksError {

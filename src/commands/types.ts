@@ -1,5 +1,6 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
+import type { AgentStatus } from '../storage/agents.ts';
 
 /**
  * A command is what somebody asked for; an execution is that command on one agent, the unit that is queued,
@@ -33,8 +34,25 @@ export const finalStates: ReadonlySet<ExecutionState> = new Set([
   'outcome_unknown',
 ]);
 
-/** Which agents; resolved when the command is submitted. */
-export type Target = { agents: readonly string[] } | { site: string } | { all: true };
+/** Every part that is set must match; of several values any, of capabilities and labels all. */
+export interface AgentSelector {
+  sites?: readonly string[] | undefined;
+  capabilities?: readonly string[] | undefined;
+  labels?: Readonly<Record<string, string>> | undefined;
+  os?: readonly string[] | undefined;
+  statuses?: readonly AgentStatus[] | undefined;
+}
+
+/** Which agents; resolved when the command is submitted, and what it resolved to is stored. */
+export type Target = (
+  | { agents: readonly string[] }
+  | { site: string }
+  | { selector: AgentSelector }
+  | { all: true }
+) & {
+  /** Only one of them: the one that has the least to do. */
+  anyOne?: true | undefined;
+};
 
 export interface CommandSpec {
   verb: string;
@@ -134,6 +152,25 @@ export interface WatchEvent {
   executions: Execution[];
 }
 
+/** What a submit would do. */
+export interface CommandPlan {
+  spec: CommandSpec;
+  /** How many agents would get an execution, and how many would not. */
+  chosenCount: number;
+  leftOutCount: number;
+  /** The first thousand of each. */
+  chosen: PlannedAgent[];
+  leftOut: { agentId: string; reason: string }[];
+}
+
+export interface PlannedAgent {
+  agentId: string;
+  /** The state in which its execution would begin. */
+  state: 'sent' | 'queued' | 'held';
+  /** Why not at once. */
+  reason: string | undefined;
+}
+
 /** What the API calls. */
 export interface CommandService {
   /**
@@ -147,6 +184,11 @@ export interface CommandService {
   get(commandId: string, page: PageRequest): Promise<{ command: Command; executions: Page<Execution> }>;
   /** Newest first. */
   list(filter: CommandFilter, page: PageRequest): Promise<Page<Command>>;
+  /**
+   * What submit would do now, without doing it: which agents, what each would get at once, and why not the others.
+   * @throws as submit
+   */
+  plan(input: SubmitInput): Promise<CommandPlan>;
   /** Asks every execution that is not final to stop. Repeating it changes nothing. @throws command_unknown */
   cancel(actor: string, commandId: string, reason: string): Promise<Command>;
   /**

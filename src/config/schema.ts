@@ -73,8 +73,28 @@ export const configSchema = z.strictObject({
       command_timeout: seconds.optional(),
       /** Seconds that a command waits for its agents unless asked otherwise. */
       time_to_live: seconds.default(3600),
-      /** Executions that wait to be written; over it a submit is refused. */
-      max_command_queue_size: positive.default(100_000),
+      /** Further attempts after a failure unless a command says otherwise; verbs that must happen once have none. */
+      max_retries: z.int().min(0).max(10).default(0),
+      /** Executions that may wait for one agent; over it a submit is refused. */
+      max_command_queue_size: positive.default(1000),
+      /** Executions that may wait for all agents. */
+      max_total_queue_size: positive.default(1_000_000),
+      /** Executions that one agent may have at once; an agent may grant less. */
+      max_concurrent_commands: positive.max(10_000).default(50),
+      /** Executions that all agents together may have at once. */
+      max_total_concurrent_commands: positive.default(100_000),
+      /** Limits of single verbs over all agents, for example `[command.verb_limits."docker.build"]`. */
+      verb_limits: z
+        .record(
+          z.string(),
+          z.strictObject({
+            /** Executions that may be with agents at once. */
+            max_concurrent: positive.optional(),
+            /** Executions that may wait. */
+            max_queue_size: positive.optional(),
+          }),
+        )
+        .default({}),
     })
     .prefault({}),
   telemetry: z

@@ -33,7 +33,7 @@ export interface Session {
 }
 
 export interface SessionDeps {
-  engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher'>;
+  engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher' | 'links'>;
   telemetry: Pick<TelemetryIngest, 'ingest'>;
   clock: Clock;
   log: Logger;
@@ -126,7 +126,7 @@ export function createSession(
     epoch: facts.epoch,
     capabilities: facts.capabilities,
     window: facts.window,
-    inFlight: new Map(),
+    inFlight: engine.links.inFlight(),
     backlog: true,
     paused: facts.maintenance,
     deliver: (order: OrderRow) => send({ case: 'command', value: commandOf(order) }, order.traceparent),

@@ -3,9 +3,11 @@ import type { agents } from './schema/agents.ts';
 
 export type AgentRow = typeof agents.$inferSelect;
 
+export type AgentStatus = 'online' | 'degraded' | 'offline' | 'maintenance';
+
 export interface AgentListFilter {
   site?: string | undefined;
-  status?: 'online' | 'degraded' | 'offline' | 'maintenance' | undefined;
+  status?: AgentStatus | undefined;
   capability?: string | undefined;
   labels?: Record<string, string> | undefined;
   os?: string | undefined;
@@ -71,17 +73,58 @@ const targetsById = statement(
   'agents_targets_by_id',
   `select ${targetColumns} from agents where agent_id = any($1::text[])`,
 );
-const targetsBySite = statement(
-  'agents_targets_by_site',
-  `select ${targetColumns} from agents where site = $1 order by agent_id`,
+const targetsBySelector = statement(
+  'agents_targets_by_selector',
+  `select ${targetColumns} from agents
+   where ($1::text[] is null or site = any($1))
+     and ($2::text[] is null or capabilities @> $2)
+     and ($3::jsonb is null or labels @> $3)
+     and ($4::text[] is null or os = any($4))
+     and ($5::text[] is null or case when maintenance then 'maintenance' else presence end = any($5))
+   order by agent_id`,
 );
-const targetsAll = statement('agents_targets_all', `select ${targetColumns} from agents order by agent_id`);
 
 export const targetsNamed = (query: Database['query'], agentIds: readonly string[]) =>
   query<TargetRow>(targetsById, [agentIds]);
-export const targetsOfSite = (query: Database['query'], site: string) =>
-  query<TargetRow>(targetsBySite, [site]);
-export const targetsEverywhere = (query: Database['query']) => query<TargetRow>(targetsAll, []);
+export interface TargetSelector {
+  sites?: readonly string[] | undefined;
+  capabilities?: readonly string[] | undefined;
+  labels?: Readonly<Record<string, string>> | undefined;
+  os?: readonly string[] | undefined;
+  statuses?: readonly string[] | undefined;
+}
+
+/** Ordered by id. */
+export const targetsSelected = (query: Database['query'], selector: TargetSelector) =>
+  query<TargetRow>(targetsBySelector, [
+    selector.sites,
+    selector.capabilities,
+    selector.labels === undefined ? undefined : JSON.stringify(selector.labels),
+    selector.os,
+    selector.statuses,
+  ]);
+
+const considered = statement(
+  'agents_considered',
+  `select ${targetColumns}, site, labels, os,
+     case when maintenance then 'maintenance' else presence end as status
+   from agents order by agent_id`,
+);
+
+export type ConsideredRow = TargetRow & Pick<AgentRow, 'site' | 'labels' | 'os'> & { status: AgentStatus };
+
+/** Every agent, with all that a selector looks at. */
+export const everyAgent = (query: Database['query']) => query<ConsideredRow>(considered, []);
+
+const waitingCounts = statement(
+  'executions_waiting_counts',
+  `select agent_id as "agentId", count(*)::int as count from executions
+   where agent_id = any($1::text[]) and state in ('queued', 'held') group by agent_id`,
+);
+
+/** How many executions wait for each of these agents; those with none are absent. */
+export const countWaiting = (query: Database['query'], agentIds: readonly string[]) =>
+  query<{ agentId: string; count: number }>(waitingCounts, [agentIds]);
 
 const maintenance = statement(
   'agents_maintenance',
@@ -142,4 +185,4 @@ const byStatus = statement(
 );
 
 export const countAgentsByStatus = (query: Database['query']) =>
-  query<{ status: 'online' | 'degraded' | 'offline' | 'maintenance'; count: number }>(byStatus, []);
+  query<{ status: AgentStatus; count: number }>(byStatus, []);

@@ -40,6 +40,8 @@ export interface ExecutionChange {
   newEpoch?: number | undefined;
   /** The attempt that is offered next; undefined leaves it as it is. */
   newAttempt?: number | undefined;
+  /** The next attempt is a retry, and counted as one. */
+  retry?: boolean | undefined;
   deadlineAt: Date | null;
   /** Why it is held, where its new state is held. */
   hold?: string | undefined;
@@ -63,10 +65,12 @@ const applyChanges = lookup(
      select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::text[],
        $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
        $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
-       $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[], $26::text[])
+       $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[], $26::text[],
+       $27::bool[])
      as x(execution_id, from_states, epoch, attempt, revision, agent_id, state, transitions, new_epoch,
        deadline_at, has_result, exit_code, signal, stdout, stdout_total, stdout_truncated, stderr, stderr_total,
-       stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt, hold)
+       stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt, hold,
+       retry)
      order by execution_id
    )
    update executions e set
@@ -80,6 +84,7 @@ const applyChanges = lookup(
      changed = pg_current_xact_id(),
      epoch = coalesce(x.new_epoch, e.epoch),
      attempt = coalesce(x.new_attempt, e.attempt),
+     retries = case when x.retry then e.retries + 1 else e.retries end,
      deadline_at = case when ${cancelledInstead} then null else x.deadline_at end,
      exit_code = case when x.has_result then x.exit_code else e.exit_code end,
      signal = case when x.has_result then x.signal else e.signal end,
@@ -145,5 +150,6 @@ export async function applyExecutionChanges(
     result('finishedAt'),
     column((c) => c.newAttempt ?? null),
     column((c) => c.hold ?? null),
+    column((c) => c.retry ?? false),
   ]);
 }

@@ -9,6 +9,8 @@ export interface OrderRow {
   incarnation: number;
   epoch: number;
   attempt: number;
+  retries: number;
+  maxRetries: number;
   verb: string;
   argsBytes: Uint8Array;
   timeoutMs: number;
@@ -16,25 +18,24 @@ export interface OrderRow {
   traceparent: string | null;
 }
 
-const takeDue = lookup(
-  'executions_take',
-  `with wants as (
+/** With limits of single verbs, what is beyond them stays where it is; otherwise their cost is not paid. */
+const takeText = (limited: boolean) => `with wants as (
      select * from unnest($1::text[], $2::bigint[], $3::int[], $7::bigint[])
        as w(agent_id, epoch, credit, incarnation)
    ), picked as (
-     select e.execution_id, w.epoch
+     select e.execution_id, e.verb, e.rank, w.epoch
      from wants w
      join agents a on a.agent_id = w.agent_id and a.epoch = w.epoch and a.incarnation = w.incarnation
        and not a.maintenance
      cross join lateral (
-       select q.execution_id from executions q
+       select q.execution_id, q.verb, q.rank from executions q
        where q.agent_id = w.agent_id and q.state = 'queued' and q.incarnation = a.incarnation
-         and q.expires_at > $4
+         and q.expires_at > $4 ${limited ? 'and q.verb <> all($8::text[])' : ''}
        order by q.rank, q.execution_id
        limit w.credit
        for update skip locked
      ) e
-   )
+   )${limited ? withinLimits : ''}
    update executions e set
      state = 'sent',
      epoch = p.epoch,
@@ -42,24 +43,39 @@ const takeDue = lookup(
      transitions = e.transitions || $6::jsonb,
      revision = e.revision + 1,
      changed = pg_current_xact_id()
-   from picked p, commands c
+   from ${limited ? 'within' : 'picked'} p, commands c
    where e.execution_id = p.execution_id and c.command_id = e.command_id
    returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
-     e.incarnation, e.epoch::int8 as epoch, e.attempt, c.verb, c.args_bytes as "argsBytes",
-     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank`,
-);
+     e.incarnation, e.epoch::int8 as epoch, e.attempt, e.retries,
+     c.max_retries as "maxRetries", e.verb, c.args_bytes as "argsBytes",
+     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank`;
+
+const withinLimits = `, within as (
+     select n.execution_id, n.epoch
+     from (
+       select p.*, row_number() over (partition by p.verb order by p.rank, p.execution_id) as place from picked p
+     ) n
+     left join unnest($9::text[], $10::int[]) as l(verb, room) on l.verb = n.verb
+     where l.room is null or n.place <= l.room
+   )`;
+
+const takeDue = lookup('executions_take', takeText(false));
+const takeDueLimited = lookup('executions_take_limited', takeText(true));
 
 /**
  * Marks as sent, for many agents in one statement, what is due for them: lowest rank first, then oldest, up
  * to each agent's credit. An agent whose epoch or incarnation has moved on, or that is in maintenance, gets
  * nothing.
+ * @param verbs those with a limit of their own, and what is left of it
  */
 export async function takeDueExecutions(
   query: Database['query'],
   wants: readonly { agentId: string; incarnation: number; epoch: number; credit: number }[],
   at: { now: Date; deadline: Date; transition: TransitionRow },
+  verbs: readonly { verb: string; room: number }[],
 ): Promise<OrderRow[]> {
-  const rows = await query<OrderRow & { rank: number }>(takeDue, [
+  const limited = verbs.length > 0;
+  const rows = await query<OrderRow & { rank: number }>(limited ? takeDueLimited : takeDue, [
     wants.map((want) => want.agentId),
     wants.map((want) => want.epoch),
     wants.map((want) => want.credit),
@@ -67,6 +83,13 @@ export async function takeDueExecutions(
     at.deadline,
     JSON.stringify([at.transition]),
     wants.map((want) => want.incarnation),
+    ...(limited
+      ? [
+          verbs.filter(({ room }) => room === 0).map(({ verb }) => verb),
+          verbs.map(({ verb }) => verb),
+          verbs.map(({ room }) => room),
+        ]
+      : []),
   ]);
   rows.sort((a, b) => a.rank - b.rank || (a.executionId < b.executionId ? -1 : 1));
   return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
@@ -76,7 +99,10 @@ export interface OpenRow {
   executionId: string;
   commandId: string;
   state: string;
+  hold: string | null;
   attempt: number;
+  retries: number;
+  maxRetries: number;
   verb: string;
   timeoutMs: number;
   expiresAt: Date;
@@ -85,7 +111,7 @@ export interface OpenRow {
 }
 
 const openRows = `e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
-  e.state, e.attempt, c.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
+  e.state, e.hold, e.attempt, e.retries, c.max_retries as "maxRetries", e.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
   e.cancel_reason as "cancelReason", e.revision`;
 
 const openOfAgent = lookup(
@@ -98,10 +124,7 @@ const openOfAgent = lookup(
      and e.state in ('queued', 'held', 'outcome_unknown')`,
 );
 
-const verbOf = statement(
-  'executions_verb',
-  `select c.verb from executions e join commands c using (command_id) where e.execution_id = $1`,
-);
+const verbOf = statement('executions_verb', `select verb from executions where execution_id = $1`);
 
 export async function findVerb(query: Database['query'], executionId: string): Promise<string | undefined> {
   const [row] = await query<{ verb: string }>(verbOf, [executionId]);
@@ -204,6 +227,16 @@ export async function endOlderIncarnations(
   ]);
   return [...new Set(rows.map((row) => row.commandId))];
 }
+
+const waitingByVerb = statement(
+  'executions_waiting_by_verb',
+  `select agent_id as "agentId", verb, count(*)::int as count from executions
+   where state in ('queued', 'held') group by agent_id, verb`,
+);
+
+/** How many executions wait, by agent and verb. */
+export const countWaitingByVerb = (query: Database['query']) =>
+  query<{ agentId: string; verb: string; count: number }>(waitingByVerb, []);
 
 const byState = statement(
   'executions_by_state',

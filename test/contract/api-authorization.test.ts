@@ -17,6 +17,7 @@ const expected: Record<string, Role> = {
   'commands.submit': 'operator',
   'commands.get': 'viewer',
   'commands.list': 'viewer',
+  'commands.plan': 'viewer',
   'commands.cancel': 'operator',
   'commands.watch': 'viewer',
   'commands.verbs': 'viewer',

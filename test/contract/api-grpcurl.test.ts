@@ -54,6 +54,8 @@ if (binary === undefined) {
       token: 'vwe_once',
     });
     const spec = { verb: 'exec', args: { argv: ['true'] }, target: { all: true }, timeout: '1.5s' };
+    const { chosen } = await call('PlanCommand', { spec });
+    expect(chosen).toEqual([expect.objectContaining({ state: 'EXECUTION_STATE_QUEUED' })]);
     const { command } = await call('SubmitCommand', { spec });
     expect(command.spec).toMatchObject({ timeout: '1.500s', args: { argv: ['true'] } });
     const { commandId } = command;

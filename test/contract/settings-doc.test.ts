@@ -27,7 +27,7 @@ test('the guide for operators lists every setting, and none that does not exist'
 
 test.each(sections)('$section.$key is documented with its default and its names', ({ section, key }) => {
   const value = defaults[section]?.[key];
-  const absent = value === undefined || (Array.isArray(value) && value.length === 0);
+  const absent = value === undefined || (typeof value === 'object' && Object.keys(value ?? {}).length === 0);
   const names = environmentSettings
     .filter((setting) => setting.key === `${section}.${key}`)
     .map(({ name }) => name);

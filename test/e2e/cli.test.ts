@@ -92,7 +92,10 @@ test('typed args reach the agent', async () => {
 test.for([
   [['run', 'exce', '--all'], /no verb exce; did you mean exec\?/],
   [['run', 'exec', '--all', '--arg', 'foo=1'], /exec has no such arg/],
-  [['run', 'exec', '--', 'ls'], /choose the agents by one of --agent ID, --site SITE and --all/],
+  [
+    ['run', 'exec', '--', 'ls'],
+    /choose the agents by one of --agent ID, --site SITE, --select NAME=VALUE and --all/,
+  ],
   [['run', 'exec', '--agent', 'nobody', '--', 'ls'], /nobody/],
   [['run', 'exec', '--all'], /argv/],
   [['run', 'exec', '--all', '--timeout', 'soon', '--', 'ls'], /must be a duration such as/],

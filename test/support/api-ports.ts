@@ -2,6 +2,7 @@ import type {
   Command,
   CommandFilter,
   CommandService,
+  CommandSpec,
   Execution,
   ExecutionState,
   SubmitInput,
@@ -165,16 +166,7 @@ export function memoryCommands(): MemoryCommands {
         }),
       );
       const command: Command = {
-        verb: input.verb,
-        target: input.target,
-        args: input.args ?? {},
-        priority: input.priority ?? 'normal',
-        timeoutMs: input.timeoutMs ?? 10_000,
-        timeToLiveMs: input.timeToLiveMs ?? 3_600_000,
-        idempotencyKey: input.idempotencyKey,
-        correlationId: input.correlationId,
-        maxRetries: input.maxRetries ?? 0,
-        origin: undefined,
+        ...specOf(input),
         skipped: 0,
         retryOf: undefined,
         commandId,
@@ -188,6 +180,23 @@ export function memoryCommands(): MemoryCommands {
       entries.set(commandId, entry);
       record(entry);
       return structuredClone(command);
+    },
+
+    async plan(input) {
+      failIfAsked();
+      const agentIds = 'agents' in input.target ? input.target.agents : ['a-1'];
+      const spec = specOf(input);
+      return {
+        spec,
+        chosenCount: agentIds.length,
+        leftOutCount: 1,
+        chosen: agentIds.map((agentId) => ({
+          agentId,
+          state: 'queued',
+          reason: 'the agent is not connected',
+        })),
+        leftOut: [{ agentId: 'other', reason: 'its site is elsewhere' }],
+      };
     },
 
     async get(commandId, request) {
@@ -247,3 +256,16 @@ export function memoryEnrollmentTokens(): EnrollmentTokens & { created: Enrollme
     },
   };
 }
+
+const specOf = (input: SubmitInput): CommandSpec => ({
+  verb: input.verb,
+  target: input.target,
+  args: input.args ?? {},
+  priority: input.priority ?? 'normal',
+  timeoutMs: input.timeoutMs ?? 10_000,
+  timeToLiveMs: input.timeToLiveMs ?? 3_600_000,
+  idempotencyKey: input.idempotencyKey,
+  correlationId: input.correlationId,
+  maxRetries: input.maxRetries ?? 0,
+  origin: undefined,
+});

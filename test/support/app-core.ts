@@ -1,6 +1,8 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
+import type { QueueLimits } from '../../src/commands/admission.ts';
+import type { CapacityLimits } from '../../src/commands/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
 import type { Execution, ExecutionState, WatchEvent } from '../../src/commands/types.ts';
 import { createAgentAuthentication } from '../../src/identity/authentication.ts';
@@ -59,6 +61,8 @@ export interface CoreOptions {
   limits?: Partial<SessionLimits>;
   maxConnections?: number;
   maximumWaiting?: number;
+  inFlight?: Partial<CapacityLimits>;
+  queue?: Partial<QueueLimits>;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
 
@@ -83,6 +87,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const settings = {
     timeToLiveMs: 3_600_000,
     maximumWaiting: options.maximumWaiting ?? 100_000,
+    inFlight: { perAgent: 10_000, total: 1_000_000, perVerb: new Map(), ...options.inFlight },
+    queue: { perAgent: 100_000, total: 1_000_000, perVerb: new Map(), ...options.queue },
     sweepIntervalMs: 3_600_000,
   };
   const engine = createCommandEngine({ database, bus, clock, log, metrics, settings });

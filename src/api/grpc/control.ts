@@ -14,6 +14,7 @@ import {
   commandMessage,
   executionMessage,
   healthMessage,
+  planMessage,
   verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
@@ -75,6 +76,14 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     }
   });
 
+  const planCommand = unary(method.planCommand, async ({ spec }) => {
+    try {
+      return planMessage(await commands.plan(readSpec(spec)));
+    } catch (thrown) {
+      throw inSpec(thrown);
+    }
+  });
+
   const getCommand = unary(method.getCommand, async (request) => {
     const { command, executions } = await commands.get(request.commandId, pageRequest(request));
     return {
@@ -119,6 +128,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     setAgentStatus,
     createEnrollmentToken,
     submitCommand,
+    planCommand,
     getCommand,
     listCommands,
     cancelCommand,

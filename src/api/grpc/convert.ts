@@ -14,10 +14,12 @@ import {
   type TargetSchema,
   type VerbSchema,
 } from '#gen/viworks/control/v1/command_pb.js';
+import type { PlanCommandResponseSchema } from '#gen/viworks/control/v1/control_service_pb.js';
 import type { HealthSchema } from '#gen/viworks/control/v1/system_pb.js';
 import type {
   Command,
   CommandFilter,
+  CommandPlan,
   Execution,
   ExecutionResult,
   ExecutionState,
@@ -62,7 +64,7 @@ function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | u
   for (const key in record) keys.set(record[key], key);
   return (value) => keys.get(value);
 }
-const statusOf = inverse(statusMessage);
+export const statusOf = inverse(statusMessage);
 const stateOf = inverse(stateMessage);
 export const priorityOf = inverse(priorityMessage);
 
@@ -119,12 +121,34 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
 }
 
 function targetMessage(target: Target): MessageInitShape<typeof TargetSchema> {
+  const anyOne = target.anyOne ?? false;
   if ('agents' in target) {
-    return { target: { case: 'agents', value: { agentIds: [...target.agents] } } };
+    return { anyOne, target: { case: 'agents', value: { agentIds: [...target.agents] } } };
   }
-  return 'site' in target
-    ? { target: { case: 'site', value: target.site } }
-    : { target: { case: 'all', value: true } };
+  if ('site' in target) return { anyOne, target: { case: 'site', value: target.site } };
+  if ('all' in target) return { anyOne, target: { case: 'all', value: true } };
+  const { sites = [], capabilities = [], labels = {}, os = [], statuses = [] } = target.selector;
+  const value = {
+    sites: [...sites],
+    capabilities: [...capabilities],
+    labels: { ...labels },
+    os: [...os],
+    statuses: statuses.map((status) => statusMessage[status]),
+  };
+  return { anyOne, target: { case: 'selector', value } };
+}
+
+export function planMessage(plan: CommandPlan): MessageInitShape<typeof PlanCommandResponseSchema> {
+  return {
+    chosenCount: plan.chosenCount,
+    leftOutCount: plan.leftOutCount,
+    chosen: plan.chosen.map(({ agentId, state, reason = '' }) => ({
+      agentId,
+      state: stateMessage[state],
+      reason,
+    })),
+    leftOut: plan.leftOut,
+  };
 }
 
 export function executionMessage(execution: Execution): MessageInitShape<typeof ExecutionSchema> {

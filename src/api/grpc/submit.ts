@@ -1,10 +1,14 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import type { CommandSpec, Target as TargetMessage } from '#gen/viworks/control/v1/command_pb.js';
-import type { SubmitInput, Target } from '../../commands/types.ts';
+import type {
+  AgentSelector as AgentSelectorMessage,
+  CommandSpec,
+  Target as TargetMessage,
+} from '#gen/viworks/control/v1/command_pb.js';
+import type { AgentSelector, SubmitInput, Target } from '../../commands/types.ts';
 import { ViworksError } from '../../errors.ts';
 import { submitInput } from '../schemas/commands.ts';
 import { invalidRequest } from '../schemas/problems.ts';
-import { priorityOf } from './convert.ts';
+import { priorityOf, statusOf } from './convert.ts';
 
 /**
  * Reads a CommandSpec by the same schema as tRPC's input, so that both surfaces have the same bounds.
@@ -28,16 +32,30 @@ export function readSpec(spec: CommandSpec | undefined): SubmitInput {
 
 function readTarget(message: TargetMessage | undefined): Target | undefined {
   const target = message?.target;
+  const anyOne = message?.anyOne ? { anyOne: true as const } : {};
   switch (target?.case) {
     case 'agents':
-      return { agents: target.value.agentIds };
+      return { agents: target.value.agentIds, ...anyOne };
     case 'site':
-      return { site: target.value };
+      return { site: target.value, ...anyOne };
     case 'all':
-      return { all: true };
+      return { all: true, ...anyOne };
+    case 'selector':
+      return { selector: readSelector(target.value), ...anyOne };
     default:
       return undefined;
   }
+}
+
+function readSelector(message: AgentSelectorMessage): AgentSelector {
+  const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
+  return {
+    sites: unlessEmpty(message.sites),
+    capabilities: unlessEmpty(message.capabilities),
+    labels: Object.keys(message.labels).length === 0 ? undefined : message.labels,
+    os: unlessEmpty(message.os),
+    statuses: unlessEmpty(message.statuses.flatMap((status) => statusOf(status) ?? [])),
+  };
 }
 
 const protoNames: readonly (readonly [core: string, proto: string])[] = [

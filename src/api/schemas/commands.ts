@@ -9,31 +9,13 @@ import {
   nextPageToken,
   pageInput,
   reasonSchema,
-  siteSchema,
   timeSchema,
   timeView,
 } from './common.ts';
 import { executionSchema, executionStateSchema, executionView } from './executions.ts';
+import { targetInput, targetSchema, targetView } from './targets.ts';
 
 const hourMs = 3_600_000;
-/** Agents that one command may name; a site or the whole fleet may be larger. */
-const maximumTargets = 10_000;
-
-const targetInput = z.union(
-  [
-    z.strictObject({
-      agents: z
-        .array(agentIdSchema)
-        .min(1, { error: 'must name at least one agent' })
-        .max(maximumTargets, { error: `must name at most ${maximumTargets} agents` })
-        .refine((ids) => new Set(ids).size === ids.length, { error: 'must name each agent once' }),
-    }),
-    z.strictObject({ site: siteSchema }),
-    z.strictObject({ all: z.literal(true) }),
-  ],
-  { error: 'must be {agents: […]}, {site: …} or {all: true}' },
-);
-
 export const submitInput = z.strictObject({
   /** A name that `commands.verbs` tells, for example `system.info`. */
   verb: z.string().min(1).max(64),
@@ -68,11 +50,7 @@ export const commandSchema = z.strictObject({
   commandId: z.string(),
   verb: z.string(),
   args: jsonObjectSchema,
-  target: z.union([
-    z.strictObject({ agents: z.array(z.string()) }),
-    z.strictObject({ site: z.string() }),
-    z.strictObject({ all: z.literal(true) }),
-  ]),
+  target: targetSchema,
   priority: z.enum(priorities),
   timeoutMs: countSchema,
   timeToLiveMs: countSchema,
@@ -100,7 +78,7 @@ export function commandView(command: Command): CommandView {
   const { target, createdAt, expiresAt, ...rest } = command;
   return {
     ...rest,
-    target: 'agents' in target ? { agents: [...target.agents] } : target,
+    target: targetView(target),
     createdAt: timeView(createdAt),
     expiresAt: timeView(expiresAt),
   };

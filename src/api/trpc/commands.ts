@@ -19,6 +19,7 @@ import {
 } from '../schemas/commands.ts';
 import { pageRequest } from '../schemas/common.ts';
 import { executionView } from '../schemas/executions.ts';
+import { planOutput, planView } from '../schemas/targets.ts';
 import { trackedStream } from './tracked-stream.ts';
 import { procedure, router } from './trpc.ts';
 
@@ -31,6 +32,12 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
       .mutation(async ({ ctx, input }) => {
         return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
       }),
+
+    /** What submit would do now, without doing it, and why not elsewhere. */
+    plan: procedure
+      .input(submitInput)
+      .output(planOutput)
+      .query(async ({ input }) => planView(await commands.plan(input))),
 
     get: procedure
       .input(getCommandInput)

@@ -75,6 +75,8 @@ export const executions = pgTable(
     /** Why a held execution waits: maintenance, approval, rollout, backoff. Null in other states. */
     hold: text('hold'),
     attempt: integer('attempt').notNull().default(1),
+    /** Attempts that failed and were followed by another one. */
+    retries: smallint('retries').notNull().default(0),
     /** The session it was last handed to. */
     epoch: bigint('epoch', { mode: 'number' }),
     expiresAt: moment('expires_at').notNull(),

@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { AgentStatus } from "./agent_pb.js";
 
 /**
  * Describes the file viworks/control/v1/command.proto.
@@ -115,7 +116,20 @@ export declare type Target = Message<"viworks.control.v1.Target"> & {
      */
     value: boolean;
     case: "all";
+  } | {
+    /**
+     * @generated from field: viworks.control.v1.AgentSelector selector = 4;
+     */
+    value: AgentSelector;
+    case: "selector";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Only one of them: the one that has the least to do.
+   *
+   * @generated from field: bool any_one = 5;
+   */
+  anyOne: boolean;
 };
 
 /**
@@ -123,6 +137,99 @@ export declare type Target = Message<"viworks.control.v1.Target"> & {
  * Use `create(TargetSchema)` to create a new message.
  */
 export declare const TargetSchema: GenMessage<Target>;
+
+/**
+ * AgentSelector: every part that is set must match; of several values any, of capabilities and labels all.
+ *
+ * @generated from message viworks.control.v1.AgentSelector
+ */
+export declare type AgentSelector = Message<"viworks.control.v1.AgentSelector"> & {
+  /**
+   * @generated from field: repeated string sites = 1;
+   */
+  sites: string[];
+
+  /**
+   * @generated from field: repeated string capabilities = 2;
+   */
+  capabilities: string[];
+
+  /**
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated string os = 4;
+   */
+  os: string[];
+
+  /**
+   * @generated from field: repeated viworks.control.v1.AgentStatus statuses = 5;
+   */
+  statuses: AgentStatus[];
+};
+
+/**
+ * Describes the message viworks.control.v1.AgentSelector.
+ * Use `create(AgentSelectorSchema)` to create a new message.
+ */
+export declare const AgentSelectorSchema: GenMessage<AgentSelector>;
+
+/**
+ * PlannedAgent would get an execution.
+ *
+ * @generated from message viworks.control.v1.PlannedAgent
+ */
+export declare type PlannedAgent = Message<"viworks.control.v1.PlannedAgent"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * The state in which it would begin.
+   *
+   * @generated from field: viworks.control.v1.ExecutionState state = 2;
+   */
+  state: ExecutionState;
+
+  /**
+   * Why not at once.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message viworks.control.v1.PlannedAgent.
+ * Use `create(PlannedAgentSchema)` to create a new message.
+ */
+export declare const PlannedAgentSchema: GenMessage<PlannedAgent>;
+
+/**
+ * LeftOutAgent would get none.
+ *
+ * @generated from message viworks.control.v1.LeftOutAgent
+ */
+export declare type LeftOutAgent = Message<"viworks.control.v1.LeftOutAgent"> & {
+  /**
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message viworks.control.v1.LeftOutAgent.
+ * Use `create(LeftOutAgentSchema)` to create a new message.
+ */
+export declare const LeftOutAgentSchema: GenMessage<LeftOutAgent>;
 
 /**
  * @generated from message viworks.control.v1.AgentIds

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import type { Command, CommandFilter, CommandSpec, Execution, Verb } from "./command_pb.js";
+import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
 
 /**
@@ -236,6 +236,57 @@ export declare type SubmitCommandResponse = Message<"viworks.control.v1.SubmitCo
  * Use `create(SubmitCommandResponseSchema)` to create a new message.
  */
 export declare const SubmitCommandResponseSchema: GenMessage<SubmitCommandResponse>;
+
+/**
+ * @generated from message viworks.control.v1.PlanCommandRequest
+ */
+export declare type PlanCommandRequest = Message<"viworks.control.v1.PlanCommandRequest"> & {
+  /**
+   * @generated from field: viworks.control.v1.CommandSpec spec = 1;
+   */
+  spec?: CommandSpec | undefined;
+};
+
+/**
+ * Describes the message viworks.control.v1.PlanCommandRequest.
+ * Use `create(PlanCommandRequestSchema)` to create a new message.
+ */
+export declare const PlanCommandRequestSchema: GenMessage<PlanCommandRequest>;
+
+/**
+ * @generated from message viworks.control.v1.PlanCommandResponse
+ */
+export declare type PlanCommandResponse = Message<"viworks.control.v1.PlanCommandResponse"> & {
+  /**
+   * How many agents would get an execution, and how many would not.
+   *
+   * @generated from field: uint32 chosen_count = 1;
+   */
+  chosenCount: number;
+
+  /**
+   * @generated from field: uint32 left_out_count = 2;
+   */
+  leftOutCount: number;
+
+  /**
+   * The first thousand of each.
+   *
+   * @generated from field: repeated viworks.control.v1.PlannedAgent chosen = 3;
+   */
+  chosen: PlannedAgent[];
+
+  /**
+   * @generated from field: repeated viworks.control.v1.LeftOutAgent left_out = 4;
+   */
+  leftOut: LeftOutAgent[];
+};
+
+/**
+ * Describes the message viworks.control.v1.PlanCommandResponse.
+ * Use `create(PlanCommandResponseSchema)` to create a new message.
+ */
+export declare const PlanCommandResponseSchema: GenMessage<PlanCommandResponse>;
 
 /**
  * @generated from message viworks.control.v1.GetCommandRequest
@@ -540,6 +591,16 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof SubmitCommandRequestSchema;
     output: typeof SubmitCommandResponseSchema;
+  },
+  /**
+   * What SubmitCommand would do now, without doing it, and why not elsewhere.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.PlanCommand
+   */
+  planCommand: {
+    methodKind: "unary";
+    input: typeof PlanCommandRequestSchema;
+    output: typeof PlanCommandResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetCommand

@@ -1,0 +1,34 @@
+import type { TargetRow } from '../storage/agents.ts';
+import type { Capacity } from './capacity.ts';
+import type { AgentLink } from './links.ts';
+import type { PlannedAgent } from './types.ts';
+
+/** Where an execution begins: with its agent at once, in the agent's queue, or held. */
+export type Placement = Pick<PlannedAgent, 'state' | 'reason'>;
+
+export function placementOf(
+  target: Pick<TargetRow, 'maintenance' | 'statusReason' | 'incarnation'>,
+  link: AgentLink | undefined,
+  verb: string,
+  capacity: Pick<Capacity, 'credit' | 'room'>,
+): Placement {
+  if (target.maintenance) {
+    return { state: 'held', reason: `the agent is in maintenance: ${target.statusReason ?? ''}` };
+  }
+  const reason = whyNotNow(target, link, verb, capacity);
+  return reason === undefined ? { state: 'sent', reason } : { state: 'queued', reason };
+}
+
+function whyNotNow(
+  target: Pick<TargetRow, 'incarnation'>,
+  link: AgentLink | undefined,
+  verb: string,
+  capacity: Pick<Capacity, 'credit' | 'room'>,
+): string | undefined {
+  if (link === undefined || link.incarnation !== target.incarnation) return 'the agent is not connected';
+  // First in, first out: nothing overtakes what waits.
+  if (link.backlog) return 'others wait for the agent already';
+  if (capacity.credit(link) <= 0) return 'the agent has as much as it may have at once';
+  if (capacity.room(verb) <= 0) return `as much as may be under way at once is under way`;
+  return undefined;
+}
