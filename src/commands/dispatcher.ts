@@ -156,6 +156,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       executionId: order.executionId,
       from: ['sent'],
       epoch: order.epoch,
+      newEpoch: null,
       transitions: [transitionRow('queued', 'the session ended before it left; offered again', clock.now())],
       deadlineAt: order.expiresAt,
     };

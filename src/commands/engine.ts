@@ -117,7 +117,10 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       bus.publish('command.changed', commandId);
       for (const { agentId, executionId, attempt, epoch } of open) {
         const link = links.get(agentId);
-        if (link?.epoch === epoch) link.cancel(executionId, attempt, cause);
+        if (link?.epoch !== epoch) continue;
+        const entry = link.inFlight.get(executionId);
+        if (entry !== undefined) entry.cancelled = true;
+        link.cancel(executionId, attempt, cause);
       }
       return commandAt(commandId);
     },

@@ -32,11 +32,14 @@ export interface InFlight {
   expiresAt: number;
   /** When it was handed over; the server's clock. */
   since: number;
+  /** The agent was asked to stop it. */
+  cancelled: boolean;
 }
 
 export const inFlightOf = (
-  order: { verb: string; retries: number; maxRetries: number; timeoutMs: number; expiresAt: Date },
+  order: Pick<OrderRow, 'verb' | 'retries' | 'maxRetries' | 'timeoutMs' | 'expiresAt'>,
   since: number,
+  cancelled = false,
 ): InFlight => ({
   verb: order.verb,
   retries: order.retries,
@@ -44,6 +47,7 @@ export const inFlightOf = (
   timeoutMs: order.timeoutMs,
   expiresAt: order.expiresAt.getTime(),
   since,
+  cancelled,
 });
 
 /** By execution id; what is in it counts against the capacity of this instance. */

@@ -99,10 +99,11 @@ export function createProgress(deps: ProgressDeps): Progress {
         transitions: [transitionRow(decision.to, decision.cause, now)],
         // The agent's ledger has closed this attempt, so the next offer is another one.
         newAttempt: decision.to === 'queued' ? attempt + 1 : undefined,
+        newEpoch: decision.to === 'queued' ? null : undefined,
         deadlineAt: decision.to === 'queued' ? new Date(known?.expiresAt ?? now) : null,
         result,
       };
-      const retry = known && retryOf(message, decision, known, now);
+      const retry = known?.cancelled === false ? retryOf(message, decision, known, now) : undefined;
       const held = retry && (await writer.add(retryChange(ended, attempt, retry, now)));
       const applied = held ?? (await writer.add(ended));
       if (applied === undefined) {

@@ -39,17 +39,23 @@ export function createReconciler({ database, writer, clock }: ReconcilerDeps): R
       for (const row of rows) {
         const line = account.get(row.executionId);
         const decision = reconcile(
-          { state: row.state as ExecutionState, attempt: row.attempt, effect: effectOf(row.verb) },
+          {
+            state: row.state as ExecutionState,
+            attempt: row.attempt,
+            effect: effectOf(row.verb),
+            handedOver: row.epoch !== null,
+          },
           line,
         );
         if (decision === undefined) continue;
-        const stays = line !== undefined && decision.to !== 'queued';
-        if (stays) link.inFlight.set(row.executionId, inFlightOf(row, now));
+        const stays = line !== undefined && decision.to !== 'queued' && decision.to !== 'held';
+        if (stays) link.inFlight.set(row.executionId, inFlightOf(row, now, row.cancelReason !== null));
         if (row.cancelReason !== null && line?.phase === 'running') {
           cancels.push({ executionId: row.executionId, attempt: row.attempt, reason: row.cancelReason });
         }
         const wanted = honourCancel(row, decision);
-        writes.push(writer.add(changeOf(row, wanted, now, stays ? link.epoch : undefined)));
+        // What the agent has no record of, no agent has.
+        writes.push(writer.add(changeOf(row, wanted, now, stays ? link.epoch : null)));
       }
       await Promise.all(writes);
       return cancels;
@@ -59,12 +65,17 @@ export function createReconciler({ database, writer, clock }: ReconcilerDeps): R
 
 /** What was cancelled while it was out of reach is not offered again. */
 function honourCancel(row: OpenRow, decision: Decision): Decision {
-  if (decision.to !== 'queued' || row.cancelReason === null) return decision;
+  if (row.cancelReason === null || (decision.to !== 'queued' && decision.to !== 'held')) return decision;
   return { to: 'cancelled', cause: row.cancelReason };
 }
 
 /** The change that a decision makes of a row, if nobody else has changed it meanwhile. */
-export function changeOf(row: OpenRow, decision: Decision, now: number, newEpoch?: number): ExecutionChange {
+export function changeOf(
+  row: OpenRow,
+  decision: Decision,
+  now: number,
+  newEpoch?: number | null,
+): ExecutionChange {
   const limits = { expiresAt: row.expiresAt.getTime(), timeoutMs: row.timeoutMs };
   const deadline = isFinal(decision.to) ? undefined : deadlineOf(decision.to, now, limits);
   return {
@@ -73,6 +84,7 @@ export function changeOf(row: OpenRow, decision: Decision, now: number, newEpoch
     revision: row.revision,
     transitions: [transitionRow(decision.to, decision.cause, now)],
     newEpoch,
+    hold: decision.to === 'held' ? (row.hold ?? undefined) : undefined,
     deadlineAt: deadline === undefined ? null : new Date(deadline),
   };
 }

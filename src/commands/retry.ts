@@ -79,6 +79,7 @@ export function retryChange(
     from: ended.revision === undefined ? retryFrom : ended.from,
     transitions: [transitionRow(retry.to, retry.cause, now)],
     newAttempt: attempt + 1,
+    newEpoch: null,
     hold: 'backoff',
     retry: true,
     deadlineAt: new Date(retry.until),

@@ -8,6 +8,7 @@ import {
   decideOverdue,
   type Effect,
   isFinal,
+  type Overdue,
   openStates,
   reconcile,
   resultGraceMs,
@@ -61,44 +62,60 @@ test('every state that is not final has a deadline, and no final one has', () =>
 });
 
 describe('an execution past its deadline', () => {
+  const overdue = fc.record<Overdue>({
+    state: states,
+    hold: fc.constantFrom(undefined, 'maintenance', 'approval', 'rollout', 'backoff'),
+    handedOver: fc.boolean(),
+    expiresAt: fc.nat(),
+  });
+
   test('goes where its state allows, always', () => {
     fc.assert(
-      fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
-        const decision = decideOverdue({ state, hold: undefined, effect, expiresAt }, now);
-        expect(decision === undefined).toBe(finalStates.has(state));
-        if (decision === undefined) return;
-        expect(allowedFrom[decision.to]).toContain(state);
+      fc.property(overdue, fc.nat(), (execution, now) => {
+        const decision = decideOverdue(execution, now);
+        expect(decision === undefined).toBe(finalStates.has(execution.state));
+        if (decision === undefined || decision.to === execution.state) return;
+        expect(allowedFrom[decision.to]).toContain(execution.state);
         expect(decision.cause).not.toBe('');
       }),
     );
   });
 
-  test('is offered again only if its agent never acknowledged it and its time to live is not over', () => {
+  test('is offered again only within its time to live', () => {
     fc.assert(
-      fc.property(states, effects, fc.nat(), fc.nat(), (state, effect, expiresAt, now) => {
-        const again = decideOverdue({ state, hold: undefined, effect, expiresAt }, now)?.to === 'queued';
-        expect(again).toBe(state === 'sent' && now < expiresAt);
+      fc.property(overdue, fc.nat(), (execution, now) => {
+        if (decideOverdue(execution, now)?.to === 'queued') expect(now).toBeLessThan(execution.expiresAt);
+      }),
+    );
+  });
+
+  test('is called expired only if no agent can have it', () => {
+    fc.assert(
+      fc.property(overdue, fc.nat(), (execution, now) => {
+        if (decideOverdue(execution, now)?.to !== 'expired') return;
+        expect(execution.handedOver).toBe(false);
+        expect(['queued', 'held']).toContain(execution.state);
       }),
     );
   });
 
   test.each([
-    ['queued', 'once', 'expired'],
-    ['held', 'read', 'expired'],
-    ['sent', 'once', 'outcome_unknown'],
-    ['sent', 'idempotent', 'expired'],
-    ['sent', 'read', 'expired'],
-    ['accepted', 'read', 'outcome_unknown'],
-    ['running', 'once', 'outcome_unknown'],
-  ] as const)('%s, effect %s, after its time to live: %s', (state, effect, to) => {
-    expect(decideOverdue({ state, hold: undefined, effect, expiresAt: 1000 }, 1000)?.to).toBe(to);
+    ['queued', false, 'expired'],
+    ['queued', true, 'outcome_unknown'],
+    ['held', false, 'expired'],
+    ['held', true, 'outcome_unknown'],
+    ['sent', true, 'outcome_unknown'],
+    ['accepted', true, 'outcome_unknown'],
+    ['running', true, 'outcome_unknown'],
+  ] as const)('%s, handed over: %s, after its time to live: %s', (state, handedOver, to) => {
+    expect(decideOverdue({ state, hold: undefined, handedOver, expiresAt: 1000 }, 1000)?.to).toBe(to);
   });
-});
 
-test('a wait before a retry ends in the queue, or with its time to live', () => {
-  const waiting = { state: 'held', hold: 'backoff', effect: 'read', expiresAt: 1000 } as const;
-  expect(decideOverdue(waiting, 999)?.to).toBe('queued');
-  expect(decideOverdue(waiting, 1000)?.to).toBe('expired');
+  test('a wait before a retry ends in the queue, or with its time to live', () => {
+    const waiting = { state: 'held', hold: 'backoff', handedOver: false, expiresAt: 1000 } as const;
+    expect(decideOverdue(waiting, 999)?.to).toBe('queued');
+    expect(decideOverdue(waiting, 1000)?.to).toBe('expired');
+  });
 });
 
 describe('reconciliation', () => {
@@ -107,7 +124,7 @@ describe('reconciliation', () => {
   test('decides for every open execution, whatever the agent says of it', () => {
     fc.assert(
       fc.property(fc.constantFrom(...openStates), effects, accounts, (state, effect, account) => {
-        expect(reconcile({ state, attempt: 1, effect }, account)).toBeDefined();
+        expect(reconcile({ state, attempt: 1, effect, handedOver: true }, account)).toBeDefined();
       }),
     );
   });
@@ -115,8 +132,9 @@ describe('reconciliation', () => {
   test('never queues again what may run only once and may have run', () => {
     fc.assert(
       fc.property(considered, fc.integer({ min: 1, max: 5 }), accounts, (state, attempt, account) => {
-        const to = reconcile({ state, attempt, effect: 'once' }, account)?.to;
-        if (state !== 'sent' || account?.attempt === attempt) expect(to).not.toBe('queued');
+        const to = reconcile({ state, attempt, effect: 'once', handedOver: true }, account)?.to;
+        const mayHaveRun = account?.attempt === attempt || state === 'accepted' || state === 'running';
+        if (mayHaveRun) expect(to).not.toBe('queued');
       }),
     );
   });
@@ -124,7 +142,7 @@ describe('reconciliation', () => {
   test('leads only where the state allows, or stays', () => {
     fc.assert(
       fc.property(considered, effects, accounts, (state, effect, account) => {
-        const to = reconcile({ state, attempt: 1, effect }, account)?.to;
+        const to = reconcile({ state, attempt: 1, effect, handedOver: true }, account)?.to;
         if (to === undefined || to === state) return;
         expect(allowedFrom[to]).toContain(state);
       }),
@@ -143,7 +161,9 @@ describe('reconciliation', () => {
     ['outcome_unknown', 'running', 'outcome_unknown'],
     ['outcome_unknown', 'finished', 'outcome_unknown'],
   ] as const)('%s, and the agent says %s: %s', (state, phase, to) => {
-    expect(reconcile({ state, attempt: 1, effect: 'once' }, { phase, attempt: 1 })?.to).toBe(to);
+    expect(
+      reconcile({ state, attempt: 1, effect: 'once', handedOver: true }, { phase, attempt: 1 })?.to,
+    ).toBe(to);
   });
 
   test.each([
@@ -152,10 +172,16 @@ describe('reconciliation', () => {
     ['running', 'once', 'outcome_unknown'],
     ['accepted', 'idempotent', 'queued'],
     ['running', 'read', 'queued'],
-    ['queued', 'once', undefined],
+    ['queued', 'once', 'queued'],
+    ['held', 'once', 'held'],
     ['outcome_unknown', 'read', undefined],
   ] as const)('%s, effect %s, and the agent has no record of it: %s', (state, effect, to) => {
-    expect(reconcile({ state, attempt: 2, effect }, undefined)?.to).toBe(to);
-    expect(reconcile({ state, attempt: 2, effect }, { phase: 'running', attempt: 1 })?.to).toBe(to);
+    const execution = { state, attempt: 2, effect, handedOver: true };
+    expect(reconcile(execution, undefined)?.to).toBe(to);
+    expect(reconcile(execution, { phase: 'running', attempt: 1 })?.to).toBe(to);
+  });
+
+  test.each(['queued', 'held'] as const)('what is %s and was never handed over is left alone', (state) => {
+    expect(reconcile({ state, attempt: 1, effect: 'once', handedOver: false }, undefined)).toBeUndefined();
   });
 });

@@ -71,9 +71,16 @@ export type Hold = 'maintenance' | 'approval' | 'rollout' | 'backoff';
 export interface Overdue {
   state: ExecutionState;
   hold: Hold | undefined;
-  effect: Effect;
+  /** An agent may have it: it was handed to a session, and nothing was heard since that says otherwise. */
+  handedOver: boolean;
   expiresAt: number;
 }
+
+/** It may have run all the same: a result that comes late says how it went. */
+const neverAnswered: Decision = {
+  to: 'outcome_unknown',
+  cause: 'handed over, never answered, and its time to live is over',
+};
 
 /** What becomes of an execution whose deadline has passed. */
 export function decideOverdue(execution: Overdue, now: number): Decision | undefined {
@@ -83,18 +90,13 @@ export function decideOverdue(execution: Overdue, now: number): Decision | undef
       if (execution.hold === 'backoff' && now < execution.expiresAt) {
         return { to: 'queued', cause: 'the wait before the retry is over' };
       }
+      if (execution.handedOver) return neverAnswered;
       return { to: 'expired', cause: 'could not be delivered within its time to live' };
     case 'sent':
       if (now < execution.expiresAt) {
         return { to: 'queued', cause: `not acknowledged within ${acknowledgeMs / 1000} s; offered again` };
       }
-      if (execution.effect === 'once') {
-        return {
-          to: 'outcome_unknown',
-          cause: 'handed over, never acknowledged, and its time to live is over',
-        };
-      }
-      return { to: 'expired', cause: 'never acknowledged within its time to live' };
+      return neverAnswered;
     case 'accepted':
     case 'running':
       return {
@@ -116,6 +118,8 @@ export interface OpenExecution {
   state: ExecutionState;
   attempt: number;
   effect: Effect;
+  /** An agent may have it. */
+  handedOver: boolean;
 }
 
 /**
@@ -134,6 +138,10 @@ export function reconcile(execution: OpenExecution, account: Account | undefined
     return { to: beyond ? execution.state : 'accepted', cause: 'the agent came back; its result follows' };
   }
   switch (execution.state) {
+    case 'queued':
+    case 'held':
+      if (!execution.handedOver) return undefined;
+      return { to: execution.state, cause: 'the agent came back and never had it' };
     case 'sent':
       return { to: 'queued', cause: 'the agent came back and never had it; offered again' };
     case 'accepted':

@@ -47,7 +47,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
         const expiresAt = row.expiresAt.getTime();
         const effect = effectOf(row.verb);
         const hold = (row.hold ?? undefined) as Hold | undefined;
-        const overdue = decideOverdue({ state, hold, effect, expiresAt }, now);
+        const overdue = decideOverdue({ state, hold, handedOver: row.epoch !== null, expiresAt }, now);
         if (overdue === undefined) return undefined;
         // What was cancelled while it was out of reach is not offered again.
         const decision =

@@ -36,8 +36,11 @@ export interface ExecutionChange {
   agentId?: string | undefined;
   /** Oldest first; the last one is the new state. */
   transitions: TransitionRow[];
-  /** The session that owns the execution from now on; undefined leaves it as it is. */
-  newEpoch?: number | undefined;
+  /**
+   * The session that owns the execution from now on; null where it is known that no agent has it; undefined
+   * leaves it as it is.
+   */
+  newEpoch?: number | null | undefined;
   /** The attempt that is offered next; undefined leaves it as it is. */
   newAttempt?: number | undefined;
   /** The next attempt is a retry, and counted as one. */
@@ -82,7 +85,7 @@ const applyChanges = lookup(
      hold = case when x.state = 'held' then x.hold end,
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
-     epoch = coalesce(x.new_epoch, e.epoch),
+     epoch = case when x.new_epoch = 0 then null else coalesce(x.new_epoch, e.epoch) end,
      attempt = coalesce(x.new_attempt, e.attempt),
      retries = case when x.retry then e.retries + 1 else e.retries end,
      deadline_at = case when ${cancelledInstead} then null else x.deadline_at end,
@@ -132,7 +135,8 @@ export async function applyExecutionChanges(
     column((c) => c.agentId ?? null),
     column((c) => c.transitions.at(-1)?.state),
     column((c) => JSON.stringify(c.transitions)),
-    column((c) => c.newEpoch ?? null),
+    // Epochs begin at 1.
+    column((c) => (c.newEpoch === null ? 0 : c.newEpoch)),
     column((c) => c.deadlineAt),
     column((c) => c.result !== undefined),
     result('exitCode'),

@@ -30,7 +30,7 @@ const takeText = (limited: boolean) => `with wants as (
      cross join lateral (
        select q.execution_id, q.verb, q.rank from executions q
        where q.agent_id = w.agent_id and q.state = 'queued' and q.incarnation = a.incarnation
-         and q.expires_at > $4 ${limited ? 'and q.verb <> all($8::text[])' : ''}
+         and q.expires_at > $4 and q.cancel_reason is null ${limited ? 'and q.verb <> all($8::text[])' : ''}
        order by q.rank, q.execution_id
        limit w.credit
        for update skip locked
@@ -100,6 +100,8 @@ export interface OpenRow {
   commandId: string;
   state: string;
   hold: string | null;
+  /** The session that it was handed to last; null where no agent can have it. */
+  epoch: number | null;
   attempt: number;
   retries: number;
   maxRetries: number;
@@ -111,7 +113,7 @@ export interface OpenRow {
 }
 
 const openRows = `e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
-  e.state, e.hold, e.attempt, e.retries, c.max_retries as "maxRetries", e.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
+  e.state, e.hold, e.epoch::float8 as epoch, e.attempt, e.retries, c.max_retries as "maxRetries", e.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
   e.cancel_reason as "cancelReason", e.revision`;
 
 const openOfAgent = lookup(
@@ -120,8 +122,11 @@ const openOfAgent = lookup(
    where e.agent_id = $1 and e.incarnation = $2 and e.state in ('sent', 'accepted', 'running')
    union all
    select ${openRows} from executions e join commands c using (command_id)
+   where e.agent_id = $1 and e.incarnation = $2 and e.state in ('queued', 'held') and e.epoch is not null
+   union all
+   select ${openRows} from executions e join commands c using (command_id)
    where e.execution_id = any($3::uuid[]) and e.agent_id = $1 and e.incarnation = $2
-     and e.state in ('queued', 'held', 'outcome_unknown')`,
+     and (e.state = 'outcome_unknown' or e.state in ('queued', 'held') and e.epoch is null)`,
 );
 
 const verbOf = statement('executions_verb', `select verb from executions where execution_id = $1`);
@@ -152,18 +157,18 @@ const cancelWaiting = statement(
   'executions_cancel_waiting',
   `update executions set state = 'cancelled', hold = null, deadline_at = null, transitions = transitions || $2::jsonb,
      revision = revision + 1, changed = pg_current_xact_id(), cancel_reason = $3
-   where command_id = $1 and state in ('queued', 'held')
+   where command_id = $1 and state in ('queued', 'held') and epoch is null
    returning execution_id`,
 );
 
 const cancelOpen = statement(
   'executions_cancel_open',
   `update executions set cancel_reason = coalesce(cancel_reason, $2)
-   where command_id = $1 and state in ('sent', 'accepted', 'running')
+   where command_id = $1 and state in ('queued', 'held', 'sent', 'accepted', 'running')
    returning execution_id as "executionId", agent_id as "agentId", attempt, epoch::float8 as epoch`,
 );
 
-/** Cancels what waits, and marks what agents may have; answers with the latter, for CANCEL to be sent. */
+/** Cancels what no agent can have, and marks what one may have; answers with the latter, for CANCEL to be sent. */
 export function cancelExecutions(
   database: Database,
   commandId: string,
@@ -200,12 +205,14 @@ export async function moveWaitingExecutions(
   return [...new Set(rows.map((row) => row.commandId))];
 }
 
+const neverHandedOver = `state in ('queued', 'held') and epoch is null`;
+
 const cancelOlder = statement(
   'executions_cancel_older',
-  `update executions set state = case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
+  `update executions set state = case when ${neverHandedOver} then 'cancelled' else 'outcome_unknown' end,
      hold = null, deadline_at = null, revision = revision + 1, changed = pg_current_xact_id(),
      transitions = transitions || jsonb_build_array(jsonb_build_object(
-       'state', case when state in ('queued', 'held') then 'cancelled' else 'outcome_unknown' end,
+       'state', case when ${neverHandedOver} then 'cancelled' else 'outcome_unknown' end,
        'cause', $3::text, 'at', $4::text))
    where agent_id = $1 and incarnation < $2 and state in ('queued', 'held', 'sent', 'accepted', 'running')
    returning command_id as "commandId"`,
