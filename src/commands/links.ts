@@ -23,6 +23,7 @@ export interface AgentLink {
 }
 
 export interface InFlight {
+  attempt: number;
   verb: string;
   /** Attempts that failed and were followed by this one, and how many there may be. */
   retries: number;
@@ -37,10 +38,11 @@ export interface InFlight {
 }
 
 export const inFlightOf = (
-  order: Pick<OrderRow, 'verb' | 'retries' | 'maxRetries' | 'timeoutMs' | 'expiresAt'>,
+  order: Pick<OrderRow, 'attempt' | 'verb' | 'retries' | 'maxRetries' | 'timeoutMs' | 'expiresAt'>,
   since: number,
   cancelled = false,
 ): InFlight => ({
+  attempt: order.attempt,
   verb: order.verb,
   retries: order.retries,
   maxRetries: order.maxRetries,

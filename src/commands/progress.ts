@@ -13,7 +13,7 @@ import { storableJson, storableText } from '../lib/text.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
-import type { ResultColumns } from '../storage/execution-changes.ts';
+import type { ExecutionChange, ResultColumns } from '../storage/execution-changes.ts';
 import { findVerb } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -59,7 +59,7 @@ export function createProgress(deps: ProgressDeps): Progress {
       const now = clock.now();
       const to = update.case;
       const cause = to === 'accepted' ? 'in the agent’s ledger' : 'the work began';
-      const known = link.inFlight.get(executionId);
+      const known = knownOf(link, executionId, attempt);
       if (known === undefined) {
         // Reconciliation put every execution that still counts into the link.
         log.debug({ agentId: link.agentId, executionId }, 'progress of an execution that is not under way');
@@ -81,7 +81,7 @@ export function createProgress(deps: ProgressDeps): Progress {
       const { executionId, attempt } = message;
       const decision = decideResult(message);
       const now = clock.now();
-      const known = link.inFlight.get(executionId);
+      const known = knownOf(link, executionId, attempt);
       // What the link has forgotten, because its deadline was over, is in the database. Any other result keeps
       // its place before what comes after it.
       const forgotten = known === undefined && message.output.byteLength > 0;
@@ -90,26 +90,15 @@ export function createProgress(deps: ProgressDeps): Progress {
       if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
         log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
       }
-      const ended = {
-        executionId,
-        from: allowedFrom[decision.to],
-        epoch: link.epoch,
-        attempt,
-        agentId: link.agentId,
-        transitions: [transitionRow(decision.to, decision.cause, now)],
-        // The agent's ledger has closed this attempt, so the next offer is another one.
-        newAttempt: decision.to === 'queued' ? attempt + 1 : undefined,
-        newEpoch: decision.to === 'queued' ? null : undefined,
-        deadlineAt: decision.to === 'queued' ? new Date(known?.expiresAt ?? now) : null,
-        result,
-      };
-      const retry = known?.cancelled === false ? retryOf(message, decision, known, now) : undefined;
-      const held = retry && (await writer.add(retryChange(ended, attempt, retry, now)));
+      const { ended, retry } = resultChanges(link, message, decision, known, now, Math.random());
+      ended.result = result;
+      const held = retry && (await writer.add({ ...retry, result }));
       const applied = held ?? (await writer.add(ended));
       if (applied === undefined) {
         log.debug({ agentId: link.agentId, executionId, attempt }, 'a result that no longer counts');
       }
-      link.inFlight.delete(executionId);
+      // A repeated word of an attempt before leaves the one that is under way alone.
+      if (knownOf(link, executionId, attempt) !== undefined) link.inFlight.delete(executionId);
       if (known !== undefined) metrics.executionRoundtripSeconds.observe((clock.now() - known.since) / 1000);
       if (applied?.state === 'queued') offerLater(link);
       else dispatcher.creditReturned(link.agentId);
@@ -117,10 +106,42 @@ export function createProgress(deps: ProgressDeps): Progress {
   };
 }
 
-function retryOf(message: Result, decision: Decision, known: InFlight, now: number) {
-  const code = message.failure?.code;
+function knownOf(link: AgentLink, executionId: string, attempt: number): InFlight | undefined {
+  const entry = link.inFlight.get(executionId);
+  return entry?.attempt === attempt ? entry : undefined;
+}
+
+/**
+ * What a result makes of its execution: another attempt where there is one to come, and otherwise its end.
+ * @param known what the link knows of it; undefined for a result that nobody waits for any more
+ * @param random in [0, 1)
+ */
+export function resultChanges(
+  link: Pick<AgentLink, 'epoch' | 'agentId'>,
+  message: Pick<Result, 'executionId' | 'attempt' | 'failure'>,
+  decision: Decision,
+  known: InFlight | undefined,
+  now: number,
+  random: number,
+): { ended: ExecutionChange; retry: ExecutionChange | undefined } {
+  const { executionId, attempt } = message;
+  const again = decision.to === 'queued';
+  const ended: ExecutionChange = {
+    executionId,
+    from: allowedFrom[decision.to],
+    epoch: link.epoch,
+    attempt,
+    agentId: link.agentId,
+    transitions: [transitionRow(decision.to, decision.cause, now)],
+    // The agent's ledger has closed this attempt: the next offer is another one, which no agent has yet.
+    newAttempt: again ? attempt + 1 : undefined,
+    newEpoch: again ? null : undefined,
+    deadlineAt: again ? new Date(known?.expiresAt ?? now) : null,
+  };
+  if (known === undefined || known.cancelled) return { ended, retry: undefined };
   const budget = { ...known, effect: effectOf(known.verb) };
-  return decideRetry({ ...decision, code }, budget, now, Math.random());
+  const retry = decideRetry({ ...decision, code: message.failure?.code }, budget, now, random);
+  return { ended, retry: retry && retryChange(ended, attempt, retry, now) };
 }
 
 /** Refusals that say nothing against the order itself: another attempt may be taken. */

@@ -1,3 +1,4 @@
+import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { verbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
@@ -15,10 +16,13 @@ import type { ExecutionState } from './types.ts';
  */
 export interface Reconciler {
   /** @param account the agent's, by execution id. Answers with what must be cancelled on the agent. */
-  reconcile(
-    link: AgentLink,
-    account: ReadonlyMap<string, Account>,
-  ): Promise<{ executionId: string; attempt: number; reason: string }[]>;
+  reconcile(link: AgentLink, account: ReadonlyMap<string, Account>): Promise<Cancel[]>;
+}
+
+export interface Cancel {
+  executionId: string;
+  attempt: number;
+  reason: string;
 }
 
 export interface ReconcilerDeps {
@@ -27,40 +31,67 @@ export interface ReconcilerDeps {
   clock: Clock;
 }
 
+const maximumLooks = 5;
+
 export const effectOf = (verb: string): Effect => verbCatalogue.get(verb)?.effect ?? 'once';
 
 export function createReconciler({ database, writer, clock }: ReconcilerDeps): Reconciler {
+  /** One look; answers with the executions that somebody changed between the look and the write. */
+  async function look(link: AgentLink, account: ReadonlyMap<string, Account>, into: Cancel[]) {
+    const rows = await openExecutions(database.query, link.agentId, link.incarnation, [...account.keys()]);
+    const now = clock.now();
+    const writes = rows.map(async (row) => {
+      const line = account.get(row.executionId);
+      const answer = reconcileRow(row, line, link.epoch, now);
+      // Done in the look before.
+      if (answer === undefined || (answer.stays && row.epoch === link.epoch)) return true;
+      if ((await writer.add(answer.change)) === undefined) return false;
+      if (!answer.stays) return true;
+      link.inFlight.set(row.executionId, inFlightOf(row, now, row.cancelReason !== null));
+      if (row.cancelReason !== null && line?.phase === 'running') {
+        into.push({ executionId: row.executionId, attempt: row.attempt, reason: row.cancelReason });
+      }
+      return true;
+    });
+    return (await Promise.all(writes)).every(Boolean);
+  }
+
   return {
     async reconcile(link, account) {
-      const rows = await openExecutions(database.query, link.agentId, link.incarnation, [...account.keys()]);
-      const now = clock.now();
-      const cancels: { executionId: string; attempt: number; reason: string }[] = [];
-      const writes: Promise<unknown>[] = [];
-      for (const row of rows) {
-        const line = account.get(row.executionId);
-        const decision = reconcile(
-          {
-            state: row.state as ExecutionState,
-            attempt: row.attempt,
-            effect: effectOf(row.verb),
-            handedOver: row.epoch !== null,
-          },
-          line,
-        );
-        if (decision === undefined) continue;
-        const stays = line !== undefined && decision.to !== 'queued' && decision.to !== 'held';
-        if (stays) link.inFlight.set(row.executionId, inFlightOf(row, now, row.cancelReason !== null));
-        if (row.cancelReason !== null && line?.phase === 'running') {
-          cancels.push({ executionId: row.executionId, attempt: row.attempt, reason: row.cancelReason });
-        }
-        const wanted = honourCancel(row, decision);
-        // What the agent has no record of, no agent has.
-        writes.push(writer.add(changeOf(row, wanted, now, stays ? link.epoch : null)));
+      const cancels: Cancel[] = [];
+      // What the session before said may still wait to be written when this one looks, and changes the rows
+      // under it. That session has ended, so a second look is the last but for a rare other hand.
+      for (let looks = 0; looks < maximumLooks; looks++) {
+        if (await look(link, account, cancels)) return cancels;
       }
-      await Promise.all(writes);
-      return cancels;
+      throw new ViworksError('unavailable', 'The executions of the agent change too fast; connect again.');
     },
   };
+}
+
+/**
+ * What the agent's account makes of one execution.
+ * @returns stays: the agent has it, and its result will come in this session
+ */
+export function reconcileRow(
+  row: OpenRow,
+  line: Account | undefined,
+  epoch: number,
+  now: number,
+): { change: ExecutionChange; stays: boolean } | undefined {
+  const state = row.state as ExecutionState;
+  const execution = {
+    state,
+    attempt: row.attempt,
+    effect: effectOf(row.verb),
+    handedOver: row.epoch !== null,
+  };
+  const decision = reconcile(execution, line);
+  if (decision === undefined) return undefined;
+  const stays = line !== undefined && decision.to !== 'queued' && decision.to !== 'held';
+  // What the agent has no record of, no agent has.
+  const change = changeOf(row, honourCancel(row, decision), now, stays ? epoch : null);
+  return { change, stays };
 }
 
 /** What was cancelled while it was out of reach is not offered again. */

@@ -80,7 +80,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const { state, reason = '' } = placementOf(target, link, command.verb, capacity);
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
-      here?.inFlight.set(executionId, inFlightOf({ ...command, retries: 0 }, now));
+      here?.inFlight.set(executionId, inFlightOf({ ...command, attempt: 1, retries: 0 }, now));
       const transitions = [
         state === 'held' ? transitionRow(state, reason, now) : transitionRow('queued', 'submitted', now),
       ];

@@ -2,7 +2,8 @@ import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Database } from '../storage/database.ts';
-import { overdueExecutions } from '../storage/executions.ts';
+import type { ExecutionChange } from '../storage/execution-changes.ts';
+import { type OpenRow, overdueExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLinks } from './links.ts';
@@ -43,29 +44,9 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
     const applied = await Promise.all(
       rows.map(async (row) => {
-        const state = row.state as ExecutionState;
-        const expiresAt = row.expiresAt.getTime();
-        const effect = effectOf(row.verb);
-        const hold = (row.hold ?? undefined) as Hold | undefined;
-        const overdue = decideOverdue({ state, hold, handedOver: row.epoch !== null, expiresAt }, now);
-        if (overdue === undefined) return undefined;
-        // What was cancelled while it was out of reach is not offered again.
-        const decision =
-          overdue.to === 'queued' && row.cancelReason !== null
-            ? ({
-                to: 'outcome_unknown',
-                cause: `cancelled (${row.cancelReason}), and the agent never answered`,
-              } as const)
-            : overdue;
-        const ended = changeOf(row, decision, now);
-        const budget = { ...row, effect, expiresAt };
-        const retry =
-          row.cancelReason === null
-            ? decideRetry({ ...decision, code: undefined }, budget, now, Math.random())
-            : undefined;
-        const change = await writer.add(
-          retry === undefined ? ended : retryChange(ended, row.attempt, retry, now),
-        );
+        const wanted = overdueChange(row, now, Math.random());
+        if (wanted === undefined) return undefined;
+        const change = await writer.add(wanted);
         if (change === undefined) return undefined;
         links.get(row.agentId)?.inFlight.delete(row.executionId);
         if (change.state === 'queued') dispatcher.wake(row.agentId);
@@ -100,4 +81,22 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       await running;
     },
   };
+}
+
+/** What is done about an execution whose deadline has passed. @param random in [0, 1) */
+export function overdueChange(row: OpenRow, now: number, random: number): ExecutionChange | undefined {
+  const expiresAt = row.expiresAt.getTime();
+  const hold = (row.hold ?? undefined) as Hold | undefined;
+  const state = row.state as ExecutionState;
+  const overdue = decideOverdue({ state, hold, handedOver: row.epoch !== null, expiresAt }, now);
+  if (overdue === undefined) return undefined;
+  if (row.cancelReason !== null) {
+    // What was cancelled while it was out of reach is not offered again.
+    const cause = `cancelled (${row.cancelReason}), and the agent never answered`;
+    return changeOf(row, overdue.to === 'queued' ? { to: 'outcome_unknown', cause } : overdue, now);
+  }
+  const budget = { ...row, effect: effectOf(row.verb), expiresAt };
+  const retry = decideRetry({ ...overdue, code: undefined }, budget, now, random);
+  const ended = changeOf(row, overdue, now);
+  return retry === undefined ? ended : retryChange(ended, row.attempt, retry, now);
 }

@@ -82,7 +82,7 @@ const applyChanges = lookup(
        then jsonb_build_array(jsonb_build_object('state', 'cancelled', 'cause', e.cancel_reason,
          'at', x.transitions::jsonb -> -1 -> 'at'))
        else '[]'::jsonb end,
-     hold = case when x.state = 'held' then x.hold end,
+     hold = case when x.state = 'held' and e.cancel_reason is null then x.hold end,
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
      epoch = case when x.new_epoch = 0 then null else coalesce(x.new_epoch, e.epoch) end,
