@@ -72,8 +72,6 @@ UPDATE "executions" e SET "verb" = c."verb", "hold" = CASE WHEN e."state" = 'hel
 ALTER TABLE "executions" ALTER COLUMN "verb" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "executions" ALTER COLUMN "rank" SET NOT NULL;--> statement-breakpoint
 ALTER TABLE "executions" DROP COLUMN "priority";--> statement-breakpoint
-ALTER TABLE "executions" ADD COLUMN "stdout_offset" bigint;--> statement-breakpoint
-ALTER TABLE "executions" ADD COLUMN "stderr_offset" bigint;--> statement-breakpoint
 CREATE INDEX "schedules_due" ON "schedules" USING btree ("next_at") WHERE enabled and next_at is not null;--> statement-breakpoint
 CREATE INDEX "approvals_pending" ON "approvals" USING btree ("command_id") WHERE state = 'pending';--> statement-breakpoint
 CREATE INDEX "execution_output_command" ON "execution_output" USING btree ("command_id","changed");--> statement-breakpoint

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { CommandUpdateSchema, Result_Outcome, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import {
+  CommandUpdateSchema,
+  OutputChunk_Stream,
+  Result_Outcome,
+  ResultSchema,
+} from '#gen/viworks/agent/v1/command_pb.js';
 import { CreditSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { ExecutionAccount_Phase, Transport } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
@@ -17,6 +22,7 @@ import { createIntake } from './intake.ts';
 import type { Ledger } from './ledger.ts';
 import { acceptUnsigned, type VerifyCommand } from './orders.ts';
 import { createOutbox } from './outbox.ts';
+import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
 import { createRunner, recoverLedger } from './runner.ts';
 import { createSession, type Session, type SessionTerms } from './session.ts';
@@ -68,6 +74,8 @@ export interface AgentOptions {
 /** A transport that does not come about in this time is given up. */
 const dialTimeoutMs = 30_000;
 
+const streams = { stdout: OutputChunk_Stream.STDOUT, stderr: OutputChunk_Stream.STDERR };
+
 const transports: Record<TransportName, Transport> = {
   connect: Transport.CONNECT,
   grpc: Transport.CONNECT,
@@ -105,8 +113,21 @@ export function createAgent(options: AgentOptions): Agent {
       session?.send({ case: 'telemetry', value: create(TelemetrySchema, { samples }) }, delivered) ?? false,
     onDropped: (count) => log.warn({ dropped: count }, 'telemetry is dropped, because nobody takes it'),
   });
+  const output = createOutputStreams({
+    timers,
+    send({ executionId, attempt, stream, offset, data }, delivered) {
+      const chunk = { stream: streams[stream], offset: BigInt(offset), data };
+      const value = create(CommandUpdateSchema, {
+        executionId,
+        attempt,
+        update: { case: 'output', value: chunk },
+      });
+      return session?.send({ case: 'commandUpdate', value }, delivered) ?? false;
+    },
+  });
   const runner = createRunner({
     ledger,
+    output,
     clock,
     timers,
     log,
@@ -215,6 +236,7 @@ export function createAgent(options: AgentOptions): Agent {
     log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
     setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
     runner.reportAll();
+    output.restart(welcomed.outputCreditBytes);
     outbox.restart();
     telemetry.restart(welcomed.telemetryCredit);
     offTelemetry?.();

@@ -4,6 +4,7 @@ import { ArgsEncoding, type Result, Result_Outcome, ResultSchema } from '#gen/vi
 import { ViworksError } from '../errors.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import type { ExecutorFailure, ExecutorOutcome } from './executors/executor.ts';
+import type { CapturedOutput } from './process.ts';
 
 /** How the end of an execution becomes a RESULT, in one place. */
 
@@ -168,6 +169,24 @@ function timesOf(times: Times) {
   };
 }
 
-function outputOf(captured: { data: Uint8Array; totalBytes: number; truncated: boolean }) {
-  return { data: captured.data, totalBytes: BigInt(captured.totalBytes), truncated: captured.truncated };
+function outputOf({ data, offset = 0, totalBytes, truncated }: CapturedOutput) {
+  return { data, offset: BigInt(offset), totalBytes: BigInt(totalBytes), truncated };
+}
+
+/** What of the output the server does not have yet. */
+export function withoutAcknowledged(
+  outcome: ExecutorOutcome,
+  acknowledged: { stdout: number; stderr: number },
+): ExecutorOutcome {
+  const rest = (captured: CapturedOutput, offset: number) => ({
+    ...captured,
+    data: captured.data.subarray(offset),
+    offset,
+  });
+  const { stdout, stderr } = outcome;
+  return {
+    ...outcome,
+    ...(stdout && { stdout: rest(stdout, acknowledged.stdout) }),
+    ...(stderr && { stderr: rest(stderr, acknowledged.stderr) }),
+  };
 }

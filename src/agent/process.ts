@@ -15,6 +15,8 @@ export interface ProgramRequest {
   outputLimit: number;
   /** Milliseconds between SIGTERM and SIGKILL. */
   killGraceMs?: number;
+  /** Told of everything that the program writes, as it comes. */
+  onOutput?: ((stream: 'stdout' | 'stderr', data: Uint8Array) => void) | undefined;
 }
 
 export interface ProgramEnd {
@@ -28,6 +30,8 @@ export interface ProgramEnd {
 
 export interface CapturedOutput {
   data: Uint8Array;
+  /** Position of the first byte of data in the whole stream; 0 if absent. */
+  offset?: number;
   totalBytes: number;
   truncated: boolean;
 }
@@ -59,8 +63,8 @@ export function runProgram(request: ProgramRequest): Promise<ProgramEnd> {
       stdio: ['ignore', 'pipe', 'pipe'],
       shell: false,
     });
-    const stdout = capture(child.stdout, request.outputLimit, onData);
-    const stderr = capture(child.stderr, request.outputLimit, onData);
+    const stdout = capture(child.stdout, request.outputLimit, (data) => onData('stdout', data));
+    const stderr = capture(child.stderr, request.outputLimit, (data) => onData('stderr', data));
     const exit: { code?: number; signal?: string; seen: boolean } = { seen: false };
     let interrupted = false;
     let closed = false;
@@ -82,7 +86,8 @@ export function runProgram(request: ProgramRequest): Promise<ProgramEnd> {
       clearTimeout(waitTimer);
       waitTimer = setTimeout(next, ms);
     }
-    function onData(): void {
+    function onData(stream: 'stdout' | 'stderr', data: Uint8Array): void {
+      request.onOutput?.(stream, data);
       if (exit.seen && !interrupted) wait(quietMs, finish);
     }
     /** The program has ended by force; nothing tells when the rest of its group has. */
@@ -141,7 +146,7 @@ export function runProgram(request: ProgramRequest): Promise<ProgramEnd> {
   });
 }
 
-function capture(stream: Readable, limit: number, onData: () => void): () => CapturedOutput {
+function capture(stream: Readable, limit: number, onData: (data: Uint8Array) => void): () => CapturedOutput {
   const chunks: Buffer[] = [];
   let kept = 0;
   let total = 0;
@@ -152,7 +157,7 @@ function capture(stream: Readable, limit: number, onData: () => void): () => Cap
       chunks.push(part);
       kept += part.byteLength;
     }
-    onData();
+    onData(chunk);
   });
   // A pipe that breaks ends the stream; what came before is what there is.
   stream.on('error', () => {});

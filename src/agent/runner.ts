@@ -13,7 +13,9 @@ import {
   resultOf,
   type StopReason,
   stoppedBeforeStart,
+  withoutAcknowledged,
 } from './outcome.ts';
+import type { OutputSink, OutputStreams } from './output-stream.ts';
 import type { Timers } from './timers.ts';
 
 /**
@@ -41,6 +43,7 @@ export interface Runner {
 
 export interface RunnerDeps {
   ledger: Ledger;
+  output: Pick<OutputStreams, 'open'>;
   clock: Clock;
   timers: Timers;
   log: Logger;
@@ -153,13 +156,18 @@ export function createRunner(deps: RunnerDeps): Runner {
     item.startedAt = startedAt;
     deps.onRunning(order, startedAt);
     const offTimeout = timers.after(order.timeoutMs, () => abort(item, 'timeout'));
-    const outcome = await runToEnd(item);
+    const sink = deps.output.open(nameOf(order), order.outputLimit);
+    const outcome = await runToEnd(item, sink);
     offTimeout();
     const times = { startedAt, finishedAt: clock.now() };
-    await finish(item, resultOf(nameOf(order), outcome, stopReason(controller.signal), times));
+    const rest = withoutAcknowledged(outcome, sink.close());
+    await finish(item, resultOf(nameOf(order), rest, stopReason(controller.signal), times));
   }
 
-  async function runToEnd({ order, controller: { signal } }: Held): Promise<ExecutorOutcome> {
+  async function runToEnd(
+    { order, controller: { signal } }: Held,
+    sink: OutputSink,
+  ): Promise<ExecutorOutcome> {
     const { promise: abandoned, resolve: abandon } = Promise.withResolvers<ExecutorOutcome>();
     let offAbandon: (() => void) | undefined;
     const onAbort = () => {
@@ -170,17 +178,17 @@ export function createRunner(deps: RunnerDeps): Runner {
     };
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await Promise.race([runSafely(order, signal), abandoned]);
+      return await Promise.race([runSafely(order, signal, sink), abandoned]);
     } finally {
       offAbandon?.();
       signal.removeEventListener('abort', onAbort);
     }
   }
 
-  async function runSafely(order: Order, signal: AbortSignal): Promise<ExecutorOutcome> {
+  async function runSafely(order: Order, signal: AbortSignal, sink: OutputSink): Promise<ExecutorOutcome> {
     const { executor, args, timeoutMs, outputLimit } = order;
     try {
-      return await executor.run(args, { signal, timeoutMs, outputLimit, log });
+      return await executor.run(args, { signal, timeoutMs, outputLimit, onOutput: sink.write, log });
     } catch (err) {
       // Work that was told to stop usually throws something of its own.
       if (signal.aborted) return { interrupted: true };

@@ -46,6 +46,8 @@ export interface SessionTerms {
   telemetryIntervalMs: number;
   /** TELEMETRY envelopes that may be unacknowledged at once. */
   telemetryCredit: number;
+  /** Bytes of output that may be unacknowledged at once. */
+  outputCreditBytes: number;
   reconnect: BackoffPolicy;
 }
 
@@ -157,6 +159,7 @@ export function createSession(deps: SessionDeps): Session {
       epoch: welcome.epoch,
       telemetryIntervalMs: positiveMs(limits?.telemetryInterval, 60_000),
       telemetryCredit: limits?.telemetryCredit || 1,
+      outputCreditBytes: limits?.outputCreditBytes ?? 0,
       reconnect: {
         baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
         maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),

@@ -17,6 +17,7 @@ const leastRole = {
   'commands.list': 'viewer',
   'commands.cancel': 'operator',
   'commands.watch': 'viewer',
+  'commands.output': 'viewer',
   'commands.verbs': 'viewer',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
@@ -37,6 +38,7 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   listCommands: 'commands.list',
   cancelCommand: 'commands.cancel',
   watchCommand: 'commands.watch',
+  readOutput: 'commands.output',
   listVerbs: 'commands.verbs',
   getHealth: 'system.health',
 };

@@ -5,6 +5,7 @@ import { executionStates } from '../commands/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { follow } from './follow.ts';
 import { wholeNumber } from './options.ts';
+import { outputCommand } from './output.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
 import { since, table } from './terminal.ts';
@@ -56,6 +57,8 @@ Examples:
     const client = clientOf(context, options);
     exit(await follow(client, context.terminal, commandId, { json: options.json === true }));
   });
+
+  outputCommand(commands, context);
 
   withClientOptions(
     commands

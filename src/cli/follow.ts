@@ -1,7 +1,10 @@
 import type { ExecutionView } from '../api/schemas/executions.ts';
+import type { OutputPieceView } from '../api/schemas/output.ts';
 import type { AppOutputs } from '../api/trpc/router.ts';
+import { finalStates } from '../commands/types.ts';
 import type { Client } from './client.ts';
 import { exitCodes } from './failure.ts';
+import { createLiveOutput } from './live-output.ts';
 import { createProgress } from './progress.ts';
 import { printResults, summaryLine } from './results.ts';
 import type { Terminal } from './terminal.ts';
@@ -22,17 +25,38 @@ export async function follow(
   process.once('SIGINT', onInterrupt);
   const progress = options.json ? jsonProgress(terminal) : createProgress(terminal);
   const executions = new Map<string, ExecutionView>();
+  const live = createLiveOutput();
+  let agents = 0;
+  let width = 0;
+  const prefixOf = (agentId: string) => {
+    width = Math.max(width, agentId.length);
+    return agents === 1 ? '' : `${agentId.padEnd(width)} | `;
+  };
+  const show = (piece: OutputPieceView) => {
+    if (options.json) return terminal.json({ event: 'output', ...piece });
+    for (const line of live.take(piece)) {
+      progress.print(prefixOf(piece.agentId) + line, piece.stream === 'stderr');
+    }
+  };
+  const finish = ({ executionId, agentId }: ExecutionView) => {
+    for (const { stream, line } of live.end(executionId)) {
+      progress.print(prefixOf(agentId) + line, stream === 'stderr');
+    }
+  };
   let command: AppOutputs['commands']['submit']['command'] | undefined;
   try {
     const events = client.commands.watch.subscribe({ commandId }, { signal: stop.signal });
     // The stream ends by itself; an event that says done may still lack the last changes.
     for await (const { data } of events) {
       command = data.command;
+      agents = Object.values(command.counts).reduce((sum, count) => sum + count, 0);
       // After a break a change may come twice; the revision tells.
       const fresh = data.executions.filter(
         (execution) => execution.revision > (executions.get(execution.executionId)?.revision ?? -1),
       );
       for (const execution of fresh) executions.set(execution.executionId, execution);
+      for (const piece of data.output) show(piece);
+      for (const execution of fresh) if (finalStates.has(execution.state)) finish(execution);
       progress.update([...executions.values()], fresh);
     }
   } catch (error) {
@@ -50,7 +74,7 @@ export async function follow(
   const succeeded = command?.done === true && all.every(({ state }) => state === 'succeeded');
   if (options.json) terminal.json({ event: 'done', succeeded, command });
   else {
-    printResults(terminal, command?.verb, all);
+    printResults(terminal, command?.verb, all, live.has);
     terminal.note(summaryLine(terminal, commandId, all));
   }
   return succeeded ? exitCodes.success : exitCodes.failure;
@@ -61,6 +85,7 @@ function jsonProgress(terminal: Terminal) {
     update: (_all: readonly ExecutionView[], fresh: readonly ExecutionView[]) => {
       for (const execution of fresh) terminal.json({ event: 'execution', execution });
     },
+    print: () => {},
     end: () => {},
   };
 }

@@ -6,11 +6,15 @@ import { printable, type Style, type Terminal } from './terminal.ts';
 /** One line for each agent while a command runs: rewritten in place on a terminal, appended elsewhere. */
 export interface Progress {
   update(all: readonly ExecutionView[], fresh: readonly ExecutionView[]): void;
+  /** A line of what a program writes: goes above the lines that are rewritten. */
+  print(line: string, toStderr: boolean): void;
   end(): void;
 }
 
 /** Lines that are rewritten at once; the rest of a large fleet is counted. */
 const maximumLines = 20;
+/** Lines of output that wait for a drawing. */
+const maximumAbove = 1000;
 /** Milliseconds between two drawings; what comes between them is drawn with the next. */
 const drawEveryMs = 100;
 
@@ -24,6 +28,7 @@ function plainProgress(terminal: Terminal): Progress {
       const width = widthOf(all);
       for (const execution of fresh) terminal.note(progressLine(execution, Date.now(), width).trimEnd());
     },
+    print: (line, toStderr) => (toStderr ? terminal.note(line) : terminal.line(line)),
     end() {},
   };
 }
@@ -32,6 +37,8 @@ function liveProgress(terminal: Terminal): Progress {
   let current: readonly ExecutionView[] = [];
   let drawn = 0;
   const erase = () => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[0J`);
+  /** Printed since the last drawing. */
+  let above: string[] = [];
   const draw = () => {
     const now = Date.now();
     const width = widthOf(current);
@@ -41,13 +48,18 @@ function liveProgress(terminal: Terminal): Progress {
     });
     const hidden = current.length - lines.length;
     if (hidden > 0) lines.push(terminal.style('dim', `… and ${hidden} more`));
-    terminal.write(`${erase()}${lines.map((line) => `${line}\n`).join('')}`);
+    terminal.write(`${erase()}${[...above, ...lines].map((line) => `${line}\n`).join('')}`);
+    above = [];
     drawn = lines.length;
   };
   const timer = setInterval(draw, drawEveryMs);
   return {
     update(all) {
       current = all;
+    },
+    print(line) {
+      above.push(line);
+      if (above.length >= maximumAbove) draw();
     },
     end() {
       clearInterval(timer);

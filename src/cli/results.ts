@@ -9,11 +9,12 @@ export function printResults(
   terminal: Terminal,
   verb: string | undefined,
   executions: readonly ExecutionView[],
+  shown: (executionId: string) => boolean = () => false,
 ): void {
   const width = Math.max(0, ...executions.map(({ agentId }) => agentId.length));
   for (const execution of executions) {
     const prefix = executions.length === 1 ? '' : `${execution.agentId.padEnd(width)} | `;
-    for (const { text, toStderr } of outputsOf(verb, execution)) {
+    for (const { text, toStderr } of outputsOf(verb, execution, shown(execution.executionId))) {
       const lines = text.replace(/\n$/, '').split('\n');
       for (const line of lines) {
         if (toStderr) terminal.note(prefix + line);
@@ -30,13 +31,18 @@ interface Output {
 
 type Stream = NonNullable<NonNullable<ExecutionView['result']>['stdout']>;
 
-export function outputsOf(verb: string | undefined, { result, state, transitions }: ExecutionView): Output[] {
+/** @param shown its streams were shown while it ran */
+export function outputsOf(
+  verb: string | undefined,
+  { result, state, transitions }: ExecutionView,
+  shown = false,
+): Output[] {
   const outputs: Output[] = [];
   const add = (text: string | undefined, toStderr: boolean) => {
     if (text !== undefined && text !== '') outputs.push({ text, toStderr });
   };
-  add(result?.stdout && streamText(result.stdout), false);
-  add(result?.stderr && streamText(result.stderr), true);
+  add(result?.stdout && (shown ? cutOff(result.stdout) : streamText(result.stdout)), shown);
+  add(result?.stderr && (shown ? cutOff(result.stderr) : streamText(result.stderr)), true);
   // The output of a program is its streams; what else its result tells is in --json.
   if (result?.output !== undefined && result.stdout === undefined) {
     add(contentOf(verb, result.output) ?? JSON.stringify(result.output, null, 2), false);
@@ -50,8 +56,11 @@ export function outputsOf(verb: string | undefined, { result, state, transitions
 
 function streamText(stream: Stream): string {
   const text = stream.text ?? Buffer.from(stream.base64 ?? '', 'base64').toString('latin1');
-  return stream.truncated ? `${text}\n… cut off, ${stream.totalBytes} bytes in all` : text;
+  return stream.truncated ? `${text}\n${cutOff(stream)}` : text;
 }
+
+const cutOff = ({ truncated, totalBytes }: Stream): string =>
+  truncated ? `… cut off, ${totalBytes} bytes in all` : '';
 
 /** Of a result that carries a file, a person wants to see the file. */
 function contentOf(verb: string | undefined, output: Record<string, unknown>): string | undefined {

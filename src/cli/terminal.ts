@@ -10,6 +10,8 @@ export interface Terminal {
   note(text: string): void;
   /** Text on stdout as it is. */
   write(text: string): void;
+  /** Bytes on stdout as they are. */
+  bytes(data: Uint8Array): void;
   style(format: Style, text: string): string;
   /** stdout is a terminal that a person looks at. */
   readonly interactive: boolean;
@@ -31,6 +33,7 @@ export function createTerminal(color: boolean): Terminal {
     json: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     note: (text) => void stderr.write(`${text}\n`),
     write: (text) => void stdout.write(text),
+    bytes: (data) => void stdout.write(data),
     style: (format, text) =>
       color && interactive ? styleText(format, text, { validateStream: false }) : text,
     interactive,

@@ -12,11 +12,13 @@ import { createAdmission, type QueueLimits } from './admission.ts';
 import { type CapacityLimits, createCapacity } from './capacity.ts';
 import { createChangeWriter } from './changes.ts';
 import { createDispatcher, type Dispatcher } from './dispatcher.ts';
+import { readExecutions } from './executions.ts';
 import { type AgentLinks, createAgentLinks } from './links.ts';
+import { createOutputIntake, readOutput } from './output.ts';
 import { planCommand } from './plan.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
-import { commandOf, executionOf, transitionRow } from './rows.ts';
+import { commandOf, transitionRow } from './rows.ts';
 import type { SpecDefaults } from './specs.ts';
 import { createSubmitter } from './submit.ts';
 import { createSweeper, type Sweeper } from './sweeper.ts';
@@ -73,7 +75,8 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     metrics,
     settings,
   });
-  const progress = createProgress({ database, writer, dispatcher, metrics, clock, log });
+  const output = createOutputIntake({ database, bus, metrics });
+  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log });
   const reconciler = createReconciler({ database, writer, clock });
   const intervalMs = settings.sweepIntervalMs;
   const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });
@@ -99,7 +102,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       const command = await commandAt(commandId);
       const rows = await listExecutions(database.query, commandId, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => String(row.position));
-      return { command, executions: { items: items.map(executionOf), nextToken } };
+      return { command, executions: { items: await readExecutions(database.query, items), nextToken } };
     },
 
     async list(filter, page) {
@@ -125,6 +128,9 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       return commandAt(commandId);
     },
 
+    output: (executionId, stream, offset, limit) =>
+      readOutput({ database }, executionId, stream, offset, limit),
+
     watch: (commandId, cursor, signal) => watchCommand({ database, bus }, commandId, cursor, signal),
 
     async setHeld(agentId, held, reason) {
@@ -148,6 +154,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       await sweeper.stop();
       await dispatcher.stop();
       await submitter.idle();
+      await output.idle();
       await writer.idle();
     },
   };

@@ -23,6 +23,7 @@ export interface AgentLink {
 }
 
 export interface InFlight {
+  commandId: string;
   attempt: number;
   verb: string;
   /** Attempts that failed and were followed by this one, and how many there may be. */
@@ -35,13 +36,19 @@ export interface InFlight {
   since: number;
   /** The agent was asked to stop it. */
   cancelled: boolean;
+  /** How far its output has come in this session. */
+  output: Map<number, number>;
 }
 
 export const inFlightOf = (
-  order: Pick<OrderRow, 'attempt' | 'verb' | 'retries' | 'maxRetries' | 'timeoutMs' | 'expiresAt'>,
+  order: Pick<
+    OrderRow,
+    'commandId' | 'attempt' | 'verb' | 'retries' | 'maxRetries' | 'timeoutMs' | 'expiresAt'
+  >,
   since: number,
   cancelled = false,
 ): InFlight => ({
+  commandId: order.commandId,
   attempt: order.attempt,
   verb: order.verb,
   retries: order.retries,
@@ -50,6 +57,7 @@ export const inFlightOf = (
   expiresAt: order.expiresAt.getTime(),
   since,
   cancelled,
+  output: new Map(),
 });
 
 /** By execution id; what is in it counts against the capacity of this instance. */

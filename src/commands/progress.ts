@@ -4,7 +4,9 @@ import {
   type CommandUpdate,
   Result_Outcome as Outcome,
   type Output,
+  type OutputChunk,
   type Result,
+  OutputChunk_Stream as Stream,
 } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -18,6 +20,7 @@ import { findVerb } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLink, InFlight } from './links.ts';
+import type { OutputIntake } from './output.ts';
 import { effectOf } from './reconcile.ts';
 import { decideRetry, retryChange } from './retry.ts';
 import { transitionRow } from './rows.ts';
@@ -35,6 +38,7 @@ export interface Progress {
 export interface ProgressDeps {
   database: Database;
   writer: ChangeWriter;
+  output: Pick<OutputIntake, 'append'>;
   dispatcher: Dispatcher;
   metrics: Metrics;
   clock: Clock;
@@ -45,7 +49,7 @@ export interface ProgressDeps {
 const offerAgainMs = 1000;
 
 export function createProgress(deps: ProgressDeps): Progress {
-  const { database, writer, dispatcher, metrics, clock, log } = deps;
+  const { database, writer, output, dispatcher, metrics, clock, log } = deps;
 
   /** The agent's next result makes room; where none is to come, it is asked again after a while. */
   function offerLater(link: AgentLink): void {
@@ -53,8 +57,36 @@ export function createProgress(deps: ProgressDeps): Progress {
     if (link.inFlight.size === 0) setTimeout(dispatcher.creditReturned, offerAgainMs, link.agentId).unref();
   }
 
+  /** Output that nobody waits for any more is not kept. */
+  async function appendChunk(link: AgentLink, executionId: string, attempt: number, chunk: OutputChunk) {
+    const known = knownOf(link, executionId, attempt);
+    const stream = streamOfChunk[chunk.stream];
+    if (known === undefined || stream === undefined) return;
+    const position = Math.min(Number(chunk.offset), Number.MAX_SAFE_INTEGER);
+    const { commandId } = known;
+    await output.append(
+      { executionId, commandId, attempt, stream, position, data: chunk.data },
+      known.output,
+    );
+  }
+
+  /** What of a streamed output comes with the result goes where the rest of it is. */
+  function appendRest(known: InFlight, { executionId, attempt, stdout, stderr }: Result) {
+    const rests = [
+      [1, stdout],
+      [2, stderr],
+    ] as const;
+    const rows = rests.flatMap(([stream, rest]) => {
+      if (rest === undefined || rest.offset === 0n) return [];
+      const { commandId } = known;
+      return { executionId, commandId, attempt, stream, position: Number(rest.offset), data: rest.data };
+    });
+    return rows.length === 0 ? undefined : Promise.all(rows.map((row) => output.append(row, known.output)));
+  }
+
   return {
     async update(link, { executionId, attempt, update }) {
+      if (update.case === 'output') return appendChunk(link, executionId, attempt, update.value);
       if (update.case !== 'accepted' && update.case !== 'running') return;
       const now = clock.now();
       const to = update.case;
@@ -90,6 +122,8 @@ export function createProgress(deps: ProgressDeps): Progress {
       if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
         log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
       }
+      const rest = known && appendRest(known, message);
+      if (rest !== undefined) await rest;
       const { ended, retry } = resultChanges(link, message, decision, known, now, Math.random());
       ended.result = result;
       const held = retry && (await writer.add({ ...retry, result }));
@@ -143,6 +177,12 @@ export function resultChanges(
   const retry = decideRetry({ ...decision, code: message.failure?.code }, budget, now, random);
   return { ended, retry: retry && retryChange(ended, attempt, retry, now) };
 }
+
+const streamOfChunk: Readonly<Record<Stream, number | undefined>> = {
+  [Stream.UNSPECIFIED]: undefined,
+  [Stream.STDOUT]: 1,
+  [Stream.STDERR]: 2,
+};
 
 /** Refusals that say nothing against the order itself: another attempt may be taken. */
 const notStarted: ReadonlySet<string> = new Set([
@@ -205,7 +245,8 @@ function columnsOf(result: Result, verb: string | undefined): ResultColumns {
 
 function streamColumns(name: 'stdout' | 'stderr', output: Output | undefined) {
   return {
-    [name]: output?.data ?? null,
+    // What was streamed is kept as it came.
+    [name]: output === undefined || output.offset > 0n ? null : output.data,
     [`${name}Total`]:
       output === undefined ? null : Math.min(Number(output.totalBytes), Number.MAX_SAFE_INTEGER),
     [`${name}Truncated`]: output?.truncated ?? null,

@@ -144,12 +144,42 @@ export interface CommandFilter {
   createdBefore?: Date | undefined;
 }
 
+export const outputStreams = ['stdout', 'stderr'] as const;
+export type OutputStream = (typeof outputStreams)[number];
+
+/** A piece of what a process wrote while it ran. */
+export interface OutputPiece {
+  executionId: string;
+  agentId: string;
+  attempt: number;
+  stream: OutputStream;
+  /** Position of its first byte in the whole stream. */
+  offset: number;
+  data: Uint8Array;
+}
+
+/** A part of one stream of an execution's last attempt. */
+export interface OutputRange {
+  attempt: number;
+  offset: number;
+  data: Uint8Array;
+  /** The execution has ended, and nothing of the stream follows. */
+  complete: boolean;
+  /** All that the process wrote, kept or not; known when it has ended. */
+  totalBytes: number | undefined;
+}
+
 export interface WatchEvent {
   /** Hand it in again to go on after this event. */
   cursor: string;
   command: Command;
-  /** Executions that changed since the event before; the first event has all of them. */
+  /** Executions that changed since the event before; all of them come once at the beginning. */
   executions: Execution[];
+  /**
+   * What processes wrote since, each stream in order. All that a process wrote comes before the end of its
+   * execution; a process that is done at once writes only into its result.
+   */
+  output: OutputPiece[];
 }
 
 /** What a submit would do. */
@@ -194,7 +224,9 @@ export interface CommandService {
   /**
    * First what is known, then each change as it is committed; ends when the command is done or the signal
    * aborts. After a break, the last cursor goes on without a gap; a change near the break may come twice,
-   * with the same revision. @throws command_unknown
+   * with the same revision, and output with the same offset. @throws command_unknown
    */
   watch(commandId: string, cursor: string | undefined, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  /** Bytes of one stream from an offset on, at most so many. @throws execution_unknown, invalid_request */
+  output(executionId: string, stream: OutputStream, offset: number, limit: number): Promise<OutputRange>;
 }

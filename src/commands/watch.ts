@@ -2,7 +2,9 @@ import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import { type ChangedExecutions, executionsChangedSince, findCommand } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
-import { commandOf, executionOf, progressOf } from './rows.ts';
+import { readExecutions } from './executions.ts';
+import { newOutput, type StreamEnds } from './output-pages.ts';
+import { commandOf, progressOf } from './rows.ts';
 import type { WatchEvent } from './types.ts';
 
 /**
@@ -31,6 +33,8 @@ export async function* watchCommand(
   const command = commandOf(row);
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
+  /** How far each stream was told. */
+  const written: StreamEnds = new Map();
   const hint = createHint(signal);
   const unsubscribe = bus.subscribe('command.changed', commandId, hint.raise);
   try {
@@ -46,6 +50,11 @@ export async function* watchCommand(
         first ??= found;
         more = found.executions.length === rowsAtOnce;
         after = found.executions.at(-1)?.position ?? after;
+        // All that an execution wrote was stored before its end, and so is told before it.
+        for await (const pieces of found.streamed ? newOutput(query, commandId, before, written) : []) {
+          const progress = { ...progressOf(found.counts), done: false };
+          yield { cursor: before, command: { ...command, ...progress }, executions: [], output: pieces };
+        }
         const fresh = found.executions.filter(
           (execution) => told.get(execution.executionId) !== execution.revision,
         );
@@ -56,7 +65,8 @@ export async function* watchCommand(
         if (fresh.length > 0 || (!more && round === 0) || done) {
           for (const execution of fresh) told.set(execution.executionId, execution.revision);
           const progress = { ...progressOf(found.counts), done };
-          yield { cursor: since, command: { ...command, ...progress }, executions: fresh.map(executionOf) };
+          const executions = await readExecutions(query, fresh);
+          yield { cursor: since, command: { ...command, ...progress }, executions, output: [] };
         }
         if (done) return;
       }

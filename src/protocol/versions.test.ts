@@ -8,7 +8,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: 'e73f292e2eca3c4da0dc6128ae95900406e625a206a758e76e53144134ae39ab',
+  1: '4257020323933969b71815c949d2cb5fc7852153f5ea01e7e712d58cbb8b3bf8',
 };
 
 /** The files of the package, each after those it imports. */

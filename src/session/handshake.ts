@@ -24,6 +24,9 @@ export interface SessionLimits {
 /** TELEMETRY envelopes that may be unacknowledged at once. */
 export const telemetryCredit = 16;
 
+/** Bytes of output that may be unacknowledged at once. */
+const outputCreditBytes = 256 * 1024;
+
 export function welcome(sessionId: string, epoch: number, limits: SessionLimits): Welcome {
   return create(WelcomeSchema, {
     sessionId,
@@ -35,6 +38,7 @@ export function welcome(sessionId: string, epoch: number, limits: SessionLimits)
       reconnectMaximum: durationFromMs(limits.reconnectMaximumMs),
       maximumMessageBytes: wireLimits.messageBytes,
       telemetryCredit,
+      outputCreditBytes,
     }),
   });
 }

@@ -274,9 +274,10 @@ export const listExecutions = (
 const changedSince = statement(
   'executions_changed_since',
   `with h as (
-     select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts
+     select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts,
+       exists (select 1 from execution_output o where o.command_id = $1 and o.changed >= $2::text::xid8) as output
    )
-   select h.horizon, h.counts, ${executionColumns}
+   select h.horizon, h.counts, h.output as streamed, ${executionColumns}
    from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
    order by e.position limit $4`,
 );
@@ -286,6 +287,8 @@ export interface ChangedExecutions {
   horizon: string;
   /** How many executions of the command were in which state in this snapshot. */
   counts: Record<string, number>;
+  /** Processes wrote something since. */
+  streamed: boolean;
   executions: StoredExecution[];
 }
 
@@ -300,13 +303,12 @@ export async function executionsChangedSince(
   afterPosition: number,
   limit: number,
 ): Promise<ChangedExecutions> {
-  const rows = await query<StoredExecution & { horizon: string; counts: Record<string, number> | null }>(
-    changedSince,
-    [commandId, since, afterPosition, limit],
-  );
+  type Row = StoredExecution & { horizon: string; counts: Record<string, number> | null; streamed: boolean };
+  const rows = await query<Row>(changedSince, [commandId, since, afterPosition, limit]);
   return {
     horizon: rows[0]?.horizon ?? since,
     counts: rows[0]?.counts ?? {},
+    streamed: rows[0]?.streamed ?? false,
     executions: rows.filter((row) => row.executionId !== null),
   };
 }

@@ -129,6 +129,33 @@ const openOfAgent = lookup(
      and (e.state = 'outcome_unknown' or e.state in ('queued', 'held') and e.epoch is null)`,
 );
 
+const attemptOf = statement(
+  'executions_attempt',
+  `select attempt, deadline_at is null as ended,
+     case when $2::int = 1 then stdout else stderr end as whole,
+     (case when $2::int = 1 then stdout_total else stderr_total end)::float8 as "totalBytes"
+   from executions where execution_id = $1`,
+);
+
+export interface AttemptRow {
+  attempt: number;
+  /** It is in a final state. */
+  ended: boolean;
+  /** The stream as it came with the result; null where it was streamed, or is not known yet. */
+  whole: Uint8Array | null;
+  totalBytes: number | null;
+}
+
+/** @param stream 1 stdout, 2 stderr */
+export async function findAttempt(
+  query: Database['query'],
+  executionId: string,
+  stream: number,
+): Promise<AttemptRow | undefined> {
+  const [row] = await query<AttemptRow>(attemptOf, [executionId, stream]);
+  return row;
+}
+
 const verbOf = statement('executions_verb', `select verb from executions where execution_id = $1`);
 
 export async function findVerb(query: Database['query'], executionId: string): Promise<string | undefined> {

@@ -20,6 +20,7 @@ const expected: Record<string, Role> = {
   'commands.plan': 'viewer',
   'commands.cancel': 'operator',
   'commands.watch': 'viewer',
+  'commands.output': 'viewer',
   'commands.verbs': 'viewer',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',

@@ -63,6 +63,8 @@ if (binary === undefined) {
     expect((await call('ListCommands', {})).commands).toHaveLength(1);
     expect((await call('CancelCommand', { commandId, reason: 'a test' })).command.done).toBe(true);
     expect(await call('WatchCommand', { commandId, cursor: 'c1' })).toMatchObject({ cursor: 'c2' });
+    const executionId = '01890a5d-ac96-774b-bcce-b302099a8057';
+    expect(await call('ReadOutput', { executionId })).toMatchObject({ attempt: 1, data: 'aGk=' });
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());

@@ -21,6 +21,7 @@ export function execute<Args extends DescMessage>(
     signal: controller.signal,
     timeoutMs: 10_000,
     outputLimit,
+    onOutput: () => {},
     log: silentLogger,
   });
 }

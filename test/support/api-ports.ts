@@ -122,7 +122,9 @@ export function memoryCommands(): MemoryCommands {
   };
   const record = (entry: Entry) => {
     const cursor = `c${entry.events.length + 1}`;
-    entry.events.push(structuredClone({ cursor, command: entry.command, executions: entry.executions }));
+    entry.events.push(
+      structuredClone({ cursor, command: entry.command, executions: entry.executions, output: [] }),
+    );
     notify();
   };
   const advance: MemoryCommands['advance'] = (commandId, state, result) => {
@@ -180,6 +182,12 @@ export function memoryCommands(): MemoryCommands {
       entries.set(commandId, entry);
       record(entry);
       return structuredClone(command);
+    },
+
+    async output(_executionId, _stream, offset) {
+      failIfAsked();
+      const data = new TextEncoder().encode('hi').subarray(offset);
+      return { attempt: 1, offset, data, complete: true, totalBytes: 2 };
     },
 
     async plan(input) {

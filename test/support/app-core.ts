@@ -221,7 +221,11 @@ export async function executionIn(
   commandId: string,
   state: ExecutionState,
 ): Promise<Execution> {
-  const [execution] = await watchUntil(engine, commandId, (all) => all.every((e) => e.state === state));
+  const [execution] = await watchUntil(
+    engine,
+    commandId,
+    (all) => all.length > 0 && all.every((e) => e.state === state),
+  );
   if (execution === undefined) throw new Error('a command without executions');
   return execution;
 }

@@ -23,6 +23,7 @@ export function execExecutor(path?: string): Executor {
       ...(args.workingDirectory === '' ? {} : { workingDirectory: args.workingDirectory }),
       signal: context.signal,
       outputLimit: context.outputLimit,
+      onOutput: context.onOutput,
     });
     const { exitCode, signal, stdout, stderr, interrupted } = end;
     const output = create(ExecResultSchema, {

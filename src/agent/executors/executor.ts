@@ -20,6 +20,8 @@ export interface ExecutionContext {
   timeoutMs: number;
   /** Bytes to keep of stdout, and of stderr. */
   outputLimit: number;
+  /** Told of everything that a program writes, as it comes; the whole of it is part of the outcome all the same. */
+  onOutput: (stream: 'stdout' | 'stderr', data: Uint8Array) => void;
   log: Logger;
 }
 

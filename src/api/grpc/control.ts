@@ -14,7 +14,9 @@ import {
   commandMessage,
   executionMessage,
   healthMessage,
+  outputMessage,
   planMessage,
+  streamOf,
   verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
@@ -110,10 +112,17 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
           cursor: part.cursor,
           command: commandMessage(part.command),
           executions: part.executions.map(executionMessage),
+          output: part.output.map(outputMessage),
         };
       }
       before = event.cursor;
     }
+  });
+
+  const readOutput = unary(method.readOutput, async ({ executionId, stream, offset, limit }) => {
+    const name = streamOf(stream) ?? 'stdout';
+    const range = await commands.output(executionId, name, Number(offset), limit || 256 * 1024);
+    return { ...range, offset: BigInt(range.offset), totalBytes: BigInt(range.totalBytes ?? 0) };
   });
 
   const listVerbs = unary(method.listVerbs, async () => {
@@ -133,6 +142,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     listCommands,
     cancelCommand,
     watchCommand,
+    readOutput,
     listVerbs,
     getHealth,
   };

@@ -10,6 +10,8 @@ import {
   type CommandSchema,
   type ExecutionSchema,
   ExecutionState as ExecutionStateMessage,
+  type OutputPieceSchema,
+  OutputStream as OutputStreamMessage,
   Priority as PriorityMessage,
   type TargetSchema,
   type VerbSchema,
@@ -23,6 +25,8 @@ import type {
   Execution,
   ExecutionResult,
   ExecutionState,
+  OutputPiece,
+  OutputStream,
   Priority,
   Target,
 } from '../../commands/types.ts';
@@ -58,6 +62,11 @@ const priorityMessage: Record<Priority, PriorityMessage> = {
   low: PriorityMessage.LOW,
 };
 
+const streamMessage: Record<OutputStream, OutputStreamMessage> = {
+  stdout: OutputStreamMessage.STDOUT,
+  stderr: OutputStreamMessage.STDERR,
+};
+
 /** Keys of T, backwards; a number that stands for none of them gives undefined. */
 function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | undefined {
   const keys = new Map<V, K>();
@@ -67,6 +76,7 @@ function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | u
 export const statusOf = inverse(statusMessage);
 const stateOf = inverse(stateMessage);
 export const priorityOf = inverse(priorityMessage);
+export const streamOf = inverse(streamMessage);
 
 export function agentMessage(agent: Agent): MessageInitShape<typeof AgentSchema> {
   const { connection, lastSeenAt, createdAt, updatedAt, status, statusReason = '', epoch, ...rest } = agent;
@@ -149,6 +159,10 @@ export function planMessage(plan: CommandPlan): MessageInitShape<typeof PlanComm
     })),
     leftOut: plan.leftOut,
   };
+}
+
+export function outputMessage(piece: OutputPiece): MessageInitShape<typeof OutputPieceSchema> {
+  return { ...piece, stream: streamMessage[piece.stream], offset: BigInt(piece.offset) };
 }
 
 export function executionMessage(execution: Execution): MessageInitShape<typeof ExecutionSchema> {

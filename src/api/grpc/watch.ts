@@ -12,6 +12,7 @@ const baseBytes = 1024;
  */
 export function* partsOf(event: WatchEvent, before: string, limit = partBytes): Generator<WatchEvent> {
   let executions: Execution[] = [];
+  // Output comes in events of its own, which are small enough.
   let bytes = 0;
   for (const execution of event.executions) {
     const size = sizeOf(execution);

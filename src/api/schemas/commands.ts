@@ -13,6 +13,7 @@ import {
   timeView,
 } from './common.ts';
 import { executionSchema, executionStateSchema, executionView } from './executions.ts';
+import { outputPieceSchema, outputPieceView } from './output.ts';
 import { targetInput, targetSchema, targetView } from './targets.ts';
 
 const hourMs = 3_600_000;
@@ -125,10 +126,19 @@ export const watchOutput = z.strictObject({
   command: commandSchema,
   /** Executions that changed since the event before; the first event has all of them. */
   executions: z.array(executionSchema),
+  /**
+   * What processes wrote since, each stream in order. All that a process wrote comes before the end of its
+   * execution; a process that is done at once writes only into its result.
+   */
+  output: z.array(outputPieceSchema),
 });
 
-export function watchView({ command, executions }: WatchEvent): z.output<typeof watchOutput> {
-  return { command: commandView(command), executions: executions.map(executionView) };
+export function watchView({ command, executions, output }: WatchEvent): z.output<typeof watchOutput> {
+  return {
+    command: commandView(command),
+    executions: executions.map(executionView),
+    output: output.map(outputPieceView),
+  };
 }
 
 export const verbsOutput = z.strictObject({

@@ -19,6 +19,7 @@ import {
 } from '../schemas/commands.ts';
 import { pageRequest } from '../schemas/common.ts';
 import { executionView } from '../schemas/executions.ts';
+import { outputInput, outputOutput, outputView } from '../schemas/output.ts';
 import { planOutput, planView } from '../schemas/targets.ts';
 import { trackedStream } from './tracked-stream.ts';
 import { procedure, router } from './trpc.ts';
@@ -78,6 +79,14 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
         for await (const event of events) yield tracked(event.cursor, watchView(event));
         // An end without an error says that the command is done; this one has its client connect again.
         if (ctx.stopping.aborted) throw new ViworksError('draining', 'The server stops; connect again.');
+      }),
+
+    /** A part of one stream of an execution's last attempt, as far as it is known. */
+    output: procedure
+      .input(outputInput)
+      .output(outputOutput)
+      .query(async ({ input: { executionId, stream, offset, limit } }) => {
+        return outputView(await commands.output(executionId, stream, offset, limit));
       }),
 
     /** The catalogue of what can be submitted. */

@@ -90,13 +90,11 @@ export const executions = pgTable(
     changed: xid8('changed').notNull().default(sql`pg_current_xact_id()`),
     exitCode: integer('exit_code'),
     signal: text('signal'),
+    /** Null where it was streamed: then it is in execution_output. */
     stdout: bytea('stdout'),
-    /** Where stdout begins in the whole stream; what lies before it is in execution_output. */
-    stdoutOffset: bigint('stdout_offset', { mode: 'number' }),
     stdoutTotal: bigint('stdout_total', { mode: 'number' }),
     stdoutTruncated: boolean('stdout_truncated'),
     stderr: bytea('stderr'),
-    stderrOffset: bigint('stderr_offset', { mode: 'number' }),
     stderrTotal: bigint('stderr_total', { mode: 'number' }),
     stderrTruncated: boolean('stderr_truncated'),
     output: jsonb('output'),
@@ -116,7 +114,7 @@ export const executions = pgTable(
   ],
 );
 
-/** What a process wrote while it ran, in pieces. What came with the result is in the execution itself. */
+/** What processes that were not done at once wrote, in pieces that may overlap. */
 export const executionOutput = pgTable(
   'execution_output',
   {

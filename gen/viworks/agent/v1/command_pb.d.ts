@@ -227,7 +227,8 @@ export declare type Running = Message<"viworks.agent.v1.Running"> & {
 export declare const RunningSchema: GenMessage<Running>;
 
 /**
- * OutputChunk is a piece of a running execution's output.
+ * OutputChunk is a piece of a running execution's output, in order for each stream. Acknowledged when it is
+ * stored; sent again in the next session where it was not.
  *
  * @generated from message viworks.agent.v1.OutputChunk
  */
@@ -420,7 +421,7 @@ export declare const Result_OutcomeSchema: GenEnum<Result_Outcome>;
  */
 export declare type Output = Message<"viworks.agent.v1.Output"> & {
   /**
-   * The first bytes, up to the command's output limit.
+   * Up to the command's output limit, without what was acknowledged as OutputChunk.
    *
    * @generated from field: bytes data = 1;
    */
@@ -437,6 +438,13 @@ export declare type Output = Message<"viworks.agent.v1.Output"> & {
    * @generated from field: bool truncated = 3;
    */
   truncated: boolean;
+
+  /**
+   * Position of the first byte of data in the whole stream: how much was acknowledged as OutputChunk before.
+   *
+   * @generated from field: uint64 offset = 4;
+   */
+  offset: bigint;
 };
 
 /**

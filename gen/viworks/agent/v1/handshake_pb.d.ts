@@ -467,6 +467,13 @@ export declare type Limits = Message<"viworks.agent.v1.Limits"> & {
    * @generated from field: uint32 telemetry_credit = 6;
    */
   telemetryCredit: number;
+
+  /**
+   * Bytes of OutputChunk data that may be unacknowledged at once. 0: no OutputChunk is wanted.
+   *
+   * @generated from field: uint32 output_credit_bytes = 7;
+   */
+  outputCreditBytes: number;
 };
 
 /**

@@ -492,6 +492,51 @@ export declare type StreamOutput = Message<"viworks.control.v1.StreamOutput"> & 
 export declare const StreamOutputSchema: GenMessage<StreamOutput>;
 
 /**
+ * OutputPiece is a piece of what a process wrote while it ran.
+ *
+ * @generated from message viworks.control.v1.OutputPiece
+ */
+export declare type OutputPiece = Message<"viworks.control.v1.OutputPiece"> & {
+  /**
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * @generated from field: uint32 attempt = 2;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: viworks.control.v1.OutputStream stream = 3;
+   */
+  stream: OutputStream;
+
+  /**
+   * Position of the first byte of data in the whole stream. What a reader has already is told by it.
+   *
+   * @generated from field: uint64 offset = 4;
+   */
+  offset: bigint;
+
+  /**
+   * @generated from field: bytes data = 5;
+   */
+  data: Uint8Array;
+
+  /**
+   * @generated from field: string agent_id = 6;
+   */
+  agentId: string;
+};
+
+/**
+ * Describes the message viworks.control.v1.OutputPiece.
+ * Use `create(OutputPieceSchema)` to create a new message.
+ */
+export declare const OutputPieceSchema: GenMessage<OutputPiece>;
+
+/**
  * @generated from message viworks.control.v1.CommandFilter
  */
 export declare type CommandFilter = Message<"viworks.control.v1.CommandFilter"> & {
@@ -627,6 +672,31 @@ export enum Priority {
  * Describes the enum viworks.control.v1.Priority.
  */
 export declare const PrioritySchema: GenEnum<Priority>;
+
+/**
+ * @generated from enum viworks.control.v1.OutputStream
+ */
+export enum OutputStream {
+  /**
+   * @generated from enum value: OUTPUT_STREAM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: OUTPUT_STREAM_STDOUT = 1;
+   */
+  STDOUT = 1,
+
+  /**
+   * @generated from enum value: OUTPUT_STREAM_STDERR = 2;
+   */
+  STDERR = 2,
+}
+
+/**
+ * Describes the enum viworks.control.v1.OutputStream.
+ */
+export declare const OutputStreamSchema: GenEnum<OutputStream>;
 
 /**
  * @generated from enum viworks.control.v1.ExecutionState

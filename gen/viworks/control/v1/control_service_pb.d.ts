@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, PlannedAgent, Verb } from "./command_pb.js";
+import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
 
 /**
@@ -475,6 +475,14 @@ export declare type WatchCommandResponse = Message<"viworks.control.v1.WatchComm
    * @generated from field: repeated viworks.control.v1.Execution executions = 3;
    */
   executions: Execution[];
+
+  /**
+   * What processes wrote since, each stream in order. All that a process wrote comes before the end of its
+   * execution; a process that is done at once writes only into its result.
+   *
+   * @generated from field: repeated viworks.control.v1.OutputPiece output = 4;
+   */
+  output: OutputPiece[];
 };
 
 /**
@@ -482,6 +490,81 @@ export declare type WatchCommandResponse = Message<"viworks.control.v1.WatchComm
  * Use `create(WatchCommandResponseSchema)` to create a new message.
  */
 export declare const WatchCommandResponseSchema: GenMessage<WatchCommandResponse>;
+
+/**
+ * @generated from message viworks.control.v1.ReadOutputRequest
+ */
+export declare type ReadOutputRequest = Message<"viworks.control.v1.ReadOutputRequest"> & {
+  /**
+   * @generated from field: string execution_id = 1;
+   */
+  executionId: string;
+
+  /**
+   * Unset: stdout.
+   *
+   * @generated from field: viworks.control.v1.OutputStream stream = 2;
+   */
+  stream: OutputStream;
+
+  /**
+   * @generated from field: uint64 offset = 3;
+   */
+  offset: bigint;
+
+  /**
+   * Bytes in one answer, at most 1 MiB; 0 means 256 KiB.
+   *
+   * @generated from field: uint32 limit = 4;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message viworks.control.v1.ReadOutputRequest.
+ * Use `create(ReadOutputRequestSchema)` to create a new message.
+ */
+export declare const ReadOutputRequestSchema: GenMessage<ReadOutputRequest>;
+
+/**
+ * @generated from message viworks.control.v1.ReadOutputResponse
+ */
+export declare type ReadOutputResponse = Message<"viworks.control.v1.ReadOutputResponse"> & {
+  /**
+   * @generated from field: uint32 attempt = 1;
+   */
+  attempt: number;
+
+  /**
+   * @generated from field: uint64 offset = 2;
+   */
+  offset: bigint;
+
+  /**
+   * @generated from field: bytes data = 3;
+   */
+  data: Uint8Array;
+
+  /**
+   * The execution has ended, and nothing of the stream follows.
+   *
+   * @generated from field: bool complete = 4;
+   */
+  complete: boolean;
+
+  /**
+   * All that the process wrote, kept or not; 0 while it is not known.
+   *
+   * @generated from field: uint64 total_bytes = 5;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message viworks.control.v1.ReadOutputResponse.
+ * Use `create(ReadOutputResponseSchema)` to create a new message.
+ */
+export declare const ReadOutputResponseSchema: GenMessage<ReadOutputResponse>;
 
 /**
  * @generated from message viworks.control.v1.ListVerbsRequest
@@ -635,6 +718,16 @@ export declare const ControlService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchCommandRequestSchema;
     output: typeof WatchCommandResponseSchema;
+  },
+  /**
+   * Reads a part of one stream of an execution's last attempt, as far as it is known.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ReadOutput
+   */
+  readOutput: {
+    methodKind: "unary";
+    input: typeof ReadOutputRequestSchema;
+    output: typeof ReadOutputResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.ListVerbs
