@@ -176,6 +176,7 @@ async function compose(
   const api = {
     agents,
     commands: engine,
+    rollouts: engine,
     enrollmentTokens: enrollment,
     userTokens,
     health,

@@ -17,6 +17,11 @@ const leastRole = {
   'commands.cancel': 'operator',
   'commands.watch': 'viewer',
   'commands.verbs': 'viewer',
+  'rollouts.get': 'viewer',
+  'rollouts.list': 'viewer',
+  'rollouts.pause': 'operator',
+  'rollouts.resume': 'operator',
+  'rollouts.abort': 'operator',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
@@ -36,6 +41,11 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   cancelCommand: 'commands.cancel',
   watchCommand: 'commands.watch',
   listVerbs: 'commands.verbs',
+  getRollout: 'rollouts.get',
+  listRollouts: 'rollouts.list',
+  pauseRollout: 'rollouts.pause',
+  resumeRollout: 'rollouts.resume',
+  abortRollout: 'rollouts.abort',
   getHealth: 'system.health',
 };
 

@@ -22,6 +22,11 @@ export interface Dispatcher {
   creditReturned(agentId: string): void;
   /** It was marked as sent, and its session ended before it left: it is queued again. */
   returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void;
+  /**
+   * From here on nothing of this command goes to a link: what was taken and not handed over yet is given back.
+   * The function that it answers with ends this, when the takes that are under way have ended too.
+   */
+  withhold(commandId: string): () => void;
   /** Takes nothing more; resolves when nothing is under way. */
   stop(): Promise<void>;
 }
@@ -42,6 +47,9 @@ const executionsAtOnce = 100;
 export function createDispatcher({ database, writer, links, bus, clock, log }: DispatcherDeps): Dispatcher {
   const awake = new Set<string>();
   let running: Promise<void> | undefined;
+  let taking: Promise<void> = Promise.resolve();
+  /** Commands of which nothing is handed over, and how often that was asked for. */
+  const withheld = new Map<string, number>();
   let stopped = false;
 
   function wake(agentId: string): void {
@@ -57,7 +65,8 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
     await undefined;
     for (let failures = 0; awake.size > 0 && !stopped; ) {
       try {
-        await takeOnce();
+        taking = takeOnce();
+        await taking;
         failures = 0;
       } catch (error) {
         log.warn({ err: ViworksError.from(error) }, 'cannot take queued executions now');
@@ -99,6 +108,10 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
         returned(order);
         continue;
       }
+      if (withheld.has(order.commandId)) {
+        giveBack(order, 'its command was stopped before it left');
+        continue;
+      }
       link.inFlight.set(order.executionId, inFlightOf(order, now));
       link.deliver(order);
     }
@@ -109,12 +122,15 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
       bus.publish('command.changed', commandId);
   }
 
-  function returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void {
+  type Unsent = Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>;
+  const returned = (order: Unsent) => giveBack(order, 'the session ended before it left; offered again');
+
+  function giveBack(order: Unsent, cause: string): void {
     const change = {
       executionId: order.executionId,
       from: ['sent'],
       epoch: order.epoch,
-      transitions: [transitionRow('queued', 'the session ended before it left; offered again', clock.now())],
+      transitions: [transitionRow('queued', cause, clock.now())],
       deadlineAt: order.expiresAt,
     };
     writer.add(change).then(
@@ -128,6 +144,17 @@ export function createDispatcher({ database, writer, links, bus, clock, log }: D
   return {
     wake,
     returned,
+    withhold(commandId) {
+      withheld.set(commandId, (withheld.get(commandId) ?? 0) + 1);
+      return () => {
+        const drop = () => {
+          const left = (withheld.get(commandId) ?? 1) - 1;
+          if (left === 0) withheld.delete(commandId);
+          else withheld.set(commandId, left);
+        };
+        void taking.then(drop, drop);
+      };
+    },
     creditReturned(agentId) {
       if (links.get(agentId)?.backlog === true) wake(agentId);
     },

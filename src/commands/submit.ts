@@ -15,6 +15,8 @@ import type { Database } from '../storage/database.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { type AgentLink, type AgentLinks, creditOf, inFlightOf } from './links.ts';
 import { rankOf } from './queue.ts';
+import type { RolloutLoop } from './rollout-loop.ts';
+import type { Rollout, RolloutPlan } from './rollout-types.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
 import { deadlineOf } from './state.ts';
@@ -24,7 +26,7 @@ import { type Command, type ExecutionState, priorities, type SubmitInput } from 
 /**
  * Submitting: check, resolve, write, hand over. An execution whose agent is connected here, has credit and
  * has nothing queued is inserted as sent and goes from memory to its session after the commit; any other is
- * queued for the dispatcher.
+ * queued for the dispatcher. Those of a rollout are held until it lets them go.
  */
 export interface Submitter {
   submit(actor: string, input: SubmitInput): Promise<Command>;
@@ -36,6 +38,7 @@ export interface SubmitterDeps {
   database: Database;
   links: AgentLinks;
   dispatcher: Dispatcher;
+  rollouts: Pick<RolloutLoop, 'track'>;
   clock: Clock;
   metrics: Metrics;
   settings: SpecDefaults & { maximumWaiting: number };
@@ -48,7 +51,7 @@ interface Planned {
 }
 
 export function createSubmitter(deps: SubmitterDeps): Submitter {
-  const { database, links, dispatcher, clock, metrics, settings } = deps;
+  const { database, links, dispatcher, rollouts, clock, metrics, settings } = deps;
   type Item = { command: CommandRow; executions: NewExecutionRow[] };
   const writer: BatchWriter<Item, boolean> = createBatchWriter({
     async write(items) {
@@ -72,19 +75,20 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
+      const hold = holdOf(command, target);
       const here =
         link !== undefined &&
-        !target.maintenance &&
+        hold === null &&
         link.incarnation === target.incarnation &&
         !link.backlog &&
         creditOf(link) > 0;
-      const state: ExecutionState = here ? 'sent' : target.maintenance ? 'held' : 'queued';
+      const state: ExecutionState = here ? 'sent' : hold === null ? 'queued' : 'held';
       const executionId = newId();
       if (here) link.inFlight.set(executionId, inFlightOf(command, now));
       const transitions = [
-        target.maintenance
-          ? transitionRow('held', `the agent is in maintenance: ${target.statusReason ?? ''}`, now)
-          : transitionRow('queued', 'submitted', now),
+        hold === null
+          ? transitionRow('queued', 'submitted', now)
+          : transitionRow('held', holdCauses[hold](target), now),
       ];
       if (here) transitions.push(transitionRow('sent', 'handed to the agent’s session', now));
       return {
@@ -98,7 +102,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           verb: command.verb,
           rank,
           state,
-          hold: state === 'held' ? 'maintenance' : null,
+          hold,
           epoch: here ? link.epoch : null,
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
@@ -109,6 +113,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   }
 
   function handOver(command: CommandRow, planned: readonly Planned[]): void {
+    if (command.rollout !== null) return rollouts.track(command.commandId);
     for (const { row, link } of planned) {
       if (link === undefined) {
         dispatcher.wake(row.agentId);
@@ -179,13 +184,36 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         expiresAt: command.expiresAt,
         counts,
         done: false,
+        rollout: checked.rollout && newRollout(checked.rollout, planned.length, command.createdAt),
       };
     },
     idle: () => writer.idle(),
   };
 }
 
-function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now: number): CommandRow {
+type Hold = 'rollout' | 'maintenance';
+
+/** Why an execution may not go to its agent yet. */
+function holdOf(command: CommandRow, target: TargetRow): Hold | null {
+  if (command.rollout !== null) return 'rollout';
+  return target.maintenance ? 'maintenance' : null;
+}
+
+const holdCauses: Record<Hold, (target: TargetRow) => string> = {
+  rollout: () => 'waits for its turn in the rollout',
+  maintenance: ({ statusReason }) => `the agent is in maintenance: ${statusReason ?? ''}`,
+};
+
+function newRollout(plan: RolloutPlan, waiting: number, updatedAt: Date): Rollout {
+  const counts = { succeeded: 0, failed: 0, undelivered: 0, inFlight: 0, waiting };
+  return { plan, state: 'running', reason: undefined, released: 0, counts, updatedAt };
+}
+
+function commandRow(
+  actor: string,
+  { spec, rollout, argsBytes, digest }: CheckedSpec,
+  now: number,
+): CommandRow {
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return {
@@ -208,5 +236,6 @@ function commandRow(actor: string, { spec, argsBytes, digest }: CheckedSpec, now
     traceparent: carrier.traceparent ?? null,
     createdAt: new Date(now),
     expiresAt: new Date(now + spec.timeToLiveMs),
+    rollout: rollout === undefined ? null : JSON.stringify(rollout),
   };
 }

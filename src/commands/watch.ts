@@ -31,6 +31,7 @@ export async function* watchCommand(
   const command = commandOf(row);
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
+  let toldRollout: string | undefined;
   const hint = createHint(signal);
   const unsubscribe = bus.subscribe('command.changed', commandId, hint.raise);
   try {
@@ -52,10 +53,13 @@ export async function* watchCommand(
         // Until the last part is out, a reader that breaks off begins this round again.
         since = more ? before : first.horizon;
         // Done when the first part was read: then the parts together hold the end of every execution.
-        const done = progressOf(first.counts).done && !more;
-        if (fresh.length > 0 || (!more && round === 0) || done) {
+        const done = progressOf(first.counts, first.rollout).done && !more;
+        const course = courseOf(found.rollout);
+        const turned = course !== toldRollout && !more;
+        if (fresh.length > 0 || (!more && round === 0) || turned || done) {
+          toldRollout = course;
           for (const execution of fresh) told.set(execution.executionId, execution.revision);
-          const progress = { ...progressOf(found.counts), done };
+          const progress = { ...progressOf(found.counts, found.rollout), done };
           yield { cursor: since, command: { ...command, ...progress }, executions: fresh.map(executionOf) };
         }
         if (done) return;
@@ -67,6 +71,10 @@ export async function* watchCommand(
     hint.close();
   }
 }
+
+/** What of a rollout changes by itself; the rest follows from executions. */
+const courseOf = (rollout: ChangedExecutions['rollout']) =>
+  rollout === null ? undefined : `${rollout.state} ${rollout.released} ${rollout.reason ?? ''}`;
 
 function parseCursor(cursor: string | undefined): string {
   if (cursor === undefined || cursor === '') return '0';

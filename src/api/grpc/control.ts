@@ -17,6 +17,7 @@ import {
   verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
+import { rolloutMethods } from './rollouts.ts';
 import { inSpec, readSpec } from './submit.ts';
 import { partsOf } from './watch.ts';
 
@@ -32,7 +33,7 @@ const limits = {
 
 export type ControlDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+  'agents' | 'commands' | 'rollouts' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -124,6 +125,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     listVerbs,
+    ...rolloutMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

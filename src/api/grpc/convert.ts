@@ -28,6 +28,8 @@ import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
 
+import { planMessage, rolloutMessage } from './rollout-convert.ts';
+
 /** Between the types of the core and the messages of viworks.control.v1. */
 
 const statusMessage: Record<AgentStatus, AgentStatusMessage> = {
@@ -106,6 +108,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
       idempotencyKey: command.idempotencyKey ?? '',
       correlationId: command.correlationId ?? '',
       maxRetries: command.maxRetries,
+      ...(command.rollout && { rollout: planMessage(command.rollout.plan) }),
     },
     actor: command.actor,
     createdAt: timestampFromDate(command.createdAt),
@@ -115,6 +118,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
     skipped: command.skipped,
     retryOf: command.retryOf ?? '',
     origin: command.origin ?? '',
+    ...(command.rollout && { rollout: rolloutMessage(command.rollout) }),
   };
 }
 

@@ -14,6 +14,7 @@ import {
   timeView,
 } from './common.ts';
 import { executionSchema, executionStateSchema, executionView } from './executions.ts';
+import { rolloutInput, rolloutSchema, rolloutView } from './rollouts.ts';
 
 const hourMs = 3_600_000;
 /** Agents that one command may name; a site or the whole fleet may be larger. */
@@ -62,6 +63,8 @@ export const submitInput = z.strictObject({
    * configured.
    */
   maxRetries: z.int().min(0).max(10).optional(),
+  /** In steps instead of everywhere at once. */
+  rollout: rolloutInput.optional(),
 });
 
 export const commandSchema = z.strictObject({
@@ -93,16 +96,19 @@ export const commandSchema = z.strictObject({
   counts: z.partialRecord(executionStateSchema, countSchema),
   /** Every execution is in a final state. */
   done: z.boolean(),
+  /** Its course, where it goes to its agents in steps. */
+  rollout: rolloutSchema.optional(),
 });
 export type CommandView = z.output<typeof commandSchema>;
 
 export function commandView(command: Command): CommandView {
-  const { target, createdAt, expiresAt, ...rest } = command;
+  const { target, createdAt, expiresAt, rollout, ...rest } = command;
   return {
     ...rest,
     target: 'agents' in target ? { agents: [...target.agents] } : target,
     createdAt: timeView(createdAt),
     expiresAt: timeView(expiresAt),
+    rollout: rollout && rolloutView(rollout),
   };
 }
 
