@@ -5,11 +5,12 @@ import { parseDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes, UsageError } from './failure.ts';
 import { follow } from './follow.ts';
+import { type RolloutOptions, rolloutOf, withRolloutOptions } from './rollout-options.ts';
 import { parseArgs } from './run-args.ts';
 
 /** `viworks run`: submits a command, follows it, and says by its exit code how it ended. */
 
-interface RunOptions extends ClientOptions {
+interface RunOptions extends ClientOptions, RolloutOptions {
   arg?: string[];
   args?: string;
   agent?: string[];
@@ -43,7 +44,7 @@ export function runCommand(program: Command, context: CliContext, exit: (code: n
     .option('--idempotency-key <key>', 'the same key and command again give the first one')
     .option('--correlation-id <id>', 'joins the command to your own records')
     .option('--no-wait', 'print the id of the command and leave');
-  withClientOptions(command)
+  withClientOptions(withRolloutOptions(command, duration))
     .addHelpText(
       'after',
       `
@@ -53,11 +54,12 @@ Examples:
   viworks run exec --site berlin --timeout 5m -- sh -c 'df -h | tail -n +2'
   viworks run service.status nginx --all
   viworks run file.read --all --arg path=/etc/hostname --arg limit=100
+  viworks run exec --site berlin --canary 1 --batch 10% --fail-at 20%/10 -- systemctl restart web
   viworks run exec --all --arg environment.LANG=C --arg working_directory=/tmp -- ls
 
 Ctrl-C leaves the command running and prints how to follow and how to cancel it.
 Exit codes: 0 every execution succeeded, 1 any did not, 2 refused or wrong usage, 130 left by Ctrl-C.
-With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "done", …}\`.`,
+With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "rollout" | "done", …}\`.`,
     )
     .action(async (verb: string, positional: string[], options: RunOptions) => {
       exit(await run(context, verb, positional, options));
@@ -92,6 +94,7 @@ export function submitInputOf(
 ): AppInputs['commands']['submit'] {
   const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
   const { priority, timeout, ttl, idempotencyKey, correlationId } = options;
+  const rollout = rolloutOf(options);
   return {
     verb,
     args,
@@ -101,6 +104,7 @@ export function submitInputOf(
     ...(ttl === undefined ? {} : { timeToLiveMs: ttl }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(correlationId === undefined ? {} : { correlationId }),
+    ...(rollout === undefined ? {} : { rollout }),
   };
 }
 

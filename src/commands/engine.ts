@@ -14,7 +14,7 @@ import { createDispatcher, type Dispatcher } from './dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './links.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
-import type { RolloutService } from './rollout-types.ts';
+import type { RolloutService } from './rollout-service.ts';
 import { createRollouts, rolloutUnknown } from './rollouts.ts';
 import { commandOf, executionOf, transitionRow } from './rows.ts';
 import type { SpecDefaults } from './specs.ts';
