@@ -29,6 +29,7 @@ export async function* watchCommand(
   const row = await findCommand(query, commandId);
   if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
   const command = commandOf(row);
+  const isRollout = command.rollout !== undefined;
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
   let toldRollout: string | undefined;
@@ -43,7 +44,7 @@ export async function* watchCommand(
       let first: ChangedExecutions | undefined;
       let more = true;
       while (more && !signal.aborted) {
-        const found = await executionsChangedSince(query, commandId, before, after, rowsAtOnce);
+        const found = await executionsChangedSince(query, commandId, before, after, rowsAtOnce, isRollout);
         first ??= found;
         more = found.executions.length === rowsAtOnce;
         after = found.executions.at(-1)?.position ?? after;

@@ -284,23 +284,27 @@ export const listExecutions = (
   limit: number,
 ) => query<StoredExecution>(executionsOf, [commandId, afterPosition, limit]);
 
-const changedSince = statement(
-  'executions_changed_since',
-  `with h as (
-     select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts,
-       ${rolloutOf('$1')} as rollout
-   )
-   select h.horizon, h.counts, h.rollout, ${executionColumns}
-   from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
-   order by e.position limit $4`,
-);
+const changedSinceWith = (name: string, rollout: string) =>
+  statement(
+    name,
+    `with h as (
+       select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts,
+         ${rollout} as rollout
+     )
+     select h.horizon, h.counts, h.rollout, ${executionColumns}
+     from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
+     order by e.position limit $4`,
+  );
+
+const changedSince = changedSinceWith('executions_changed_since', 'null::jsonb');
+const rolloutChangedSince = changedSinceWith('executions_changed_since_rollout', rolloutOf('$1'));
 
 export interface ChangedExecutions {
   /** The oldest transaction that was still under way in this snapshot. */
   horizon: string;
   /** How many executions of the command were in which state in this snapshot. */
   counts: Record<string, number>;
-  /** Its rollout in this snapshot. */
+  /** Its rollout in this snapshot, if it was asked for. */
   rollout: StoredRollout | null;
   executions: StoredExecution[];
 }
@@ -315,10 +319,11 @@ export async function executionsChangedSince(
   since: string,
   afterPosition: number,
   limit: number,
+  withRollout: boolean,
 ): Promise<ChangedExecutions> {
   const rows = await query<
     StoredExecution & Pick<ChangedExecutions, 'horizon' | 'rollout'> & Pick<StoredCommand, 'counts'>
-  >(changedSince, [commandId, since, afterPosition, limit]);
+  >(withRollout ? rolloutChangedSince : changedSince, [commandId, since, afterPosition, limit]);
   return {
     horizon: rows[0]?.horizon ?? since,
     counts: rows[0]?.counts ?? {},
