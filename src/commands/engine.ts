@@ -58,7 +58,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const links = createAgentLinks();
   const writer = createChangeWriter({ database, bus, metrics });
   const dispatcher = createDispatcher({ database, writer, links, bus, clock, log });
-  const rollouts = createRollouts({ database, dispatcher, bus, clock, log });
+  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log });
   const submitter = createSubmitter({ database, links, dispatcher, rollouts, clock, metrics, settings });
   const progress = createProgress({ database, writer, dispatcher, metrics, clock, log });
   const reconciler = createReconciler({ database, writer, clock });

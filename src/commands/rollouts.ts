@@ -2,6 +2,7 @@ import type { Bus } from '../bus/bus.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
 import { storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -40,6 +41,7 @@ export interface RolloutsDeps {
   database: Database;
   dispatcher: Pick<Dispatcher, 'wake' | 'withhold'>;
   bus: Bus;
+  metrics: Pick<Metrics, 'rolloutsTurned'>;
   clock: Clock;
   log: Logger;
 }
@@ -58,19 +60,22 @@ interface Outcome {
   changed: boolean;
   /** There is more to come of it. */
   open: boolean;
-  /** Agents that have something queued now. */
-  wakes: { agentId: string; again: boolean }[];
+  /** Agents that have something queued now, and milliseconds until they are to be offered it. */
+  wakes: { agentId: string; inMs: number }[];
+  /** The state that it was brought into, and why. */
+  turned: Pick<Locked, 'state' | 'reason'> | undefined;
   /** Ends the withholding. */
   handOverAgain: (() => void) | undefined;
 }
 
 /** Decisions that one transaction carries out; what is left waits for the next look. */
 const stepsAtOnce = 100;
-/** Milliseconds until an agent is offered again what came back from it. */
+/** Milliseconds until an agent is offered again what came back from it; twice as many after each refusal. */
 const offerAgainMs = 1000;
+const longestOfferAgainMs = 60_000;
 
 export function createRollouts(deps: RolloutsDeps): Rollouts {
-  const { database, dispatcher, bus, clock, log } = deps;
+  const { database, dispatcher, bus, metrics, clock, log } = deps;
   const loop = createRolloutLoop({ database, bus, log, look });
 
   async function look(commandId: string): Promise<boolean> {
@@ -86,7 +91,13 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     commandId: string,
     work: (query: Query, row: Locked, outcome: Outcome) => Promise<void>,
   ): Promise<Outcome> {
-    const outcome: Outcome = { changed: false, open: false, wakes: [], handOverAgain: undefined };
+    const outcome: Outcome = {
+      changed: false,
+      open: false,
+      wakes: [],
+      turned: undefined,
+      handOverAgain: undefined,
+    };
     try {
       await database.transaction(async (query) => {
         const row = await lockRollout(query, commandId);
@@ -96,9 +107,13 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     } finally {
       outcome.handOverAgain?.();
     }
-    for (const { agentId, again } of outcome.wakes) {
-      if (again) setTimeout(dispatcher.wake, offerAgainMs, agentId).unref();
+    for (const { agentId, inMs } of outcome.wakes) {
+      if (inMs > 0) setTimeout(dispatcher.wake, inMs, agentId).unref();
       else dispatcher.wake(agentId);
+    }
+    if (outcome.turned !== undefined) {
+      metrics.rolloutsTurned.inc({ state: outcome.turned.state });
+      log.info({ commandId, ...outcome.turned }, 'a rollout turned');
     }
     if (outcome.changed) bus.publish('command.changed', commandId);
     return outcome;
@@ -151,10 +166,11 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
     const expiresAt = new Date(now + planOf(row.plan).deliveryTimeoutMs);
     const transition = transitionRow('queued', 'its turn in the rollout', now);
     const rows = await releaseExecutions(query, row.commandId, upTo, expiresAt, transition);
-    for (const { agentId, position, state } of rows) {
-      // What an agent sent back, it is not offered again in the same moment.
+    for (const { agentId, position, state, attempt } of rows) {
+      // What came back from an agent, it is not offered again in the same moment.
       const again = position < row.released && !atOnce;
-      if (state === 'queued') outcome.wakes.push({ agentId, again });
+      const inMs = again ? Math.min(offerAgainMs * 2 ** (attempt - 1), longestOfferAgainMs) : 0;
+      if (state === 'queued') outcome.wakes.push({ agentId, inMs });
     }
     row.released = Math.max(row.released, upTo);
     outcome.changed = true;
@@ -171,9 +187,9 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
   ): Promise<void> {
     Object.assign(row, { state, reason });
     outcome.changed = true;
+    outcome.turned = { state, reason };
     await settle(query, row, outcome);
     await saveRollout(query, row, new Date(clock.now()));
-    log.info({ commandId: row.commandId, state, reason }, 'a rollout turned');
   }
 
   /** What is with no agent goes where the state of the rollout has it. */

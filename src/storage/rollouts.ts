@@ -89,7 +89,7 @@ const release = statement(
      revision = e.revision + 1,
      changed = pg_current_xact_id()
    from r where e.execution_id = r.execution_id
-   returning e.agent_id as "agentId", e.position, e.state`,
+   returning e.agent_id as "agentId", e.position, e.state, e.attempt`,
 );
 
 /**
@@ -103,7 +103,7 @@ export const releaseExecutions = (
   expiresAt: Date,
   transition: TransitionRow,
 ) =>
-  query<{ agentId: string; position: number; state: string }>(release, [
+  query<{ agentId: string; position: number; state: string; attempt: number }>(release, [
     commandId,
     upTo,
     expiresAt,
