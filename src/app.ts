@@ -178,6 +178,7 @@ async function compose(
   const api = {
     agents,
     commands: engine,
+    rollouts: engine,
     enrollmentTokens: enrollment,
     userTokens,
     health,

@@ -46,6 +46,8 @@ export const catalogue = {
   agent_unknown: entry('not_found', false, 'info', 'see `viworks agents` for the agents there are'),
   command_unknown: entry('not_found', false, 'info', 'see `viworks commands` for the history'),
   execution_unknown: entry('not_found', false, 'info', 'see `viworks commands get ID` for its executions'),
+  rollout_unknown: entry('not_found', false, 'info', 'see `viworks rollouts` for the commands that are one'),
+  rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts show` for its state'),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(

@@ -19,6 +19,11 @@ const leastRole = {
   'commands.watch': 'viewer',
   'commands.output': 'viewer',
   'commands.verbs': 'viewer',
+  'rollouts.get': 'viewer',
+  'rollouts.list': 'viewer',
+  'rollouts.pause': 'operator',
+  'rollouts.resume': 'operator',
+  'rollouts.abort': 'operator',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
@@ -40,6 +45,11 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   watchCommand: 'commands.watch',
   readOutput: 'commands.output',
   listVerbs: 'commands.verbs',
+  getRollout: 'rollouts.get',
+  listRollouts: 'rollouts.list',
+  pauseRollout: 'rollouts.pause',
+  resumeRollout: 'rollouts.resume',
+  abortRollout: 'rollouts.abort',
   getHealth: 'system.health',
 };
 

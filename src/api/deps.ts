@@ -1,3 +1,4 @@
+import type { RolloutService } from '../commands/rollout-service.ts';
 import type { CommandService } from '../commands/types.ts';
 import type { EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
@@ -11,6 +12,7 @@ import type { HealthReporter } from './health-report.ts';
 export interface ApiDeps {
   agents: AgentService;
   commands: CommandService;
+  rollouts: RolloutService;
   enrollmentTokens: EnrollmentTokens;
   userTokens: UserTokens;
   health: HealthReporter;

@@ -8,6 +8,7 @@ import { wholeNumber } from './options.ts';
 import { outputCommand } from './output.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
+import { rolloutLine } from './rollout-view.ts';
 import { since, table } from './terminal.ts';
 
 /** `viworks commands`: the history, one command, following and cancelling it. */
@@ -119,6 +120,7 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   terminal.line(`by        ${command.actor} at ${command.createdAt}, expires ${command.expiresAt}`);
   terminal.line(`priority  ${command.priority}`);
   terminal.line(`state     ${countsOf(command)}`);
+  if (command.rollout !== undefined) terminal.line(`rollout   ${rolloutLine(command.rollout)}`);
   terminal.line();
   for (const execution of executions) {
     terminal.line(progressLine(execution, Date.now(), widthOf(executions)).trimEnd());

@@ -5,8 +5,9 @@ import { finalStates } from '../commands/types.ts';
 import type { Client } from './client.ts';
 import { exitCodes } from './failure.ts';
 import { createLiveOutput } from './live-output.ts';
-import { createProgress } from './progress.ts';
+import { createProgress, type Progress } from './progress.ts';
 import { printResults, summaryLine } from './results.ts';
+import { courseOf, isAtRest, noteOutcome } from './rollout-view.ts';
 import type { Terminal } from './terminal.ts';
 
 /** Follows a command to its end, as `run` and `commands watch` do. Ctrl-C leaves without cancelling it. */
@@ -21,6 +22,7 @@ export async function follow(
   options: { json: boolean },
 ): Promise<number> {
   const stop = new AbortController();
+  const left = new AbortController();
   const onInterrupt = () => stop.abort();
   process.once('SIGINT', onInterrupt);
   const progress = options.json ? jsonProgress(terminal) : createProgress(terminal);
@@ -45,7 +47,10 @@ export async function follow(
   };
   let command: AppOutputs['commands']['submit']['command'] | undefined;
   try {
-    const events = client.commands.watch.subscribe({ commandId }, { signal: stop.signal });
+    const events = client.commands.watch.subscribe(
+      { commandId },
+      { signal: AbortSignal.any([stop.signal, left.signal]) },
+    );
     // The stream ends by itself; an event that says done may still lack the last changes.
     for await (const { data } of events) {
       command = data.command;
@@ -56,12 +61,14 @@ export async function follow(
       );
       for (const execution of fresh) executions.set(execution.executionId, execution);
       for (const piece of data.output) show(piece);
-      for (const execution of fresh) if (finalStates.has(execution.state)) finish(execution);
-      progress.update([...executions.values()], fresh);
+      for (const execution of fresh) if (hasEnded(execution)) finish(execution);
+      progress.update([...executions.values()], fresh, command);
+      if (isAtRest(command)) break;
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   } finally {
+    left.abort();
     process.removeListener('SIGINT', onInterrupt);
     progress.end();
   }
@@ -74,16 +81,23 @@ export async function follow(
   const succeeded = command?.done === true && all.every(({ state }) => state === 'succeeded');
   if (options.json) terminal.json({ event: 'done', succeeded, command });
   else {
-    printResults(terminal, command?.verb, all, live.has);
+    printResults(terminal, command?.verb, command?.done === true ? all : all.filter(hasEnded), live.has);
     terminal.note(summaryLine(terminal, commandId, all));
+    if (command !== undefined) noteOutcome(terminal, command);
   }
   return succeeded ? exitCodes.success : exitCodes.failure;
 }
 
-function jsonProgress(terminal: Terminal) {
+const hasEnded = ({ state }: ExecutionView) => finalStates.has(state);
+
+function jsonProgress(terminal: Terminal): Progress {
+  let course: string | undefined;
   return {
-    update: (_all: readonly ExecutionView[], fresh: readonly ExecutionView[]) => {
+    update(_all, fresh, { commandId, rollout }) {
       for (const execution of fresh) terminal.json({ event: 'execution', execution });
+      if (rollout === undefined || courseOf(rollout) === course) return;
+      course = courseOf(rollout);
+      terminal.json({ event: 'rollout', commandId, rollout });
     },
     print: () => {},
     end: () => {},

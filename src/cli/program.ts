@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
 import { migrateCommand } from './migrate.ts';
+import { rolloutsCommand } from './rollouts.ts';
 import { runCommand } from './run.ts';
 import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
@@ -44,6 +45,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   runCommand(program, context, exit);
   agentsCommand(program, context);
   commandsCommand(program, context, exit);
+  rolloutsCommand(program, context);
   verbsCommand(program, context);
   tokenCommand(program, context);
   healthCommand(program, context, exit);

@@ -1,11 +1,17 @@
+import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { finalStates } from '../commands/types.ts';
 import { formatDuration } from '../lib/duration.ts';
+import { courseOf, rolloutLine } from './rollout-view.ts';
 import { printable, type Style, type Terminal } from './terminal.ts';
 
 /** One line for each agent while a command runs: rewritten in place on a terminal, appended elsewhere. */
 export interface Progress {
-  update(all: readonly ExecutionView[], fresh: readonly ExecutionView[]): void;
+  update(
+    all: readonly ExecutionView[],
+    fresh: readonly ExecutionView[],
+    command: Pick<CommandView, 'commandId' | 'rollout'>,
+  ): void;
   /** A line of what a program writes: goes above the lines that are rewritten. */
   print(line: string, toStderr: boolean): void;
   end(): void;
@@ -23,10 +29,15 @@ export function createProgress(terminal: Terminal): Progress {
 }
 
 function plainProgress(terminal: Terminal): Progress {
+  let course: string | undefined;
   return {
-    update(all, fresh) {
+    update(all, fresh, { commandId, rollout }) {
       const width = widthOf(all);
       for (const execution of fresh) terminal.note(progressLine(execution, Date.now(), width).trimEnd());
+      if (rollout === undefined || courseOf(rollout) === course) return;
+      course = courseOf(rollout);
+      terminal.note(`rollout ${rolloutLine(rollout)}`);
+      if (rollout.state === 'paused') terminal.note(`Go on: viworks rollouts resume ${commandId}`);
     },
     print: (line, toStderr) => (toStderr ? terminal.note(line) : terminal.line(line)),
     end() {},
@@ -35,6 +46,7 @@ function plainProgress(terminal: Terminal): Progress {
 
 function liveProgress(terminal: Terminal): Progress {
   let current: readonly ExecutionView[] = [];
+  let command: Pick<CommandView, 'commandId' | 'rollout'> | undefined;
   let drawn = 0;
   const erase = () => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[0J`);
   /** Printed since the last drawing. */
@@ -48,14 +60,20 @@ function liveProgress(terminal: Terminal): Progress {
     });
     const hidden = current.length - lines.length;
     if (hidden > 0) lines.push(terminal.style('dim', `… and ${hidden} more`));
+    if (command?.rollout !== undefined) {
+      const { commandId, rollout } = command;
+      const help = rollout.state === 'paused' ? `; viworks rollouts resume ${commandId}` : '';
+      lines.push(`rollout ${rolloutLine(rollout)}${help}`.slice(0, terminal.columns - 1));
+    }
     terminal.write(`${erase()}${[...above, ...lines].map((line) => `${line}\n`).join('')}`);
     above = [];
     drawn = lines.length;
   };
   const timer = setInterval(draw, drawEveryMs);
   return {
-    update(all) {
+    update(all, _fresh, about) {
       current = all;
+      command = about;
     },
     print(line) {
       above.push(line);

@@ -6,12 +6,13 @@ import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
 import { collect, duration, wholeNumber } from './options.ts';
 import { showPlan } from './plan.ts';
+import { type RolloutOptions, rolloutOf, withRolloutOptions } from './rollout-options.ts';
 import { parseArgs } from './run-args.ts';
 import { type TargetOptions, targetOf, withTargetOptions } from './target.ts';
 
 /** `viworks run`: submits a command, follows it, and says by its exit code how it ended. */
 
-interface RunOptions extends ClientOptions, TargetOptions {
+interface RunOptions extends ClientOptions, TargetOptions, RolloutOptions {
   arg?: string[];
   args?: string;
   priority?: (typeof priorities)[number];
@@ -44,7 +45,7 @@ export function runCommand(program: Command, context: CliContext, exit: (code: n
     .option('--dry-run', 'only show what would run where, and why not elsewhere')
     .option('--no-wait', 'print the id of the command and leave');
   withTargetOptions(command);
-  withClientOptions(command)
+  withClientOptions(withRolloutOptions(command, duration))
     .addHelpText(
       'after',
       `
@@ -55,11 +56,12 @@ Examples:
   viworks run exec --site berlin --timeout 5m -- sh -c 'df -h | tail -n +2'
   viworks run service.status nginx --all
   viworks run file.read --all --arg path=/etc/hostname --arg limit=100
+  viworks run exec --site berlin --canary 1 --batch 10% --fail-at 20%/10 -- systemctl restart web
   viworks run exec --all --arg environment.LANG=C --arg working_directory=/tmp -- ls
 
 Ctrl-C leaves the command running and prints how to follow and how to cancel it.
 Exit codes: 0 every execution succeeded, 1 any did not, 2 refused or wrong usage, 130 left by Ctrl-C.
-With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "done", …}\`.`,
+With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "rollout" | "done", …}\`.`,
     )
     .action(async (verb: string, positional: string[], options: RunOptions) => {
       exit(await run(context, verb, positional, options));
@@ -98,6 +100,7 @@ export function submitInputOf(
 ): AppInputs['commands']['submit'] {
   const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
   const { priority, timeout, ttl, retries, idempotencyKey, correlationId } = options;
+  const rollout = rolloutOf(options);
   return {
     verb,
     args,
@@ -108,5 +111,6 @@ export function submitInputOf(
     ...(retries === undefined ? {} : { maxRetries: retries }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(correlationId === undefined ? {} : { correlationId }),
+    ...(rollout === undefined ? {} : { rollout }),
   };
 }

@@ -25,6 +25,11 @@ export interface Dispatcher {
   nudge(): void;
   /** It was marked as sent, and its session ended before it left: it is queued again. */
   returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void;
+  /**
+   * From here on nothing of this command goes to a link: what was taken and not handed over yet is given back.
+   * The function that it answers with ends this, when the takes that are under way have ended too.
+   */
+  withhold(commandId: string): () => void;
   /** Takes nothing more; resolves when nothing is under way. */
   stop(): Promise<void>;
 }
@@ -49,6 +54,9 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   /** Agents that something may wait for until there is room under the limits of all; who came first is first. */
   const starved = new Set<string>();
   let running: Promise<void> | undefined;
+  let taking: Promise<void> = Promise.resolve();
+  /** Commands of which nothing is handed over, and how often that was asked for. */
+  const withheld = new Map<string, number>();
   let stopped = false;
 
   function wake(agentId: string): void {
@@ -64,7 +72,8 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     await undefined;
     for (let failures = 0; awake.size > 0 && !stopped; ) {
       try {
-        await takeOnce();
+        taking = takeOnce();
+        await taking;
         failures = 0;
       } catch (error) {
         log.warn({ err: ViworksError.from(error) }, 'cannot take queued executions now');
@@ -117,6 +126,10 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         returned(order);
         continue;
       }
+      if (withheld.has(order.commandId)) {
+        giveBack(order, 'its command was stopped before it left');
+        continue;
+      }
       link.inFlight.set(order.executionId, inFlightOf(order, now));
       link.deliver(order);
     }
@@ -151,13 +164,16 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     }
   }
 
-  function returned(order: Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>): void {
+  type Unsent = Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>;
+  const returned = (order: Unsent) => giveBack(order, 'the session ended before it left; offered again');
+
+  function giveBack(order: Unsent, cause: string): void {
     const change = {
       executionId: order.executionId,
       from: ['sent'],
       epoch: order.epoch,
       newEpoch: null,
-      transitions: [transitionRow('queued', 'the session ended before it left; offered again', clock.now())],
+      transitions: [transitionRow('queued', cause, clock.now())],
       deadlineAt: order.expiresAt,
     };
     writer.add(change).then(
@@ -172,6 +188,17 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     wake,
     returned,
     nudge: wakeStarved,
+    withhold(commandId) {
+      withheld.set(commandId, (withheld.get(commandId) ?? 0) + 1);
+      return () => {
+        const drop = () => {
+          const left = (withheld.get(commandId) ?? 1) - 1;
+          if (left === 0) withheld.delete(commandId);
+          else withheld.set(commandId, left);
+        };
+        void taking.then(drop, drop);
+      };
+    },
     creditReturned(agentId) {
       if (links.get(agentId)?.backlog === true) wake(agentId);
       if (starved.size > 0) wakeStarved();

@@ -8,6 +8,7 @@ import { storableText } from '../lib/text.ts';
 import { findCommand, listCommands, listExecutions } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
+import { listRolloutCommands } from '../storage/rollouts.ts';
 import { createAdmission, type QueueLimits } from './admission.ts';
 import { type CapacityLimits, createCapacity } from './capacity.ts';
 import { createChangeWriter } from './changes.ts';
@@ -18,6 +19,8 @@ import { createOutputIntake, readOutput } from './output.ts';
 import { planCommand } from './plan.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
+import type { RolloutService } from './rollout-service.ts';
+import { createRollouts, rolloutUnknown } from './rollouts.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import type { SpecDefaults } from './specs.ts';
 import { createSubmitter } from './submit.ts';
@@ -30,7 +33,7 @@ import { watchCommand } from './watch.ts';
  * submitting, dispatching, what agents say, reconciliation, deadlines, watching. Sessions reach it through
  * their links, the API through CommandService.
  */
-export interface CommandEngine extends CommandService, Reconciler, Progress {
+export interface CommandEngine extends CommandService, RolloutService, Reconciler, Progress {
   readonly links: AgentLinks;
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'creditReturned'>;
   readonly sweeper: Pick<Sweeper, 'sweep' | 'nudge'>;
@@ -65,12 +68,14 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const admission = createAdmission({ database, clock }, settings.queue);
   const writer = createChangeWriter({ database, bus, metrics });
   const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });
+  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log });
   const submitter = createSubmitter({
     database,
     links,
     capacity,
     admission,
     dispatcher,
+    rollouts,
     clock,
     metrics,
     settings,
@@ -85,6 +90,29 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     const row = await findCommand(database.query, commandId);
     if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
     return commandOf(row);
+  }
+
+  async function rolloutAt(commandId: string): Promise<Command> {
+    const command = await commandAt(commandId);
+    if (command.rollout === undefined) throw rolloutUnknown(commandId);
+    return command;
+  }
+
+  async function cancel(actor: string, commandId: string, reason: string): Promise<Command> {
+    await commandAt(commandId);
+    const cause = storableText(`cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`);
+    const transition = transitionRow('cancelled', cause, clock.now());
+    const handOverAgain = dispatcher.withhold(commandId);
+    const open = await cancelExecutions(database, commandId, cause, transition).finally(handOverAgain);
+    bus.publish('command.changed', commandId);
+    for (const { agentId, executionId, attempt, epoch } of open) {
+      const link = links.get(agentId);
+      if (link?.epoch !== epoch) continue;
+      const entry = link.inFlight.get(executionId);
+      if (entry !== undefined) entry.cancelled = true;
+      link.cancel(executionId, attempt, cause);
+    }
+    return commandAt(commandId);
   }
 
   return {
@@ -112,20 +140,28 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       return { items: items.map(commandOf), nextToken };
     },
 
-    async cancel(actor, commandId, reason) {
-      await commandAt(commandId);
-      const cause = storableText(`cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`);
-      const transition = transitionRow('cancelled', cause, clock.now());
-      const open = await cancelExecutions(database, commandId, cause, transition);
-      bus.publish('command.changed', commandId);
-      for (const { agentId, executionId, attempt, epoch } of open) {
-        const link = links.get(agentId);
-        if (link?.epoch !== epoch) continue;
-        const entry = link.inFlight.get(executionId);
-        if (entry !== undefined) entry.cancelled = true;
-        link.cancel(executionId, attempt, cause);
-      }
-      return commandAt(commandId);
+    cancel,
+    getRollout: rolloutAt,
+    async listRollouts({ state }, page) {
+      const before = page.token === undefined ? undefined : idOf(page.token);
+      const rows = await listRolloutCommands(database.query, state, before, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
+      return { items: items.map(commandOf), nextToken };
+    },
+    async pauseRollout(actor, commandId, reason) {
+      await rolloutAt(commandId);
+      await rollouts.pause(actor, commandId, reason);
+      return rolloutAt(commandId);
+    },
+    async resumeRollout(actor, commandId, { force }) {
+      await rolloutAt(commandId);
+      await rollouts.resume(actor, commandId, force);
+      return rolloutAt(commandId);
+    },
+    async abortRollout(actor, commandId, reason, { stopRunning }) {
+      await rolloutAt(commandId);
+      await rollouts.abort(actor, commandId, reason);
+      return stopRunning ? cancel(actor, commandId, reason) : rolloutAt(commandId);
     },
 
     output: (executionId, stream, offset, limit) =>
@@ -149,8 +185,12 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       if (!held) dispatcher.wake(agentId);
     },
 
-    start: sweeper.start,
+    start() {
+      sweeper.start();
+      rollouts.start();
+    },
     async stop() {
+      await rollouts.stop();
       await sweeper.stop();
       await dispatcher.stop();
       await submitter.idle();

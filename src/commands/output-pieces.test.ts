@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OutputRow } from '../storage/output.ts';
-import { assemble, coalesce, fit, type StreamProgress } from './output-pieces.ts';
+import { assemble, coalesce, fitPiece, type StreamProgress } from './output-pieces.ts';
 
 const row = (position: number, data: Uint8Array, stream = 1): OutputRow => ({
   executionId: 'e',
@@ -75,12 +75,12 @@ describe('coalesce', () => {
   });
 });
 
-describe('fit', () => {
+describe('fitPiece', () => {
   it('takes each byte of a session once, and none beyond the limit', () => {
     fc.assert(
       fc.property(cuts, fc.nat({ max: 250 }), ({ whole, pieces, repeated }, limit) => {
         const progress: StreamProgress = new Map();
-        const taken = [...pieces, ...repeated].flatMap((piece) => fit(piece, progress, limit) ?? []);
+        const taken = [...pieces, ...repeated].flatMap((piece) => fitPiece(piece, progress, limit) ?? []);
         const bytes = taken.reduce((sum, piece) => sum + piece.data.byteLength, 0);
         expect(bytes).toBe(Math.min(limit, whole.length));
         expect(assemble(taken).data).toEqual(whole.subarray(0, limit));

@@ -12,7 +12,7 @@ const rowBytes = 64 * 1024;
  * What of a piece is new and within the limit, or undefined where nothing is. Moves the progress on.
  * @param limit bytes of one stream that are kept
  */
-export function fit(row: OutputRow, progress: StreamProgress, limit: number): OutputRow | undefined {
+export function fitPiece(row: OutputRow, progress: StreamProgress, limit: number): OutputRow | undefined {
   const next = progress.get(row.stream) ?? row.position;
   const skip = Math.max(0, next - row.position);
   const end = Math.min(row.position + row.data.byteLength, limit);

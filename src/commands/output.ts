@@ -6,7 +6,7 @@ import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import { findAttempt } from '../storage/executions.ts';
 import { insertOutput, type OutputRow, outputFrom } from '../storage/output.ts';
-import { coalesce, fit, type StreamProgress } from './output-pieces.ts';
+import { coalesce, fitPiece, type StreamProgress } from './output-pieces.ts';
 import type { OutputPiece, OutputRange, OutputStream } from './types.ts';
 
 /**
@@ -44,7 +44,7 @@ export function createOutputIntake({ database, bus, metrics }: OutputDeps): Outp
   });
   return {
     async append(row, progress) {
-      const piece = fit(row, progress, wireLimits.outputBytes);
+      const piece = fitPiece(row, progress, wireLimits.outputBytes);
       if (piece !== undefined) await writer.add(piece);
     },
     idle: writer.idle,

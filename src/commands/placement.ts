@@ -1,22 +1,34 @@
 import type { TargetRow } from '../storage/agents.ts';
 import type { Capacity } from './capacity.ts';
 import type { AgentLink } from './links.ts';
+import type { Hold } from './state.ts';
 import type { PlannedAgent } from './types.ts';
 
 /** Where an execution begins: with its agent at once, in the agent's queue, or held. */
-export type Placement = Pick<PlannedAgent, 'state' | 'reason'>;
+export type Placement = Pick<PlannedAgent, 'state' | 'reason'> & {
+  /** Why it is held, where it is. */
+  hold: Hold | null;
+};
 
 export function placementOf(
   target: Pick<TargetRow, 'maintenance' | 'statusReason' | 'incarnation'>,
   link: AgentLink | undefined,
   verb: string,
   capacity: Pick<Capacity, 'credit' | 'room'>,
+  gate?: 'rollout',
 ): Placement {
+  if (gate !== undefined) return { state: 'held', hold: gate, reason: 'waits for its turn in the rollout' };
   if (target.maintenance) {
-    return { state: 'held', reason: `the agent is in maintenance: ${target.statusReason ?? ''}` };
+    return {
+      state: 'held',
+      hold: 'maintenance',
+      reason: `the agent is in maintenance: ${target.statusReason ?? ''}`,
+    };
   }
   const reason = whyNotNow(target, link, verb, capacity);
-  return reason === undefined ? { state: 'sent', reason } : { state: 'queued', reason };
+  return reason === undefined
+    ? { state: 'sent', hold: null, reason }
+    : { state: 'queued', hold: null, reason };
 }
 
 function whyNotNow(

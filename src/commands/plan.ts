@@ -20,7 +20,8 @@ const listed = 1000;
 
 export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<CommandPlan> {
   const { database, links, capacity, settings } = deps;
-  const { spec, verb } = checkSpec(input, settings);
+  const { spec, verb, rollout } = checkSpec(input, settings);
+  const gate = rollout === undefined ? undefined : 'rollout';
   const { target } = spec;
   const targetDeps = { query: database.query, links, capacity };
   // Agents that were named are held to what submit would say of them.
@@ -44,10 +45,11 @@ export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<C
     spec,
     chosenCount: kept.length,
     leftOutCount: leftOut.length,
-    chosen: kept.slice(0, listed).map((agent) => ({
-      agentId: agent.agentId,
-      ...placementOf(agent, links.get(agent.agentId), verb.name, capacity),
-    })),
+    chosen: kept.slice(0, listed).map((agent) => {
+      const { agentId } = agent;
+      const { state, reason } = placementOf(agent, links.get(agentId), verb.name, capacity, gate);
+      return { agentId, state, reason };
+    }),
     leftOut: leftOut.slice(0, listed),
   };
 }

@@ -1,6 +1,9 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
 import type { TransitionRow } from '../storage/execution-changes.ts';
+import type { StoredRollout } from '../storage/rollout-columns.ts';
+import { planOf } from './rollout-state.ts';
+import type { Rollout, RolloutInput, RolloutState } from './rollout-types.ts';
 import {
   type Command,
   type Execution,
@@ -38,14 +41,30 @@ export function commandOf(row: StoredCommand): Command {
     correlationId: row.correlationId ?? undefined,
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
-    ...progressOf(row.counts ?? {}),
+    ...progressOf(row.counts ?? {}, row.rollout),
   };
 }
 
 /** What of a command changes. */
-export function progressOf(counts: Record<string, number>): Pick<Command, 'counts' | 'done'> {
-  const done = Object.keys(counts).every((state) => finalStates.has(state as ExecutionState));
-  return { counts: counts as Command['counts'], done };
+export function progressOf(
+  counts: Record<string, number>,
+  stored: StoredRollout | null,
+): Pick<Command, 'counts' | 'done' | 'rollout'> {
+  const rollout = stored === null ? undefined : rolloutOf(stored);
+  const ended = Object.keys(counts).every((state) => finalStates.has(state as ExecutionState));
+  const done = ended && rollout?.state !== 'running' && rollout?.state !== 'paused';
+  return { counts: counts as Command['counts'], done, rollout };
+}
+
+function rolloutOf({ plan, state, reason, released, updatedAt, counts }: StoredRollout): Rollout {
+  return {
+    plan: planOf(plan as RolloutInput),
+    state: state as RolloutState,
+    reason: reason ?? undefined,
+    released,
+    counts,
+    updatedAt: new Date(updatedAt),
+  };
 }
 
 export function executionOf(row: StoredExecution): Execution {

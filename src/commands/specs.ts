@@ -5,6 +5,8 @@ import { canonicalJson, findUnstorable } from '../lib/text.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { type VerbSpec, verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import { planOf, rolloutTimeToLiveMs } from './rollout-state.ts';
+import type { RolloutPlan } from './rollout-types.ts';
 import type { CommandSpec, SubmitInput } from './types.ts';
 
 export interface SpecDefaults {
@@ -17,6 +19,8 @@ export interface SpecDefaults {
 
 export interface CheckedSpec {
   spec: CommandSpec;
+  /** Where it goes to its agents in steps. */
+  rollout: RolloutPlan | undefined;
   verb: VerbSpec;
   argsBytes: Uint8Array;
   /** SHA-256 of everything that was asked, where there is an idempotency key to hold it to. */
@@ -48,13 +52,15 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
   if (argsBytes.byteLength > wireLimits.argsBytes) {
     throw invalidField('args', `must be at most ${wireLimits.argsBytes} bytes, serialised`, 'invalid_args');
   }
+  const rollout = input.rollout && planOf(input.rollout);
+  const longest = rollout === undefined ? 0 : rolloutTimeToLiveMs;
   const spec: CommandSpec = {
     verb: verb.name,
     args: toJson(verb.args, message, { registry: verbMessages }) as JsonObject,
     target: input.target,
     priority: input.priority ?? 'normal',
     timeoutMs: input.timeoutMs ?? defaults.timeoutMs ?? verb.defaultTimeoutMs,
-    timeToLiveMs: input.timeToLiveMs ?? defaults.timeToLiveMs,
+    timeToLiveMs: input.timeToLiveMs ?? Math.max(defaults.timeToLiveMs, longest),
     maxRetries: input.maxRetries ?? defaults.maxRetries ?? 0,
     origin: input.origin,
     idempotencyKey: input.idempotencyKey || undefined,
@@ -62,12 +68,15 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
   };
   return {
     spec,
+    rollout,
     verb,
     argsBytes,
     digest:
       spec.idempotencyKey === undefined
         ? undefined
-        : createHash('sha256').update(canonicalJson(spec)).digest(),
+        : createHash('sha256')
+            .update(canonicalJson(rollout === undefined ? spec : { ...spec, rollout }))
+            .digest(),
   };
 }
 

@@ -18,6 +18,8 @@ import type { Dispatcher } from './dispatcher.ts';
 import { type AgentLink, type AgentLinks, inFlightOf } from './links.ts';
 import { placementOf } from './placement.ts';
 import { rankOf } from './queue.ts';
+import type { RolloutLoop } from './rollout-loop.ts';
+import type { Rollout, RolloutPlan } from './rollout-types.ts';
 import { commandOf, transitionRow } from './rows.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
 import { deadlineOf } from './state.ts';
@@ -27,7 +29,7 @@ import { type Command, type ExecutionState, priorities, type SubmitInput } from 
 /**
  * Submitting: check, resolve, write, hand over. An execution whose agent is connected here, has credit and
  * has nothing queued is inserted as sent and goes from memory to its session after the commit; any other is
- * queued for the dispatcher.
+ * queued for the dispatcher. Those of a rollout are held until it lets them go.
  */
 export interface Submitter {
   submit(actor: string, input: SubmitInput): Promise<Command>;
@@ -41,6 +43,7 @@ export interface SubmitterDeps {
   capacity: Capacity;
   admission: Admission;
   dispatcher: Dispatcher;
+  rollouts: Pick<RolloutLoop, 'track'>;
   clock: Clock;
   metrics: Metrics;
   settings: SpecDefaults & { maximumWaiting: number };
@@ -53,7 +56,7 @@ interface Planned {
 }
 
 export function createSubmitter(deps: SubmitterDeps): Submitter {
-  const { database, links, capacity, admission, dispatcher, clock, metrics, settings } = deps;
+  const { database, links, capacity, admission, dispatcher, rollouts, clock, metrics, settings } = deps;
   type Item = { command: CommandRow; executions: NewExecutionRow[] };
   const writer: BatchWriter<Item, boolean> = createBatchWriter({
     async write(items) {
@@ -77,7 +80,8 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
-      const { state, reason = '' } = placementOf(target, link, command.verb, capacity);
+      const gate = command.rollout === null ? undefined : 'rollout';
+      const { state, hold, reason = '' } = placementOf(target, link, command.verb, capacity, gate);
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
       here?.inFlight.set(executionId, inFlightOf({ ...command, attempt: 1, retries: 0 }, now));
@@ -96,7 +100,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           verb: command.verb,
           rank,
           state,
-          hold: state === 'held' ? 'maintenance' : null,
+          hold,
           epoch: here?.epoch ?? null,
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
@@ -107,6 +111,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   }
 
   function handOver(command: CommandRow, planned: readonly Planned[]): void {
+    if (command.rollout !== null) return rollouts.track(command.commandId);
     for (const { row, link } of planned) {
       if (link === undefined) {
         dispatcher.wake(row.agentId);
@@ -183,15 +188,21 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         expiresAt: command.expiresAt,
         counts,
         done: false,
+        rollout: checked.rollout && newRollout(checked.rollout, planned.length, command.createdAt),
       };
     },
     idle: () => writer.idle(),
   };
 }
 
+function newRollout(plan: RolloutPlan, waiting: number, updatedAt: Date): Rollout {
+  const counts = { succeeded: 0, failed: 0, undelivered: 0, inFlight: 0, waiting };
+  return { plan, state: 'running', reason: undefined, released: 0, counts, updatedAt };
+}
+
 function commandRow(
   actor: string,
-  { spec, argsBytes, digest }: CheckedSpec,
+  { spec, rollout, argsBytes, digest }: CheckedSpec,
   skipped: number,
   now: number,
 ): CommandRow {
@@ -217,5 +228,6 @@ function commandRow(
     traceparent: carrier.traceparent ?? null,
     createdAt: new Date(now),
     expiresAt: new Date(now + spec.timeToLiveMs),
+    rollout: rollout === undefined ? null : JSON.stringify(rollout),
   };
 }

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
 import type { AgentStatus } from '../storage/agents.ts';
+import type { Rollout, RolloutInput } from './rollout-types.ts';
 
 /**
  * A command is what somebody asked for; an execution is that command on one agent, the unit that is queued,
@@ -75,6 +76,9 @@ export interface CommandSpec {
 /** What a caller hands in; what is left out takes the verb's or the configuration's value. */
 export type SubmitInput = Pick<CommandSpec, 'verb' | 'target'> & {
   [K in keyof Omit<CommandSpec, 'verb' | 'target'>]?: CommandSpec[K] | undefined;
+} & {
+  /** In steps instead of everywhere at once; what is left out takes its default. */
+  rollout?: RolloutInput | undefined;
 };
 
 export interface Command extends CommandSpec {
@@ -89,8 +93,10 @@ export interface Command extends CommandSpec {
   expiresAt: Date;
   /** How many executions are in which state; states with none are absent. */
   counts: Partial<Record<ExecutionState, number>>;
-  /** Every execution is in a final state. */
+  /** Every execution is in a final state, and if it is a rollout, that one has ended as well. */
   done: boolean;
+  /** Its course, where it goes to its agents in steps. */
+  rollout: Rollout | undefined;
 }
 
 export interface Transition {

@@ -31,10 +31,12 @@ export async function* watchCommand(
   const row = await findCommand(query, commandId);
   if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
   const command = commandOf(row);
+  const isRollout = command.rollout !== undefined;
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
   /** How far each stream was told. */
   const written: StreamEnds = new Map();
+  let toldRollout: string | undefined;
   const hint = createHint(signal);
   const unsubscribe = bus.subscribe('command.changed', commandId, hint.raise);
   try {
@@ -46,13 +48,13 @@ export async function* watchCommand(
       let first: ChangedExecutions | undefined;
       let more = true;
       while (more && !signal.aborted) {
-        const found = await executionsChangedSince(query, commandId, before, after, rowsAtOnce);
+        const found = await executionsChangedSince(query, commandId, before, after, rowsAtOnce, isRollout);
         first ??= found;
         more = found.executions.length === rowsAtOnce;
         after = found.executions.at(-1)?.position ?? after;
         // All that an execution wrote was stored before its end, and so is told before it.
         for await (const pieces of found.streamed ? newOutput(query, commandId, before, written) : []) {
-          const progress = { ...progressOf(found.counts), done: false };
+          const progress = { ...progressOf(found.counts, found.rollout), done: false };
           yield { cursor: before, command: { ...command, ...progress }, executions: [], output: pieces };
         }
         const fresh = found.executions.filter(
@@ -61,10 +63,13 @@ export async function* watchCommand(
         // Until the last part is out, a reader that breaks off begins this round again.
         since = more ? before : first.horizon;
         // Done when the first part was read: then the parts together hold the end of every execution.
-        const done = progressOf(first.counts).done && !more;
-        if (fresh.length > 0 || (!more && round === 0) || done) {
+        const done = progressOf(first.counts, first.rollout).done && !more;
+        const course = courseOf(found.rollout);
+        const turned = course !== toldRollout && !more;
+        if (fresh.length > 0 || (!more && round === 0) || turned || done) {
+          toldRollout = course;
           for (const execution of fresh) told.set(execution.executionId, execution.revision);
-          const progress = { ...progressOf(found.counts), done };
+          const progress = { ...progressOf(found.counts, found.rollout), done };
           const executions = await readExecutions(query, fresh);
           yield { cursor: since, command: { ...command, ...progress }, executions, output: [] };
         }
@@ -77,6 +82,10 @@ export async function* watchCommand(
     hint.close();
   }
 }
+
+/** What of a rollout changes by itself; the rest follows from executions. */
+const courseOf = (rollout: ChangedExecutions['rollout']) =>
+  rollout === null ? undefined : `${rollout.state} ${rollout.released} ${rollout.reason ?? ''}`;
 
 function parseCursor(cursor: string | undefined): string {
   if (cursor === undefined || cursor === '') return '0';

@@ -17,6 +17,7 @@ export interface Metrics {
   agents: Gauge<'status'>;
   commandsSubmitted: Counter<'verb'>;
   executionsFinished: Counter<'state'>;
+  rolloutsTurned: Counter<'state'>;
   commandSubmitSeconds: Histogram;
   executionRoundtripSeconds: Histogram;
   batchRows: Histogram<'writer'>;
@@ -54,6 +55,12 @@ export function createMetrics(): Metrics {
     executionsFinished: new Counter({
       name: 'viworks_executions_finished_total',
       help: 'Executions that reached a final state.',
+      labelNames: ['state'],
+      registers,
+    }),
+    rolloutsTurned: new Counter({
+      name: 'viworks_rollouts_turned_total',
+      help: 'Rollouts that were paused, stopped, aborted or completed.',
       labelNames: ['state'],
       registers,
     }),

@@ -1,5 +1,6 @@
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
+import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
 
 export interface CommandRow {
   commandId: string;
@@ -23,6 +24,8 @@ export interface CommandRow {
   traceparent: string | null;
   createdAt: Date;
   expiresAt: Date;
+  /** The plan of its rollout, JSON; null where it goes to all its agents at once. */
+  rollout: string | null;
 }
 
 export interface NewExecutionRow {
@@ -69,6 +72,11 @@ const insert = statement(
      as x(execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold, epoch, expires_at,
        deadline_at, transitions)
      join c on c.command_id = x.command_id
+   ), r as (
+     insert into rollouts (command_id, plan, state, updated_at)
+     select x.command_id, x.plan::jsonb, 'running', x.at
+     from unnest($33::uuid[], $34::text[], $35::timestamptz[]) as x(command_id, plan, at)
+     join c on c.command_id = x.command_id
    )
    select command_id from c`,
 );
@@ -87,6 +95,7 @@ export async function insertCommands(
 ): Promise<Set<string>> {
   const c = <K extends keyof CommandRow>(key: K) => commands.map((row) => row[key]);
   const e = <K extends keyof NewExecutionRow>(key: K) => executions.map((row) => row[key]);
+  const rollouts = commands.filter((row) => row.rollout !== null);
   const rows = await query<{ command_id: string }>(insert, [
     c('commandId'),
     c('actor'),
@@ -120,6 +129,9 @@ export async function insertCommands(
     e('expiresAt'),
     e('deadlineAt'),
     e('transitions').map((transitions) => JSON.stringify(transitions)),
+    rollouts.map((row) => row.commandId),
+    rollouts.map((row) => row.rollout),
+    rollouts.map((row) => row.createdAt),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }
@@ -144,6 +156,7 @@ export interface StoredCommand {
   createdAt: Date;
   expiresAt: Date;
   counts: Record<string, number> | null;
+  rollout: StoredRollout | null;
 }
 
 /** How many executions of a command are in which state. */
@@ -152,12 +165,12 @@ function countsOf(commandId: string): string {
      select state, count(*) as n from executions x where x.command_id = ${commandId} group by state) s`;
 }
 
-const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.args, c.target, c.priority,
+export const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.args, c.target, c.priority,
   c.timeout_ms::float8 as "timeoutMs", c.time_to_live_ms::float8 as "timeToLiveMs",
   c.max_retries as "maxRetries", c.skipped, c.retry_of as "retryOf", c.origin,
   c.idempotency_key as "idempotencyKey", c.idempotency_digest as "idempotencyDigest",
   c.correlation_id as "correlationId", c.created_at as "createdAt", c.expires_at as "expiresAt",
-  (${countsOf('c.command_id')}) as counts`;
+  (${countsOf('c.command_id')}) as counts, ${rolloutOf('c.command_id')} as rollout`;
 
 const byId = statement('commands_by_id', `select ${commandColumns} from commands c where c.command_id = $1`);
 
@@ -271,16 +284,22 @@ export const listExecutions = (
   limit: number,
 ) => query<StoredExecution>(executionsOf, [commandId, afterPosition, limit]);
 
-const changedSince = statement(
-  'executions_changed_since',
-  `with h as (
-     select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts,
-       exists (select 1 from execution_output o where o.command_id = $1 and o.changed >= $2::text::xid8) as output
-   )
-   select h.horizon, h.counts, h.output as streamed, ${executionColumns}
-   from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
-   order by e.position limit $4`,
-);
+const changedSinceWith = (name: string, rollout: string) =>
+  statement(
+    name,
+    `with h as (
+       select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, (${countsOf('$1')}) as counts,
+         exists (
+           select 1 from execution_output o where o.command_id = $1 and o.changed >= $2::text::xid8
+         ) as streamed, ${rollout} as rollout
+     )
+     select h.horizon, h.counts, h.streamed, h.rollout, ${executionColumns}
+     from h left join executions e on e.command_id = $1 and e.changed >= $2::text::xid8 and e.position > $3
+     order by e.position limit $4`,
+  );
+
+const changedSince = changedSinceWith('executions_changed_since', 'null::jsonb');
+const rolloutChangedSince = changedSinceWith('executions_changed_since_rollout', rolloutOf('$1'));
 
 export interface ChangedExecutions {
   /** The oldest transaction that was still under way in this snapshot. */
@@ -289,6 +308,8 @@ export interface ChangedExecutions {
   counts: Record<string, number>;
   /** Processes wrote something since. */
   streamed: boolean;
+  /** Its rollout in this snapshot, if it was asked for. */
+  rollout: StoredRollout | null;
   executions: StoredExecution[];
 }
 
@@ -302,13 +323,18 @@ export async function executionsChangedSince(
   since: string,
   afterPosition: number,
   limit: number,
+  withRollout: boolean,
 ): Promise<ChangedExecutions> {
-  type Row = StoredExecution & { horizon: string; counts: Record<string, number> | null; streamed: boolean };
-  const rows = await query<Row>(changedSince, [commandId, since, afterPosition, limit]);
+  const rows = await query<
+    StoredExecution &
+      Pick<ChangedExecutions, 'horizon' | 'rollout' | 'streamed'> &
+      Pick<StoredCommand, 'counts'>
+  >(withRollout ? rolloutChangedSince : changedSince, [commandId, since, afterPosition, limit]);
   return {
     horizon: rows[0]?.horizon ?? since,
     counts: rows[0]?.counts ?? {},
     streamed: rows[0]?.streamed ?? false,
+    rollout: rows[0]?.rollout ?? null,
     executions: rows.filter((row) => row.executionId !== null),
   };
 }

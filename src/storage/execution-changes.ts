@@ -62,6 +62,13 @@ export interface AppliedChange {
 /** What was cancelled while an agent had it is not queued again. */
 const cancelledInstead = `x.state in ('queued', 'held') and e.cancel_reason is not null`;
 
+/**
+ * What belongs to a rollout is not queued again but given back to it: only the rollout lets it go. Asked for
+ * changes that queue something, and for no other.
+ */
+const gated = `case when x.state = 'queued' and e.cancel_reason is null
+  then (select true from rollouts ro where ro.command_id = e.command_id) end`;
+
 const applyChanges = lookup(
   'executions_apply',
   `with x as (
@@ -77,12 +84,14 @@ const applyChanges = lookup(
      order by execution_id
    )
    update executions e set
-     state = case when ${cancelledInstead} then 'cancelled' else x.state end,
-     transitions = e.transitions || x.transitions::jsonb || case when ${cancelledInstead}
+     state = case when ${cancelledInstead} then 'cancelled' when ${gated} then 'held' else x.state end,
+     transitions = e.transitions || case when ${gated}
+       then jsonb_set(x.transitions::jsonb, '{-1,state}', '"held"') else x.transitions::jsonb end || case when ${cancelledInstead}
        then jsonb_build_array(jsonb_build_object('state', 'cancelled', 'cause', e.cancel_reason,
          'at', x.transitions::jsonb -> -1 -> 'at'))
        else '[]'::jsonb end,
-     hold = case when x.state = 'held' and e.cancel_reason is null then x.hold end,
+     hold = case when ${cancelledInstead} then null when ${gated} then 'rollout'
+       when x.state = 'held' then x.hold end,
      revision = e.revision + 1,
      changed = pg_current_xact_id(),
      epoch = case when x.new_epoch = 0 then null else coalesce(x.new_epoch, e.epoch) end,

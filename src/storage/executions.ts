@@ -195,7 +195,17 @@ const cancelOpen = statement(
    returning execution_id as "executionId", agent_id as "agentId", attempt, epoch::float8 as epoch`,
 );
 
-/** Cancels what no agent can have, and marks what one may have; answers with the latter, for CANCEL to be sent. */
+const abortRollout = statement(
+  'rollouts_abort',
+  `update rollouts r set state = 'aborted', reason = $2, updated_at = $3
+   where r.command_id = $1 and r.state in ('running', 'paused', 'stopped') and exists (
+     select 1 from executions e where e.command_id = r.command_id and e.deadline_at is not null)`,
+);
+
+/**
+ * Cancels what no agent can have, and marks what one may have; answers with the latter, for CANCEL to be sent. If
+ * it is a rollout, it is over.
+ */
 export function cancelExecutions(
   database: Database,
   commandId: string,
@@ -203,15 +213,23 @@ export function cancelExecutions(
   transition: TransitionRow,
 ): Promise<{ executionId: string; agentId: string; attempt: number; epoch: number }[]> {
   return database.transaction(async (query) => {
+    await query(abortRollout, [commandId, reason, new Date(transition.at)]);
     await query(cancelWaiting, [commandId, JSON.stringify([transition]), reason]);
     return query(cancelOpen, [commandId, reason]);
   });
 }
 
+/** What belongs to a rollout goes back to it, which alone lets it go. */
+const toRollout = `case when $3 = 'queued'
+  then (select true from rollouts ro where ro.command_id = e.command_id) end`;
+
 const moveWaiting = statement(
   'executions_move_waiting',
-  `update executions set state = $3, hold = case when $3 = 'held' then 'maintenance' end,
-     transitions = transitions || $4::jsonb, revision = revision + 1, changed = pg_current_xact_id()
+  `update executions e set state = case when ${toRollout} then 'held' else $3 end,
+     hold = case when $3 = 'held' then 'maintenance' when ${toRollout} then 'rollout' end,
+     transitions = transitions || case when ${toRollout}
+       then jsonb_set($4::jsonb, '{-1,state}', '"held"') else $4::jsonb end,
+     revision = revision + 1, changed = pg_current_xact_id()
    where agent_id = $1 and state = $2 and hold is not distinct from case when $2 = 'held' then 'maintenance' end
    returning command_id as "commandId"`,
 );

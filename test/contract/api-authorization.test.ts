@@ -22,6 +22,11 @@ const expected: Record<string, Role> = {
   'commands.watch': 'viewer',
   'commands.output': 'viewer',
   'commands.verbs': 'viewer',
+  'rollouts.get': 'viewer',
+  'rollouts.list': 'viewer',
+  'rollouts.pause': 'operator',
+  'rollouts.resume': 'operator',
+  'rollouts.abort': 'operator',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
@@ -103,8 +108,9 @@ async function callEmpty(client: Client<typeof ControlService>, method: DescMeth
     for await (const _event of client.watchCommand({}));
     return;
   }
-  const { watchCommand: _, ...unary } = client;
-  await unary[method.localName as keyof typeof unary]({});
+  const calls: Record<string, unknown> = client;
+  const call = calls[method.localName] as (request: object) => Promise<unknown>;
+  await call({});
 }
 
 test.each([

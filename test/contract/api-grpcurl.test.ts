@@ -65,6 +65,15 @@ if (binary === undefined) {
     expect(await call('WatchCommand', { commandId, cursor: 'c1' })).toMatchObject({ cursor: 'c2' });
     const executionId = '01890a5d-ac96-774b-bcce-b302099a8057';
     expect(await call('ReadOutput', { executionId })).toMatchObject({ attempt: 1, data: 'aGk=' });
+    const steps = { ...spec, rollout: { canary: 0, batchAgents: 5, deliveryTimeout: '90s' } };
+    const { command: begun } = await call('SubmitCommand', { spec: steps });
+    expect(begun.rollout).toMatchObject({ state: 'ROLLOUT_STATE_RUNNING', plan: steps.rollout });
+    const rollout = { commandId: begun.commandId };
+    expect((await call('PauseRollout', { ...rollout, reason: 'x' })).command.rollout.state).toMatch(/PAUSED/);
+    expect((await call('ResumeRollout', rollout)).command.rollout.state).toMatch(/RUNNING/);
+    expect((await call('ListRollouts', { state: 'ROLLOUT_STATE_RUNNING' })).commands).toHaveLength(1);
+    expect((await call('AbortRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
+    expect((await call('GetRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());

@@ -71,6 +71,28 @@ test('run --json is one document a line', async () => {
   });
 });
 
+test('a rollout is followed; a stop is told with its reason and what can be done about it', async () => {
+  const good = await cli('run', 'exec', '--all', '--canary', '1', '--', 'true');
+  expect(good.code).toBe(0);
+  expect(good.stderr).toMatch(/^rollout completed: 1 of 1 let go; 1 succeeded/m);
+
+  const bad = await cli('run', 'exec', '--all', '--canary', '1', '--batch', '10%', '--', 'false');
+  expect(bad.code).toBe(1);
+  expect(bad.stderr).toMatch(/^rollout stopped \(the canary did not succeed: 1 of 1 failed/m);
+  const events = await json('run', 'exec', 'false', '--all', '--rollout');
+  expect(events.findLast(({ event }) => event === 'rollout')).toMatchObject({
+    rollout: { state: 'stopped', counts: { failed: 1 } },
+  });
+  expect(events.at(-1)).toMatchObject({ succeeded: false, command: { rollout: { state: 'stopped' } } });
+
+  const { commandId } = events[0].command;
+  expect((await cli('rollouts', 'show', commandId)).stdout).toMatch(/^plan +canary 1, batches of 25%/m);
+  expect((await cli('rollouts')).stdout).toContain(commandId);
+  const resume = await cli('rollouts', 'resume', commandId, '--force');
+  expect(resume.code).toBe(2);
+  expect(resume.stderr).toMatch(/nothing is left that it could let go/);
+});
+
 test('typed args reach the agent', async () => {
   const { stdout } = await cli(
     'run',

@@ -14,6 +14,8 @@ import { newId } from '../../src/lib/ids.ts';
 import { decodeToken, type PageRequest, pageOf } from '../../src/lib/page.ts';
 import type { Agent, AgentFilter, AgentService } from '../../src/registry/types.ts';
 
+import { newRollout } from './api-rollouts.ts';
+
 /** A core in memory behind the ports of the API: small, complete in what the API can see of it. */
 
 const epoch = new Date('2030-01-01T00:00:00.000Z');
@@ -177,6 +179,7 @@ export function memoryCommands(): MemoryCommands {
         expiresAt: epoch,
         counts: { queued: executions.length },
         done: false,
+        rollout: input.rollout && newRollout(input.rollout, executions.length),
       };
       const entry = { command, executions, events: [] };
       entries.set(commandId, entry);

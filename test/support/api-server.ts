@@ -23,6 +23,7 @@ import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
+import { memoryRollouts } from './api-rollouts.ts';
 
 export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
@@ -36,6 +37,7 @@ export async function startApi(options: { corsOrigins?: string[]; agents?: Agent
   const deps = {
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
+    rollouts: memoryRollouts(commands),
     enrollmentTokens,
     userTokens,
     health: { report: async () => health.report },

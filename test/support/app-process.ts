@@ -18,6 +18,8 @@ export interface ProcessRig {
   startServer(): Promise<void>;
   /** Resolves when the agent is under way; it enrols at its first start. */
   startAgent(): Promise<void>;
+  /** Further agents, each enrolled and under way. */
+  startAgents(ids: readonly string[]): Promise<void>;
   /** Kills a process without a word; resolves when it is gone. */
   kill(process: CliProcess): Promise<void>;
   /** Kills the embedded PostgreSQL; resolves when the server holds its lock again. */
@@ -69,6 +71,18 @@ export function createProcessRig(): ProcessRig {
         ...['--data-dir', join(folder, 'agent'), '--url', agentUrl, '--id', agentId, '--token', token],
       ]);
       await agent.stderr.match(/agent started/);
+    },
+    async startAgents(ids) {
+      const spec = { site: 'test', labels: {}, uses: ids.length, lifetimeMs: 60_000 };
+      const enrolment = await rig.client().tokens.createEnrollment.mutate(spec);
+      const access = ['--url', agentUrl, '--token', enrolment.token];
+      await Promise.all(
+        ids.map((id) =>
+          startCli(['agent', '--data-dir', join(folder, id), '--id', id, ...access]).stderr.match(
+            /agent started/,
+          ),
+        ),
+      );
     },
     async kill(process) {
       process.kill('SIGKILL');

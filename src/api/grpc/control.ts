@@ -12,14 +12,15 @@ import {
   agentMessage,
   commandFilter,
   commandMessage,
+  dryRunMessage,
   executionMessage,
   healthMessage,
   outputMessage,
-  planMessage,
   streamOf,
   verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
+import { rolloutMethods } from './rollouts.ts';
 import { inSpec, readSpec } from './submit.ts';
 import { partsOf } from './watch.ts';
 
@@ -35,7 +36,7 @@ const limits = {
 
 export type ControlDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+  'agents' | 'commands' | 'rollouts' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -80,7 +81,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
 
   const planCommand = unary(method.planCommand, async ({ spec }) => {
     try {
-      return planMessage(await commands.plan(readSpec(spec)));
+      return dryRunMessage(await commands.plan(readSpec(spec)));
     } catch (thrown) {
       throw inSpec(thrown);
     }
@@ -144,6 +145,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     watchCommand,
     readOutput,
     listVerbs,
+    ...rolloutMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

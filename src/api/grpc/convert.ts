@@ -34,6 +34,8 @@ import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
 
+import { planMessage, rolloutMessage } from './rollout-convert.ts';
+
 /** Between the types of the core and the messages of viworks.control.v1. */
 
 const statusMessage: Record<AgentStatus, AgentStatusMessage> = {
@@ -118,6 +120,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
       idempotencyKey: command.idempotencyKey ?? '',
       correlationId: command.correlationId ?? '',
       maxRetries: command.maxRetries,
+      ...(command.rollout && { rollout: planMessage(command.rollout.plan) }),
     },
     actor: command.actor,
     createdAt: timestampFromDate(command.createdAt),
@@ -127,6 +130,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
     skipped: command.skipped,
     retryOf: command.retryOf ?? '',
     origin: command.origin ?? '',
+    ...(command.rollout && { rollout: rolloutMessage(command.rollout) }),
   };
 }
 
@@ -148,7 +152,7 @@ function targetMessage(target: Target): MessageInitShape<typeof TargetSchema> {
   return { anyOne, target: { case: 'selector', value } };
 }
 
-export function planMessage(plan: CommandPlan): MessageInitShape<typeof PlanCommandResponseSchema> {
+export function dryRunMessage(plan: CommandPlan): MessageInitShape<typeof PlanCommandResponseSchema> {
   return {
     chosenCount: plan.chosenCount,
     leftOutCount: plan.leftOutCount,

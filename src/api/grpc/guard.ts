@@ -80,6 +80,8 @@ export function createGuard(deps: Deps) {
   };
 }
 
+export type Guard = ReturnType<typeof createGuard>;
+
 function operationOf(method: DescMethod): string {
   return controlOperations.get(method.localName) ?? 'unknown';
 }

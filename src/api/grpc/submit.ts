@@ -9,6 +9,7 @@ import { ViworksError } from '../../errors.ts';
 import { submitInput } from '../schemas/commands.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { priorityOf, statusOf } from './convert.ts';
+import { planNames, readPlan } from './rollout-convert.ts';
 
 /**
  * Reads a CommandSpec by the same schema as tRPC's input, so that both surfaces have the same bounds.
@@ -25,6 +26,7 @@ export function readSpec(spec: CommandSpec | undefined): SubmitInput {
     idempotencyKey: spec?.idempotencyKey || undefined,
     correlationId: spec?.correlationId || undefined,
     maxRetries: spec?.maxRetries,
+    rollout: spec?.rollout && readPlan(spec.rollout),
   });
   if (!parsed.success) throw invalidRequest(parsed.error);
   return parsed.data;
@@ -65,6 +67,7 @@ const protoNames: readonly (readonly [core: string, proto: string])[] = [
   ['idempotencyKey', 'idempotency_key'],
   ['correlationId', 'correlation_id'],
   ['maxRetries', 'max_retries'],
+  ...planNames,
 ];
 
 /** The same error with the fields named as in SubmitCommandRequest, where the caller wrote them. */

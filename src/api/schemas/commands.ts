@@ -14,6 +14,7 @@ import {
 } from './common.ts';
 import { executionSchema, executionStateSchema, executionView } from './executions.ts';
 import { outputPieceSchema, outputPieceView } from './output.ts';
+import { rolloutInput, rolloutSchema, rolloutView } from './rollouts.ts';
 import { targetInput, targetSchema, targetView } from './targets.ts';
 
 const hourMs = 3_600_000;
@@ -45,6 +46,8 @@ export const submitInput = z.strictObject({
    * configured.
    */
   maxRetries: z.int().min(0).max(10).optional(),
+  /** In steps instead of everywhere at once. */
+  rollout: rolloutInput.optional(),
 });
 
 export const commandSchema = z.strictObject({
@@ -72,16 +75,19 @@ export const commandSchema = z.strictObject({
   counts: z.partialRecord(executionStateSchema, countSchema),
   /** Every execution is in a final state. */
   done: z.boolean(),
+  /** Its course, where it goes to its agents in steps. */
+  rollout: rolloutSchema.optional(),
 });
 export type CommandView = z.output<typeof commandSchema>;
 
 export function commandView(command: Command): CommandView {
-  const { target, createdAt, expiresAt, ...rest } = command;
+  const { target, createdAt, expiresAt, rollout, ...rest } = command;
   return {
     ...rest,
     target: targetView(target),
     createdAt: timeView(createdAt),
     expiresAt: timeView(expiresAt),
+    rollout: rollout && rolloutView(rollout),
   };
 }
 

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
+import { rolloutsRouter } from './rollouts.ts';
 import { systemRouter } from './system.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
@@ -10,6 +11,7 @@ export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
     commands: commandsRouter(deps),
+    rollouts: rolloutsRouter(deps),
     system: systemRouter(deps),
     tokens: tokensRouter(deps),
   });

@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Rollout, RolloutPlan } from "./rollout_pb.js";
 import type { AgentStatus } from "./agent_pb.js";
 
 /**
@@ -77,6 +78,13 @@ export declare type CommandSpec = Message<"viworks.control.v1.CommandSpec"> & {
    * @generated from field: optional uint32 max_retries = 9;
    */
   maxRetries?: number | undefined;
+
+  /**
+   * In steps instead of everywhere at once.
+   *
+   * @generated from field: viworks.control.v1.RolloutPlan rollout = 20;
+   */
+  rollout?: RolloutPlan | undefined;
 };
 
 /**
@@ -312,6 +320,13 @@ export declare type Command = Message<"viworks.control.v1.Command"> & {
    * @generated from field: string origin = 10;
    */
   origin: string;
+
+  /**
+   * Its course, where it goes to its agents in steps.
+   *
+   * @generated from field: viworks.control.v1.Rollout rollout = 20;
+   */
+  rollout?: Rollout | undefined;
 };
 
 /**

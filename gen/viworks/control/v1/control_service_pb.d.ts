@@ -8,6 +8,7 @@ import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
+import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -736,6 +737,52 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof ListVerbsRequestSchema;
     output: typeof ListVerbsResponseSchema;
+  },
+  /**
+   * A rollout begins with SubmitCommand.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetRollout
+   */
+  getRollout: {
+    methodKind: "unary";
+    input: typeof GetRolloutRequestSchema;
+    output: typeof GetRolloutResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListRollouts
+   */
+  listRollouts: {
+    methodKind: "unary";
+    input: typeof ListRolloutsRequestSchema;
+    output: typeof ListRolloutsResponseSchema;
+  },
+  /**
+   * Lets nothing more go. Once it returned, no agent is handed anything more of the command.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.PauseRollout
+   */
+  pauseRollout: {
+    methodKind: "unary";
+    input: typeof PauseRolloutRequestSchema;
+    output: typeof PauseRolloutResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ResumeRollout
+   */
+  resumeRollout: {
+    methodKind: "unary";
+    input: typeof ResumeRolloutRequestSchema;
+    output: typeof ResumeRolloutResponseSchema;
+  },
+  /**
+   * Ends it for good.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.AbortRollout
+   */
+  abortRollout: {
+    methodKind: "unary";
+    input: typeof AbortRolloutRequestSchema;
+    output: typeof AbortRolloutResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth
