@@ -71,49 +71,65 @@ test('when a pause or an abort has returned, no execution becomes sent any more,
   const read = async () =>
     (await core.database.query<{ id: string }>(sentRows, [commandId])).map((row) => row.id);
   let takenInAll = 0;
-  /** Set when a pause has returned, until the resume: takes that begin in between must find nothing. */
-  let closed = false;
+  /**
+   * The round whose pause has returned, until its resume begins: a take that begins and ends in between must
+   * find nothing. One that ends later may have waited for its connection until after the resume.
+   */
+  let closed: number | undefined;
+  let takesWhileClosed = 0;
   let ended = false;
   const slipped: OrderRow[] = [];
 
   const takers = [0, 1, 2, 3].map(async (part) => {
     const mine = agents.filter((_, n) => n % 4 === part || n % 7 === part);
+    let kept: OrderRow[] = [];
     while (!ended) {
-      const begunClosed = closed;
+      const begun = closed;
       const orders = await take(core.database.query, mine);
       takenInAll += orders.length;
-      if (begunClosed) slipped.push(...orders);
-      // Half of it comes back, as from sessions that broke.
-      await giveBack(orders.filter((_, n) => n % 2 === part % 2));
+      if (begun !== undefined && begun === closed) {
+        takesWhileClosed += 1;
+        slipped.push(...orders);
+      }
+      // It comes back as from sessions that broke, half of it at once and half of it later.
+      const now = orders.filter((_, n) => n % 2 === part % 2);
+      await giveBack([...kept, ...now]);
+      kept = orders.filter((order) => !now.includes(order));
     }
   });
 
-  for (let round = 0; round < 25; round++) {
-    const enough = takenInAll + 10;
-    for (let n = 0; takenInAll < enough && n < 20; n++) {
-      await core.database.query(countQueued, [commandId]);
-      // Somebody ends maintenance in between, which queues what waited for it.
-      if (n % 5 === 0) await core.agents.setMaintenance(agents[n] ?? '', round % 2 === 0, 'x');
+  async function pauseAndResume(): Promise<void> {
+    for (let round = 0; round < 25; round++) {
+      // Now among the first takes after the resume, now among the last.
+      for (let n = 0; n < round % 5; n++) {
+        await core.database.query(countQueued, [commandId]);
+        // Somebody ends maintenance in between, which queues what waited for it.
+        await core.agents.setMaintenance(agents[n] ?? '', round % 2 === 0, 'x');
+      }
+      const last = round === 24;
+      if (last) await core.engine.abortRollout('tester', commandId, '', { stopRunning: false });
+      else await core.engine.pauseRollout('tester', commandId, '');
+      const before = await read();
+      closed = round;
+      takesWhileClosed = 0;
+      for (let n = 0; takesWhileClosed < 12; n++) {
+        const [queued] = await core.database.query<{ n: number }>(countQueued, [commandId]);
+        expect(queued).toEqual({ n: 0 });
+        await core.agents.setMaintenance(agents[round] ?? '', n % 2 === 0, 'x');
+      }
+      // Those that are sent were sent before; the others of them were given back since.
+      expect(before).toEqual(expect.arrayContaining(await read()));
+      closed = undefined;
+      if (last) break;
+      // What was given back is all let go again.
+      await core.engine.resumeRollout('tester', commandId, { force: false });
     }
-    const last = round === 24;
-    if (last) await core.engine.abortRollout('tester', commandId, '', { stopRunning: false });
-    else await core.engine.pauseRollout('tester', commandId, '');
-    const before = await read();
-    closed = true;
-    for (let n = 0; n < 5; n++) {
-      const [queued] = await core.database.query<{ n: number }>(countQueued, [commandId]);
-      expect(queued).toEqual({ n: 0 });
-      await core.agents.setMaintenance(agents[round] ?? '', n % 2 === 0, 'x');
-    }
-    // Those that are sent were sent before; the others of them were given back since.
-    expect(before).toEqual(expect.arrayContaining(await read()));
-    closed = false;
-    if (last) break;
-    // What was given back is all let go again.
-    await core.engine.resumeRollout('tester', commandId, { force: false });
   }
-  ended = true;
-  await Promise.all(takers);
+
+  await pauseAndResume().finally(() => {
+    ended = true;
+    return Promise.all(takers);
+  });
   expect(slipped).toEqual([]);
   expect(takenInAll).toBeGreaterThan(100);
 }, 60_000);

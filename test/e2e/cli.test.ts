@@ -93,6 +93,20 @@ test('a rollout is followed; a stop is told with its reason and what can be done
   expect(resume.stderr).toMatch(/nothing is left that it could let go/);
 });
 
+test('a rollout is paused, and aborted with what runs', async () => {
+  const { stdout } = await cli('run', 'exec', '--all', '--rollout', '--no-wait', '--', 'sleep', '60');
+  const commandId = stdout.trim();
+  const paused = await cli('rollouts', 'pause', commandId, '--reason', 'lunch');
+  expect(paused.stdout).toMatch(/^rollout +paused \(paused by operator: lunch\): /m);
+  expect((await cli('rollouts', 'list', '--state', 'paused')).stdout).toContain(commandId);
+  await cli('rollouts', 'resume', commandId);
+  const aborted = await cli('rollouts', 'abort', commandId, '--stop-running');
+  expect(aborted.stdout).toMatch(/^rollout +aborted \(aborted by operator\): /m);
+  const watched = await cli('commands', 'watch', commandId);
+  expect(watched.code).toBe(1);
+  expect(watched.stderr).toMatch(/^1 cancelled/m);
+});
+
 test('typed args reach the agent', async () => {
   const { stdout } = await cli(
     'run',
