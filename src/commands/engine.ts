@@ -36,7 +36,7 @@ import { watchCommand } from './watch.ts';
 export interface CommandEngine extends CommandService, RolloutService, Reconciler, Progress {
   readonly links: AgentLinks;
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'creditReturned'>;
-  readonly sweeper: Pick<Sweeper, 'sweep' | 'nudge'>;
+  readonly sweeper: Pick<Sweeper, 'sweep'>;
   /** Holds the queue of an agent, or lets it go. */
   setHeld(agentId: string, held: boolean, reason: string): Promise<void>;
   start(): void;
@@ -64,7 +64,7 @@ export interface EngineDeps {
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
   const capacity = createCapacity(settings.inFlight);
-  const links = createAgentLinks(capacity);
+  const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
   const writer = createChangeWriter({ database, bus, metrics });
   const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });

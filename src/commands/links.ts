@@ -108,7 +108,11 @@ export interface AgentLinks {
   inFlight(): InFlightSet;
 }
 
-export function createAgentLinks(capacity: Pick<Capacity, 'begun' | 'ended'>): AgentLinks {
+/** @param onRemoved told when a session is over and what it held counts no more */
+export function createAgentLinks(
+  capacity: Pick<Capacity, 'begun' | 'ended'>,
+  onRemoved: () => void,
+): AgentLinks {
   const links = new Map<string, AgentLink>();
   return {
     get: (agentId) => links.get(agentId),
@@ -118,6 +122,7 @@ export function createAgentLinks(capacity: Pick<Capacity, 'begun' | 'ended'>): A
     remove(link) {
       link.inFlight.close();
       if (links.get(link.agentId) === link) links.delete(link.agentId);
+      onRemoved();
     },
     inFlight: () => createInFlight(capacity),
   };

@@ -15,8 +15,6 @@ import type { ExecutionState } from './types.ts';
 /** The sweeper watches every deadline: nothing waits for ever. */
 export interface Sweeper {
   start(): void;
-  /** Offers again what waits for room under a limit. */
-  nudge(): void;
   /** Looks once now; answers with how many executions it changed. */
   sweep(): Promise<number>;
   stop(): Promise<void>;
@@ -71,7 +69,6 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
 
   return {
     sweep,
-    nudge: dispatcher.nudge,
     start() {
       timer ??= setInterval(tick, intervalMs);
     },
