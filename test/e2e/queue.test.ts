@@ -2,14 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CommandBody } from '#gen/viworks/agent/v1/command_pb.js';
 import { ageingStepMs } from '../../src/commands/queue.ts';
 import type { Priority, SubmitInput } from '../../src/commands/types.ts';
-import {
-  agentIs,
-  type Core,
-  type CoreOptions,
-  executionIn,
-  startCore,
-  stopAfterTest,
-} from '../support/app-core.ts';
+import { type Core, type CoreOptions, executionIn, startCore, stopAfterTest } from '../support/app-core.ts';
 import { enrolled, type FakeSession } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -136,9 +129,6 @@ test('the limit of all agents holds, and room that a broken session leaves is us
   expect(waiting.counts).toEqual({ queued: 1 });
   await Promise.all([one?.order(), two?.order()]);
   one?.destroy();
-  await agentIs(core, 'all-1', 'offline');
-  // Nobody hears of the room that it leaves; the look for deadlines finds it.
-  core.engine.sweeper.nudge();
   expect(named((await three?.order()) as CommandBody)).toBe('three');
 });
 
