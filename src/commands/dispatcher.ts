@@ -9,6 +9,7 @@ import type { Capacity } from './capacity.ts';
 import type { ChangeWriter } from './changes.ts';
 import { type AgentLinks, inFlightOf } from './links.ts';
 import { transitionRow } from './rows.ts';
+import { createStarved } from './starved.ts';
 import { acknowledgeMs } from './state.ts';
 
 /**
@@ -51,8 +52,7 @@ const executionsAtOnce = 100;
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const { database, writer, links, capacity, bus, clock, log } = deps;
   const awake = new Set<string>();
-  /** Agents that something may wait for until there is room under the limits of all; who came first is first. */
-  const starved = new Set<string>();
+  const starved = createStarved(capacity);
   let running: Promise<void> | undefined;
   let taking: Promise<void> = Promise.resolve();
   /** Commands of which nothing is handed over, and how often that was asked for. */
@@ -94,8 +94,10 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       if (link === undefined || wanted === 0) return [];
       const credit = Math.min(wanted, room);
       room -= credit;
-      if (credit < wanted || verbs.length > 0) starved.add(agentId);
-      if (credit === 0) return [];
+      if (credit === 0) {
+        starved.add(agentId, 'total');
+        return [];
+      }
       // Whoever queues something from here on wakes the agent again.
       link.backlog = false;
       return [{ agentId, incarnation: link.incarnation, epoch: link.epoch, credit, link }];
@@ -136,32 +138,26 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     for (const want of wants) {
       if ((counts.get(want.agentId) ?? 0) >= want.credit) wake(want.agentId);
     }
-    if (starved.size > 0) settleStarved(verbs);
+    const less = wants.filter((want) => (counts.get(want.agentId) ?? 0) < want.credit);
+    if (verbs.length > 0) keepHungry(less.map((want) => want.agentId));
+    wakeStarved();
     for (const commandId of new Set(taken.map((order) => order.commandId)))
       bus.publish('command.changed', commandId);
   }
 
-  /** Where no limit is reached, what an agent did not get is not there. */
-  function settleStarved(verbs: readonly { verb: string }[]): void {
-    const reached = capacity.totalRoom() === 0 || verbs.some(({ verb }) => capacity.room(verb) === 0);
-    if (reached) for (const agentId of starved) markBacklog(agentId);
-    else starved.clear();
-  }
-
-  function markBacklog(agentId: string): void {
-    const link = links.get(agentId);
-    if (link === undefined) starved.delete(agentId);
-    else link.backlog = true;
-  }
-
-  /** As many as there is room for, those that wait longest first. */
-  function wakeStarved(): void {
-    const rooms = capacity.limitedVerbs().map(({ verb }) => capacity.room(verb));
-    const room = Math.max(0, ...(rooms.length > 0 ? rooms : [capacity.totalRoom()]));
-    for (const agentId of [...starved].slice(0, Math.min(room, agentsAtOnce))) {
-      starved.delete(agentId);
-      wake(agentId);
+  /** Where the limit of a verb is reached, its executions may still wait for these agents. */
+  function keepHungry(agentIds: readonly string[]): void {
+    if (!capacity.limitedVerbs().some(({ verb }) => capacity.room(verb) === 0)) return;
+    for (const agentId of agentIds) {
+      const link = links.get(agentId);
+      if (link === undefined) continue;
+      link.backlog = true;
+      starved.add(agentId, 'verb');
     }
+  }
+
+  function wakeStarved(): void {
+    for (const agentId of starved.take(agentsAtOnce)) wake(agentId);
   }
 
   type Unsent = Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>;
@@ -201,7 +197,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     },
     creditReturned(agentId) {
       if (links.get(agentId)?.backlog === true) wake(agentId);
-      if (starved.size > 0) wakeStarved();
+      wakeStarved();
     },
     async stop() {
       stopped = true;
