@@ -1,12 +1,10 @@
-import type { AgentLink } from './links.ts';
-
 /**
  * Capacity says how much may be under way at once: with one agent, of one verb, and in all. It counts the
  * executions in flight with the agents that are connected to this instance.
  */
 export interface Capacity {
   /** How many more may be handed to the agent now, as far as the agent itself goes. */
-  credit(link: AgentLink): number;
+  credit(link: Holder): number;
   /** How many more of the verb may be handed over now, to anyone. */
   room(verb: string): number;
   /** How many more of any verb. */
@@ -15,6 +13,13 @@ export interface Capacity {
   limitedVerbs(): { verb: string; room: number }[];
   begun(verb: string): void;
   ended(verb: string): void;
+}
+
+/** What counts of a link here. */
+export interface Holder {
+  readonly paused: boolean;
+  readonly window: number;
+  readonly inFlight: { readonly size: number };
 }
 
 export interface CapacityLimits {
