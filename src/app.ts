@@ -125,6 +125,8 @@ async function compose(
       timeToLiveMs: Math.round(config.command.time_to_live * 1000),
       timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
       maxRetries: config.command.max_retries,
+      approval: config.command.approval,
+      keepMs: Math.round(config.command.retention * 86_400_000),
       maximumWaiting: 100_000,
       ...limitsOf(config.command),
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,

@@ -5,6 +5,7 @@ import { canonicalJson, findUnstorable } from '../lib/text.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { type VerbSpec, verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import { type ApprovalPolicy, needsApproval } from './approval.ts';
 import { planOf, rolloutTimeToLiveMs } from './rollout-state.ts';
 import type { RolloutPlan } from './rollout-types.ts';
 import type { CommandSpec, SubmitInput } from './types.ts';
@@ -15,6 +16,8 @@ export interface SpecDefaults {
   timeoutMs?: number | undefined;
   /** Further attempts after one that failed; 0 if it is not set. */
   maxRetries?: number | undefined;
+  /** Which verbs wait for a second person; `destructive` if it is not set. */
+  approval?: ApprovalPolicy | undefined;
 }
 
 export interface CheckedSpec {
@@ -22,6 +25,7 @@ export interface CheckedSpec {
   /** Where it goes to its agents in steps. */
   rollout: RolloutPlan | undefined;
   verb: VerbSpec;
+  needsApproval: boolean;
   argsBytes: Uint8Array;
   /** SHA-256 of everything that was asked, where there is an idempotency key to hold it to. */
   digest: Uint8Array | undefined;
@@ -70,6 +74,7 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     spec,
     rollout,
     verb,
+    needsApproval: needsApproval(defaults.approval ?? 'destructive', verb.risk),
     argsBytes,
     digest:
       spec.idempotencyKey === undefined

@@ -43,6 +43,8 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('AGENT_HEARTBEAT_INTERVAL', 'agent_management.heartbeat_interval', 'seconds'),
   setting('COMMAND_TIMEOUT', 'command.command_timeout', 'seconds'),
   setting('COMMAND_MAX_RETRIES', 'command.max_retries', 'number'),
+  setting('COMMAND_APPROVAL', 'command.approval'),
+  setting('COMMAND_RETENTION_DAYS', 'command.retention', 'number'),
   setting('MAX_COMMAND_QUEUE_SIZE', 'command.max_command_queue_size', 'number'),
   setting('MAX_CONCURRENT_COMMANDS', 'command.max_concurrent_commands', 'number'),
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),

@@ -20,6 +20,7 @@ import {
   verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
+import { historyMethods } from './history.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { inSpec, readSpec } from './submit.ts';
 import { partsOf } from './watch.ts';
@@ -36,7 +37,15 @@ const limits = {
 
 export type ControlDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'rollouts' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+  | 'agents'
+  | 'commands'
+  | 'rollouts'
+  | 'enrollmentTokens'
+  | 'userTokens'
+  | 'health'
+  | 'metrics'
+  | 'log'
+  | 'clock'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -145,6 +154,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     watchCommand,
     readOutput,
     listVerbs,
+    ...historyMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
     getHealth,
   };

@@ -34,6 +34,7 @@ import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
 
+import { approvalMessage } from './history-convert.ts';
 import { planMessage, rolloutMessage } from './rollout-convert.ts';
 
 /** Between the types of the core and the messages of viworks.control.v1. */
@@ -76,7 +77,7 @@ function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | u
   return (value) => keys.get(value);
 }
 export const statusOf = inverse(statusMessage);
-const stateOf = inverse(stateMessage);
+export const stateOf = inverse(stateMessage);
 export const priorityOf = inverse(priorityMessage);
 export const streamOf = inverse(streamMessage);
 
@@ -131,6 +132,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
     retryOf: command.retryOf ?? '',
     origin: command.origin ?? '',
     ...(command.rollout && { rollout: rolloutMessage(command.rollout) }),
+    ...(command.approval && { approval: approvalMessage(command.approval) }),
   };
 }
 
@@ -207,6 +209,11 @@ export function commandFilter(filter: CommandFilterMessage | undefined): Command
     agentId: filter.agentId || undefined,
     actor: filter.actor || undefined,
     state: stateOf(filter.state),
+    priority: priorityOf(filter.priority),
+    site: filter.site || undefined,
+    correlationId: filter.correlationId || undefined,
+    origin: filter.origin || undefined,
+    awaitingApproval: filter.awaitingApproval,
     createdAfter: filter.createdAfter && timestampDate(filter.createdAfter),
     createdBefore: filter.createdBefore && timestampDate(filter.createdBefore),
   };

@@ -2,6 +2,7 @@ import { tracked } from '@trpc/server';
 import { ViworksError } from '../../errors.ts';
 import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
+import { decideInput } from '../schemas/approvals.ts';
 import {
   cancelInput,
   commandOutput,
@@ -10,6 +11,7 @@ import {
   getCommandOutput,
   listCommandsInput,
   listCommandsOutput,
+  retryInput,
   submitInput,
   verbsOutput,
   verbView,
@@ -20,11 +22,12 @@ import {
 import { pageRequest } from '../schemas/common.ts';
 import { executionView } from '../schemas/executions.ts';
 import { outputInput, outputOutput, outputView } from '../schemas/output.ts';
+import { spanOf, statisticsInput, statisticsOutput, statisticsView } from '../schemas/statistics.ts';
 import { planOutput, planView } from '../schemas/targets.ts';
 import { trackedStream } from './tracked-stream.ts';
 import { procedure, router } from './trpc.ts';
 
-export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
+export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | 'clock'>) {
   return router({
     /** Returns when the command is durable. Nothing is stored when it is refused. */
     submit: procedure
@@ -67,6 +70,41 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
       .mutation(async ({ ctx, input }) => {
         const command = await commands.cancel(ctx.actor.subject, input.commandId, input.reason);
         return { command: commandView(command) };
+      }),
+
+    /** Lets a command go that waits for a second person; who submitted it cannot. */
+    approve: procedure
+      .input(decideInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, reason } }) => {
+        const command = await commands.decide(ctx.actor.subject, commandId, 'approved', reason);
+        return { command: commandView(command) };
+      }),
+
+    /** Ends a command that waits for a second person; who submitted it cancels it. */
+    reject: procedure
+      .input(decideInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, reason } }) => {
+        const command = await commands.decide(ctx.actor.subject, commandId, 'rejected', reason);
+        return { command: commandView(command) };
+      }),
+
+    /** Submits a finished command again, for the agents on which it did not succeed. */
+    retry: procedure
+      .input(retryInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, ...options } }) => {
+        return { command: commandView(await commands.retry(ctx.actor.subject, commandId, options)) };
+      }),
+
+    /** Figures over the commands of a span of time. */
+    statistics: procedure
+      .input(statisticsInput)
+      .output(statisticsOutput)
+      .query(async ({ input }) => {
+        const span = spanOf(input, clock.now());
+        return statisticsView(span, await commands.statistics({ by: input.by, ...span }));
       }),
 
     /** First what is known, then each change; ends when the command is done, resumes after the last event. */

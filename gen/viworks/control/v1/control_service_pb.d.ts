@@ -8,6 +8,7 @@ import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
+import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 
 /**
@@ -709,6 +710,46 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof CancelCommandRequestSchema;
     output: typeof CancelCommandResponseSchema;
+  },
+  /**
+   * Lets a command go that waits for a second person; who submitted it cannot.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ApproveCommand
+   */
+  approveCommand: {
+    methodKind: "unary";
+    input: typeof ApproveCommandRequestSchema;
+    output: typeof ApproveCommandResponseSchema;
+  },
+  /**
+   * Ends a command that waits for a second person; who submitted it cancels it.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RejectCommand
+   */
+  rejectCommand: {
+    methodKind: "unary";
+    input: typeof RejectCommandRequestSchema;
+    output: typeof RejectCommandResponseSchema;
+  },
+  /**
+   * Submits a finished command again, for the agents on which it did not succeed.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RetryCommand
+   */
+  retryCommand: {
+    methodKind: "unary";
+    input: typeof RetryCommandRequestSchema;
+    output: typeof RetryCommandResponseSchema;
+  },
+  /**
+   * Figures over the commands of a span of time.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetStatistics
+   */
+  getStatistics: {
+    methodKind: "unary";
+    input: typeof GetStatisticsRequestSchema;
+    output: typeof GetStatisticsResponseSchema;
   },
   /**
    * Streams every change of a command's executions, first what is known already; ends when all are final.
