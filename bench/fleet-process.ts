@@ -3,7 +3,6 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   ArgsEncoding,
   CommandBodySchema,
-  CommandUpdateSchema,
   Result_Outcome as Outcome,
   ResultSchema,
 } from '#gen/viworks/agent/v1/command_pb.js';
@@ -19,8 +18,8 @@ import { agentNames, enrolAll, forEach } from './support/enrolment.ts';
 
 /**
  * A fleet of simulated agents in one process. Each has an HTTP/2 connection of its own, shakes hands as the SDK
- * does and says what the SDK says of a command that is done at once: RUNNING and RESULT. It has no runner and no
- * ledger, because the machines of a real fleet do that work elsewhere.
+ * does and says what the SDK says of a command that is done at once: its RESULT. It has no runner and no ledger,
+ * because the machines of a real fleet do that work elsewhere.
  */
 
 export type FleetCalls = {
@@ -68,15 +67,6 @@ async function open(identity: AgentIdentity, url: string): Promise<Connection> {
     // The time at which it was submitted travels with it.
     const [, submittedAt] = fromBinary(ExecArgsSchema, order.args).argv;
     const now = timestampFromMs(Date.now());
-    const running = { case: 'running', value: { startedAt: now } } as const;
-    sent += 1n;
-    say(
-      {
-        case: 'commandUpdate',
-        value: create(CommandUpdateSchema, { executionId, attempt, update: running }),
-      },
-      sent,
-    );
     sent += 1n;
     const value = create(ResultSchema, {
       executionId,

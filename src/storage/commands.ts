@@ -1,4 +1,5 @@
 import { approvalOf, type StoredApproval } from './approvals.ts';
+import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
@@ -89,9 +90,6 @@ const insert = statement(
    select command_id from c`,
 );
 
-const hex = (bytes: Uint8Array | null) =>
-  bytes === null ? null : `\\x${Buffer.from(bytes).toString('hex')}`;
-
 /**
  * Stores many commands with their executions in one statement, so in one commit. Answers with the ids that
  * were stored; what is missing met an idempotency key that was there already.
@@ -106,44 +104,44 @@ export async function insertCommands(
   const rollouts = commands.filter((row) => row.rollout !== null);
   const approvals = commands.filter((row) => row.needsApproval);
   const rows = await query<{ command_id: string }>(insert, [
-    c('commandId'),
-    c('actor'),
-    c('verb'),
-    c('args'),
-    c('argsBytes').map(hex),
-    c('target'),
-    c('priority'),
-    c('timeoutMs'),
-    c('timeToLiveMs'),
-    c('maxRetries'),
-    c('skipped'),
-    c('retryOf'),
-    c('origin'),
-    c('idempotencyKey'),
-    c('idempotencyDigest').map(hex),
-    c('correlationId'),
-    c('traceparent'),
-    c('createdAt'),
-    c('expiresAt'),
-    e('executionId'),
-    e('commandId'),
-    e('agentId'),
-    e('incarnation'),
-    e('position'),
-    e('verb'),
-    e('rank'),
-    e('state'),
-    e('hold'),
-    e('epoch'),
-    e('expiresAt'),
-    e('deadlineAt'),
-    e('transitions').map((transitions) => JSON.stringify(transitions)),
-    rollouts.map((row) => row.commandId),
-    rollouts.map((row) => row.rollout),
-    rollouts.map((row) => row.createdAt),
-    approvals.map((row) => row.commandId),
-    approvals.map((row) => row.actor),
-    approvals.map((row) => row.createdAt),
+    plainColumn(c('commandId')),
+    textColumn(c('actor')),
+    textColumn(c('verb')),
+    textColumn(c('args')),
+    bytesColumn(c('argsBytes')),
+    textColumn(c('target')),
+    plainColumn(c('priority')),
+    plainColumn(c('timeoutMs')),
+    plainColumn(c('timeToLiveMs')),
+    plainColumn(c('maxRetries')),
+    plainColumn(c('skipped')),
+    plainColumn(c('retryOf')),
+    textColumn(c('origin')),
+    textColumn(c('idempotencyKey')),
+    bytesColumn(c('idempotencyDigest')),
+    textColumn(c('correlationId')),
+    textColumn(c('traceparent')),
+    timeColumn(c('createdAt')),
+    timeColumn(c('expiresAt')),
+    plainColumn(e('executionId')),
+    plainColumn(e('commandId')),
+    textColumn(e('agentId')),
+    plainColumn(e('incarnation')),
+    plainColumn(e('position')),
+    textColumn(e('verb')),
+    plainColumn(e('rank')),
+    plainColumn(e('state')),
+    plainColumn(e('hold')),
+    plainColumn(e('epoch')),
+    timeColumn(e('expiresAt')),
+    timeColumn(e('deadlineAt')),
+    textColumn(e('transitions').map((transitions) => JSON.stringify(transitions))),
+    plainColumn(rollouts.map((row) => row.commandId)),
+    textColumn(rollouts.map((row) => row.rollout)),
+    timeColumn(rollouts.map((row) => row.createdAt)),
+    plainColumn(approvals.map((row) => row.commandId)),
+    textColumn(approvals.map((row) => row.actor)),
+    timeColumn(approvals.map((row) => row.createdAt)),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }
