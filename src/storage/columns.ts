@@ -18,10 +18,21 @@ export function plainColumn(values: readonly (string | number | boolean | Null)[
 /** Of any text. */
 export function textColumn(values: readonly (string | Null)[]): string {
   let text = '{';
+  // Rows of one batch often say the same.
+  let last: string | undefined;
+  let written = '';
   for (let at = 0; at < values.length; at++) {
     if (at > 0) text += ',';
     const value = values[at];
-    text += value === null || value === undefined ? 'NULL' : quoted(value);
+    if (value === null || value === undefined) {
+      text += 'NULL';
+      continue;
+    }
+    if (value !== last) {
+      last = value;
+      written = quoted(value);
+    }
+    text += written;
   }
   return `${text}}`;
 }
