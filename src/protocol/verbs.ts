@@ -1,5 +1,15 @@
-import { createRegistry, type DescMessage, getOption, hasOption, type Registry } from '@bufbuild/protobuf';
+import {
+  createRegistry,
+  type DescFile,
+  type DescMessage,
+  getOption,
+  hasOption,
+  type Registry,
+} from '@bufbuild/protobuf';
+import { file_viworks_verbs_v1_compose } from '#gen/viworks/verbs/v1/compose_pb.js';
+import { file_viworks_verbs_v1_docker_image } from '#gen/viworks/verbs/v1/docker_image_pb.js';
 import { file_viworks_verbs_v1_docker } from '#gen/viworks/verbs/v1/docker_pb.js';
+import { file_viworks_verbs_v1_docker_run } from '#gen/viworks/verbs/v1/docker_run_pb.js';
 import { Effect, Risk, verb as verbOption } from '#gen/viworks/verbs/v1/options_pb.js';
 import { file_viworks_verbs_v1_system } from '#gen/viworks/verbs/v1/system_pb.js';
 
@@ -17,11 +27,17 @@ export interface VerbSpec {
   result: DescMessage;
 }
 
-/** Every message that a verb may use; needed to print and parse their JSON form. */
-export const verbMessages: Registry = createRegistry(
+/** The files that declare the built-in verbs. */
+export const verbFiles: readonly DescFile[] = [
   file_viworks_verbs_v1_system,
   file_viworks_verbs_v1_docker,
-);
+  file_viworks_verbs_v1_docker_run,
+  file_viworks_verbs_v1_docker_image,
+  file_viworks_verbs_v1_compose,
+];
+
+/** Every message that a verb may use; needed to print and parse their JSON form. */
+export const verbMessages: Registry = createRegistry(...verbFiles);
 
 const effects: Record<Effect, VerbSpec['effect']> = {
   [Effect.UNSPECIFIED]: 'once',
