@@ -63,6 +63,7 @@ export interface EngineDeps {
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
+  const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
@@ -81,10 +82,10 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     settings,
   });
   const output = createOutputIntake({ database, bus, metrics });
-  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log });
-  const reconciler = createReconciler({ database, writer, clock });
+  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log, verbs });
+  const reconciler = createReconciler({ database, writer, clock, verbs });
   const intervalMs = settings.sweepIntervalMs;
-  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });
+  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
 
   async function commandAt(commandId: string): Promise<Command> {
     const row = await findCommand(database.query, commandId);

@@ -1,12 +1,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromDate } from '@bufbuild/protobuf/wkt';
-import {
-  ArgsEncoding,
-  type Command,
-  CommandBodySchema,
-  CommandSchema,
-} from '#gen/viworks/agent/v1/command_pb.js';
+import { type Command, CommandBodySchema, CommandSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { wireLimits } from '../protocol/limits.ts';
+import { encodingOf } from '../protocol/verb-values.ts';
 import type { OrderRow } from '../storage/executions.ts';
 
 /** The outbox makes a COMMAND of what the engine hands over. Its body is serialised once and never again. */
@@ -21,7 +17,7 @@ export function commandOf(order: OrderRow): Command {
       attempt: order.attempt,
       verb: order.verb,
       args: order.argsBytes,
-      argsEncoding: ArgsEncoding.PROTOBUF,
+      argsEncoding: encodingOf(order.verb),
       expiresAt: timestampFromDate(order.expiresAt),
       timeout: durationFromMs(order.timeoutMs),
       outputLimit: wireLimits.outputBytes,

@@ -75,6 +75,7 @@ if (binary === undefined) {
     expect((await call('AbortRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
     expect((await call('GetRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
+    expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

@@ -11,6 +11,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
@@ -63,6 +64,7 @@ export interface CoreOptions {
   maximumWaiting?: number;
   inFlight?: Partial<CapacityLimits>;
   queue?: Partial<QueueLimits>;
+  verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
 
@@ -85,6 +87,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
+    verbs: options.verbs ?? builtInCatalogue,
     timeToLiveMs: 3_600_000,
     maximumWaiting: options.maximumWaiting ?? 100_000,
     inFlight: { perAgent: 10_000, total: 1_000_000, perVerb: new Map(), ...options.inFlight },

@@ -3,7 +3,6 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { defaultPageSize, type PageRequest } from '../../lib/page.ts';
 import { wireLimits } from '../../protocol/limits.ts';
-import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createEnrollmentInput } from '../schemas/tokens.ts';
@@ -17,11 +16,11 @@ import {
   healthMessage,
   outputMessage,
   streamOf,
-  verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { verbMethods } from './verbs.ts';
 import { partsOf } from './watch.ts';
 
 /** The gRPC surface is for whoever has no TypeScript: the operations of tRPC as viworks.control.v1. */
@@ -36,7 +35,15 @@ const limits = {
 
 export type ControlDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'rollouts' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+  | 'agents'
+  | 'commands'
+  | 'rollouts'
+  | 'enrollmentTokens'
+  | 'userTokens'
+  | 'health'
+  | 'metrics'
+  | 'log'
+  | 'verbs'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -126,10 +133,6 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     return { ...range, offset: BigInt(range.offset), totalBytes: BigInt(range.totalBytes ?? 0) };
   });
 
-  const listVerbs = unary(method.listVerbs, async () => {
-    return { verbs: [...verbCatalogue.values()].map(verbMessage) };
-  });
-
   const getHealth = unary(method.getHealth, async () => ({ health: healthMessage(await health.report()) }));
 
   const service = {
@@ -144,7 +147,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
-    listVerbs,
+    ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
     getHealth,
   };

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { type Command, priorities, type WatchEvent } from '../../commands/types.ts';
-import type { VerbSpec } from '../../protocol/verbs.ts';
 import {
   agentIdSchema,
   commandIdSchema,
@@ -145,27 +144,4 @@ export function watchView({ command, executions, output }: WatchEvent): z.output
     executions: executions.map(executionView),
     output: output.map(outputPieceView),
   };
-}
-
-export const verbsOutput = z.strictObject({
-  verbs: z.array(
-    z.strictObject({
-      name: z.string(),
-      summary: z.string(),
-      effect: z.enum(['read', 'idempotent', 'once']),
-      risk: z.enum(['low', 'elevated', 'destructive']),
-      defaultTimeoutMs: countSchema,
-      capability: z.string(),
-      /** The field of the args that arguments without a name go to; empty if there is none. */
-      positional: z.string(),
-      /** Full names of the protobuf messages; server reflection describes them. */
-      argsMessage: z.string(),
-      resultMessage: z.string(),
-    }),
-  ),
-});
-
-export function verbView(verb: VerbSpec): z.output<typeof verbsOutput>['verbs'][number] {
-  const { args, result, ...rest } = verb;
-  return { ...rest, argsMessage: args.typeName, resultMessage: result.typeName };
 }

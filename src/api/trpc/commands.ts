@@ -1,6 +1,5 @@
 import { tracked } from '@trpc/server';
 import { ViworksError } from '../../errors.ts';
-import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
 import {
   cancelInput,
@@ -11,8 +10,6 @@ import {
   listCommandsInput,
   listCommandsOutput,
   submitInput,
-  verbsOutput,
-  verbView,
   watchInput,
   watchOutput,
   watchView,
@@ -88,8 +85,5 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
       .query(async ({ input: { executionId, stream, offset, limit } }) => {
         return outputView(await commands.output(executionId, stream, offset, limit));
       }),
-
-    /** The catalogue of what can be submitted. */
-    verbs: procedure.output(verbsOutput).query(() => ({ verbs: [...verbCatalogue.values()].map(verbView) })),
   });
 }
