@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { otherVerb } from '../api/client.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
@@ -106,7 +107,7 @@ export function submitInputOf(
   const { priority, timeout, ttl, retries, idempotencyKey, correlationId } = options;
   const rollout = rolloutOf(options);
   return {
-    verb,
+    verb: otherVerb(verb),
     args,
     target: targetOf(options),
     ...(priority === undefined ? {} : { priority }),

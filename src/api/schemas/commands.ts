@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type Command, priorities, type WatchEvent } from '../../commands/types.ts';
+import type { VerbWithArgs } from '../verb-args.ts';
 import {
   agentIdSchema,
   commandIdSchema,
@@ -48,6 +49,12 @@ export const submitInput = z.strictObject({
   /** In steps instead of everywhere at once. */
   rollout: rolloutInput.optional(),
 });
+
+/** The same to the compiler of a caller, who learns there which args go with which verb. */
+export const typedSubmitInput = submitInput as z.ZodType<
+  z.output<typeof submitInput>,
+  Omit<z.input<typeof submitInput>, 'verb' | 'args'> & VerbWithArgs
+>;
 
 export const commandSchema = z.strictObject({
   commandId: z.string(),

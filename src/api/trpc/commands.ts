@@ -9,7 +9,7 @@ import {
   getCommandOutput,
   listCommandsInput,
   listCommandsOutput,
-  submitInput,
+  typedSubmitInput,
   watchInput,
   watchOutput,
   watchView,
@@ -25,7 +25,7 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
   return router({
     /** Returns when the command is durable. Nothing is stored when it is refused. */
     submit: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input }) => {
         return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
@@ -33,7 +33,7 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
 
     /** What submit would do now, without doing it, and why not elsewhere. */
     plan: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(planOutput)
       .query(async ({ input }) => planView(await commands.plan(input))),
 
