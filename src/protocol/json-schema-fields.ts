@@ -58,7 +58,8 @@ function rulesOf(schema: JsonObject, only: readonly string[] = []): string[] {
   return Object.entries(words).flatMap(([keyword, text]) => {
     const value = schema[keyword];
     if (value === undefined || (only.length > 0 && !only.includes(keyword))) return [];
-    return text.replace('N', () => textOf(value));
+    const said = text.replace('N', () => textOf(value));
+    return value === 1 ? said.replace(/s$/, '') : said;
   });
 }
 

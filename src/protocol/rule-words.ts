@@ -54,9 +54,10 @@ function stringWords({ minLen, maxLen, pattern, prefix }: StringRules): string[]
 }
 
 function range(least: bigint, most: bigint, what: string): string[] {
-  if (least > 0n && most > 0n) return [`${least} to ${most} ${what}`];
-  if (least > 0n) return [`at least ${least} ${what}`];
-  return most > 0n ? [`at most ${most} ${what}`] : [];
+  const count = (n: bigint) => `${n} ${n === 1n ? what.slice(0, -1) : what}`;
+  if (least > 0n && most > 0n) return [`${least} to ${count(most)}`];
+  if (least > 0n) return [`at least ${count(least)}`];
+  return most > 0n ? [`at most ${count(most)}`] : [];
 }
 
 interface NumberRules {

@@ -1,5 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { createClient as createGrpcClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { startPanel } from '../../examples/plugins/panel/panel-server.ts';
 import { otherVerb } from '../../src/api/client.ts';
 import { createClient } from '../../src/cli/client.ts';
@@ -99,4 +102,37 @@ test('the same over tRPC: plan, submit, result', async () => {
   for await (const { data } of trpc.commands.watch.subscribe({ commandId: command.commandId }))
     seen.push(...data.executions.map(({ result }) => result?.output));
   expect(seen.at(-1)).toEqual({ deleted: false });
+});
+
+test('what may be repeated is tried again, as for a built-in verb', async () => {
+  panel.failNext(1);
+  const { code, stderr } = await cli('run', 'panel.user.delete', 'nobody', '--all', '--retries', '1');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('1 succeeded') });
+  expect(stderr).toMatch(/retry 1 of 1/);
+});
+
+test('the same over gRPC', async () => {
+  const access = readOperatorFile(server.dataDir);
+  const transport = createGrpcTransport({
+    baseUrl: access?.url ?? '',
+    interceptors: [
+      (next) => (request) => {
+        request.header.set('authorization', `Bearer ${access?.token}`);
+        return next(request);
+      },
+    ],
+  });
+  const control = createGrpcClient(ControlService, transport);
+  const { verb } = await control.getVerb({ name: 'panel.user.create' });
+  expect(verb).toMatchObject({ verb: { effect: 'once', argsMessage: '' }, argsSchema: { type: 'object' } });
+  expect((await control.listVerbs({})).verbs.map(({ name }) => name)).toContain('hello.greet');
+  const target = { target: { case: 'all', value: true } } as const;
+  const spec = { verb: 'hello.greet', args: { name: 'Ada', times: 1 }, target };
+  const { command } = await control.submitCommand({ spec });
+  const seen: unknown[] = [];
+  for await (const { executions } of control.watchCommand({ commandId: command?.commandId ?? '' }))
+    seen.push(...executions.map(({ result }) => result?.output));
+  expect(seen.at(-1)).toEqual({ greeting: 'Hello Ada!' });
+  const wrong = control.submitCommand({ spec: { ...spec, args: { nam: 'Ada' } } });
+  await expect(wrong).rejects.toThrow(/args\.nam: is not a known field/);
 });

@@ -10,9 +10,14 @@ import type { AddressInfo } from 'node:net';
 export async function startPanel(token: string, port = 0) {
   const users = new Map<string, { id: number; username: string; plan: string }>();
   let lastId = 0;
+  let toFail = 0;
 
   async function handle(request: IncomingMessage): Promise<{ status: number; body?: object }> {
     if (request.headers.authorization !== `Bearer ${token}`) return { status: 401 };
+    if (toFail > 0) {
+      toFail -= 1;
+      return { status: 503 };
+    }
     const { method, url = '' } = request;
     if (method === 'POST' && url === '/api/users') {
       const { username, plan } = JSON.parse(await bodyOf(request));
@@ -41,6 +46,10 @@ export async function startPanel(token: string, port = 0) {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     users: users as ReadonlyMap<string, { plan: string }>,
+    /** Answers the next so many requests with 503. */
+    failNext(requests: number) {
+      toFail = requests;
+    },
     async close() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
