@@ -80,6 +80,7 @@ test('args that break the schema are refused at submit, with every field named',
     /args\.colour: is not a known field/,
   ])
     expect(stderr).toMatch(problem);
+  expect((await cli('run', 'hello.gret', '--all')).stderr).toMatch(/did you mean hello\.greet\?/);
   const unknown = await cli('run', 'panel.user.create', 'ada', '--all', '--arg', 'emial=x');
   expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/did you mean email\?/) });
 });

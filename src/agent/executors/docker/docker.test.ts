@@ -1,6 +1,7 @@
 import { watch } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import {
   DockerBuildArgsSchema,
@@ -26,6 +27,7 @@ import {
 } from '#gen/viworks/verbs/v1/docker_run_pb.js';
 import { execute, outputOf, textOf } from '../../../../test/support/agent-execute.ts';
 import { dockerStandIn } from '../../../../test/support/docker-stand-in.ts';
+import { silentLogger } from '../../../lib/logger.ts';
 import { timestampMs } from '../../../protocol/envelope.ts';
 import { dockerBuildExecutor, dockerPullExecutor } from './image.ts';
 import { dockerInspectExecutor } from './inspect.ts';
@@ -160,6 +162,22 @@ test('docker.logs hands both streams on', async () => {
     undefined,
   ]);
   expect(await docker.calls()).toEqual([['logs', '--tail=1000', '--since=10m', '--timestamps', '--', 'web']]);
+});
+
+test('what a container writes is told as it comes', async () => {
+  const docker = await dockerStandIn();
+  await docker.answers('logs', { stdout: 'served\n', stderr: 'warned\n' });
+  const told = { stdout: '', stderr: '' };
+  await dockerLogsExecutor(docker).run(create(DockerLogsArgsSchema, { container: 'web' }), {
+    signal: new AbortController().signal,
+    timeoutMs: 10_000,
+    outputLimit: 1000,
+    onOutput(stream, data) {
+      told[stream] += textOf({ data });
+    },
+    log: silentLogger,
+  });
+  expect(told).toEqual({ stdout: 'served\n', stderr: 'warned\n' });
 });
 
 test('docker.run in the foreground ends as the program does', async () => {
