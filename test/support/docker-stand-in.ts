@@ -29,9 +29,16 @@ fi
 if [ -e "${dir}/answers/$verb" ]; then . "${dir}/answers/$verb"; else echo "unexpected: $*" >&2; exit 99; fi
 `;
 
+/** One for a test; it goes with it. */
 export async function dockerStandIn(): Promise<DockerStandIn> {
+  const docker = await createDockerStandIn();
+  onTestFinished(() => rm(docker.dir, { recursive: true, force: true }));
+  return docker;
+}
+
+/** One whose folder is its owner's to remove. */
+export async function createDockerStandIn(): Promise<DockerStandIn> {
   const dir = await mkdtemp(join(tmpdir(), 'viworks-docker-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
   const path = join(dir, 'bin');
   for (const name of ['bin', 'calls', 'answers']) await mkdir(join(dir, name));
   await writeFile(join(path, 'docker'), script(dir));
