@@ -21,6 +21,8 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
+import { readPluginVerbs } from './protocol/plugin-verbs.ts';
+import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
 import { createSessions } from './session/sessions.ts';
@@ -87,6 +89,7 @@ async function compose(
   const onFatal = overrides.onFatal ?? ((error) => log.fatal({ err: error }, 'the service cannot go on'));
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
+  const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const database = await openDatabase({
@@ -122,6 +125,7 @@ async function compose(
     log,
     metrics,
     settings: {
+      verbs,
       timeToLiveMs: Math.round(config.command.time_to_live * 1000),
       timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
       maxRetries: config.command.max_retries,
@@ -187,6 +191,7 @@ async function compose(
     metrics: withFreshGauges(metrics, database, health.report),
     log,
     clock,
+    verbs,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
   const stopping = new AbortController();

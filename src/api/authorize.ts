@@ -22,7 +22,6 @@ const leastRole = {
   'commands.statistics': 'viewer',
   'commands.watch': 'viewer',
   'commands.output': 'viewer',
-  'commands.verbs': 'viewer',
   'rollouts.get': 'viewer',
   'rollouts.list': 'viewer',
   'rollouts.pause': 'operator',
@@ -31,6 +30,8 @@ const leastRole = {
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
+  'verbs.list': 'viewer',
+  'verbs.get': 'viewer',
 } as const satisfies Record<string, Role>;
 
 /** Something that the API can do, by the name of its tRPC procedure. */
@@ -52,7 +53,8 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   getStatistics: 'commands.statistics',
   watchCommand: 'commands.watch',
   readOutput: 'commands.output',
-  listVerbs: 'commands.verbs',
+  listVerbs: 'verbs.list',
+  getVerb: 'verbs.get',
   getRollout: 'rollouts.get',
   listRollouts: 'rollouts.list',
   pauseRollout: 'rollouts.pause',

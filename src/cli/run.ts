@@ -1,9 +1,12 @@
 import { type Command, Option } from 'commander';
+import { otherVerb } from '../api/client.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
+import { catalogueWith } from './known-verbs.ts';
 import { collect, duration, wholeNumber } from './options.ts';
 import { showPlan } from './plan.ts';
 import { type RolloutOptions, rolloutOf, withRolloutOptions } from './rollout-options.ts';
@@ -75,8 +78,8 @@ async function run(
   options: RunOptions,
 ): Promise<number> {
   const { terminal } = context;
-  const input = submitInputOf(verb, positional, options);
   const client = clientOf(context, options);
+  const input = submitInputOf(verb, positional, options, await catalogueWith(client, verb));
   if (options.dryRun) {
     const any = await showPlan(client, terminal, input, { json: options.json === true });
     return any ? exitCodes.success : exitCodes.usage;
@@ -97,12 +100,14 @@ export function submitInputOf(
   verb: string,
   positional: readonly string[],
   options: Omit<RunOptions, keyof ClientOptions | 'wait' | 'dryRun'>,
+  catalogue?: VerbCatalogue,
 ): AppInputs['commands']['submit'] {
-  const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
+  const typed = { positional, named: options.arg ?? [], json: options.args };
+  const args = parseArgs(verb, typed, catalogue);
   const { priority, timeout, ttl, retries, idempotencyKey, correlationId } = options;
   const rollout = rolloutOf(options);
   return {
-    verb,
+    verb: otherVerb(verb),
     args,
     target: targetOf(options),
     ...(priority === undefined ? {} : { priority }),

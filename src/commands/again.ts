@@ -1,7 +1,7 @@
 import { invalidField, ViworksError } from '../errors.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import { agentsInStates } from '../storage/executions.ts';
-import { effectOf } from './reconcile.ts';
 import { type Command, type RetryOptions, retryableStates, type SubmitInput } from './types.ts';
 
 /** Trying a command again by hand: a new command for those agents on which the first one did not succeed. */
@@ -11,14 +11,14 @@ import { type Command, type RetryOptions, retryableStates, type SubmitInput } fr
  * @throws command_state where it is not done, or nothing of it is to be tried again
  */
 export async function retryInput(
-  query: Database['query'],
+  { query, verbs }: { query: Database['query']; verbs: Pick<VerbCatalogue, 'effectOf'> },
   command: Command,
   { states, idempotencyKey }: RetryOptions,
 ): Promise<SubmitInput> {
   const { commandId, verb } = command;
   if (!command.done) throw new ViworksError('command_state', `The command ${commandId} is not done yet.`);
   if (states?.length === 0) throw invalidField('states', 'must name at least one state');
-  const once = effectOf(verb) === 'once';
+  const once = verbs.effectOf(verb) === 'once';
   const wanted = states ?? retryableStates.filter((state) => !once || state !== 'outcome_unknown');
   const agents = await agentsInStates(query, commandId, wanted);
   if (agents.length === 0) {

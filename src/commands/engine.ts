@@ -65,6 +65,7 @@ export interface EngineDeps {
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
+  const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
@@ -83,14 +84,14 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     settings,
   });
   const output = createOutputIntake({ database, bus, metrics });
-  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log });
-  const reconciler = createReconciler({ database, writer, clock });
+  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log, verbs });
+  const reconciler = createReconciler({ database, writer, clock, verbs });
   const intervalMs = settings.sweepIntervalMs;
   const history = createHistory(database);
   const { commandAt } = history;
   const approvals = createApprovals({ database, dispatcher, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
-  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });
+  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
 
   async function rolloutAt(commandId: string): Promise<Command> {
     const command = await commandAt(commandId);
@@ -136,7 +137,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     },
     async retry(actor, commandId, options) {
       const command = await commandAt(commandId);
-      return submitter.submit(actor, await retryInput(database.query, command, options));
+      return submitter.submit(actor, await retryInput({ query: database.query, verbs }, command, options));
     },
     cancel,
     getRollout: rolloutAt,

@@ -87,6 +87,8 @@ export const configSchema = z.strictObject({
       max_concurrent_commands: positive.max(10_000).default(50),
       /** Executions that all agents together may have at once. */
       max_total_concurrent_commands: positive.default(100_000),
+      /** Files that declare further verbs, which agents with the same plug-in run. */
+      plugins: z.array(z.string().min(1)).max(100).default([]),
       /** Limits of single verbs over all agents, for example `[command.verb_limits."docker.build"]`. */
       verb_limits: z
         .record(

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { ArgsEncoding, type Command, CommandSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import { type Command, CommandSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { wireLimits } from '../protocol/limits.ts';
+import { encodingOf } from '../protocol/verb-values.ts';
 import type { OrderRow } from '../storage/executions.ts';
 
 /**
@@ -23,7 +24,7 @@ export function commandBody(order: OrderRow): Uint8Array {
   writer.tag(5, WireType.Varint).uint32(order.attempt);
   writer.tag(6, text).string(order.verb);
   if (order.argsBytes.byteLength > 0) writer.tag(7, text).bytes(order.argsBytes);
-  writer.tag(8, WireType.Varint).uint32(ArgsEncoding.PROTOBUF);
+  writer.tag(8, WireType.Varint).uint32(encodingOf(order.verb));
   writeSpan(writer, 10, order.expiresAt.getTime());
   writeSpan(writer, 11, order.timeoutMs);
   writer.tag(12, WireType.Varint).uint32(wireLimits.outputBytes);

@@ -89,6 +89,7 @@ if (binary === undefined) {
       { key: 'site', total: 3, succeeded: 2, failed: 1, runP50: '1.500s', runP95: '2s', runMaximum: '3s' },
     ]);
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
+    expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

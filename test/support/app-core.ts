@@ -12,6 +12,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
@@ -66,6 +67,7 @@ export interface CoreOptions {
   queue?: Partial<QueueLimits>;
   approval?: ApprovalPolicy;
   keepMs?: number;
+  verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
 
@@ -88,6 +90,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
+    verbs: options.verbs ?? builtInCatalogue,
     timeToLiveMs: 3_600_000,
     maximumWaiting: options.maximumWaiting ?? 100_000,
     approval: options.approval,

@@ -14,7 +14,6 @@ import {
   OutputStream as OutputStreamMessage,
   Priority as PriorityMessage,
   type TargetSchema,
-  type VerbSchema,
 } from '#gen/viworks/control/v1/command_pb.js';
 import type { PlanCommandResponseSchema } from '#gen/viworks/control/v1/control_service_pb.js';
 import type { HealthSchema } from '#gen/viworks/control/v1/system_pb.js';
@@ -30,7 +29,6 @@ import type {
   Priority,
   Target,
 } from '../../commands/types.ts';
-import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
 
@@ -216,19 +214,6 @@ export function commandFilter(filter: CommandFilterMessage | undefined): Command
     awaitingApproval: filter.awaitingApproval,
     createdAfter: filter.createdAfter && timestampDate(filter.createdAfter),
     createdBefore: filter.createdBefore && timestampDate(filter.createdBefore),
-  };
-}
-
-export function verbMessage(verb: VerbSpec): MessageInitShape<typeof VerbSchema> {
-  return {
-    name: verb.name,
-    summary: verb.summary,
-    effect: verb.effect,
-    risk: verb.risk,
-    defaultTimeout: durationFromMs(verb.defaultTimeoutMs),
-    capability: verb.capability,
-    argsMessage: verb.args.typeName,
-    resultMessage: verb.result.typeName,
   };
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Command, priorities, retryableStates, type WatchEvent } from '../../commands/types.ts';
-import type { VerbSpec } from '../../protocol/verbs.ts';
+import type { VerbWithArgs } from '../verb-args.ts';
 import { approvalSchema, approvalView } from './approvals.ts';
 import {
   agentIdSchema,
@@ -51,6 +51,12 @@ export const submitInput = z.strictObject({
   /** In steps instead of everywhere at once. */
   rollout: rolloutInput.optional(),
 });
+
+/** The same to the compiler of a caller, who learns there which args go with which verb. */
+export const typedSubmitInput = submitInput as z.ZodType<
+  z.output<typeof submitInput>,
+  Omit<z.input<typeof submitInput>, 'verb' | 'args'> & VerbWithArgs
+>;
 
 export const commandSchema = z.strictObject({
   commandId: z.string(),
@@ -169,27 +175,4 @@ export function watchView({ command, executions, output }: WatchEvent): z.output
     executions: executions.map(executionView),
     output: output.map(outputPieceView),
   };
-}
-
-export const verbsOutput = z.strictObject({
-  verbs: z.array(
-    z.strictObject({
-      name: z.string(),
-      summary: z.string(),
-      effect: z.enum(['read', 'idempotent', 'once']),
-      risk: z.enum(['low', 'elevated', 'destructive']),
-      defaultTimeoutMs: countSchema,
-      capability: z.string(),
-      /** The field of the args that arguments without a name go to; empty if there is none. */
-      positional: z.string(),
-      /** Full names of the protobuf messages; server reflection describes them. */
-      argsMessage: z.string(),
-      resultMessage: z.string(),
-    }),
-  ),
-});
-
-export function verbView(verb: VerbSpec): z.output<typeof verbsOutput>['verbs'][number] {
-  const { args, result, ...rest } = verb;
-  return { ...rest, argsMessage: args.typeName, resultMessage: result.typeName };
 }

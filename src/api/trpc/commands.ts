@@ -1,6 +1,5 @@
 import { tracked } from '@trpc/server';
 import { ViworksError } from '../../errors.ts';
-import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
 import { decideInput } from '../schemas/approvals.ts';
 import {
@@ -12,9 +11,7 @@ import {
   listCommandsInput,
   listCommandsOutput,
   retryInput,
-  submitInput,
-  verbsOutput,
-  verbView,
+  typedSubmitInput,
   watchInput,
   watchOutput,
   watchView,
@@ -31,7 +28,7 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
   return router({
     /** Returns when the command is durable. Nothing is stored when it is refused. */
     submit: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input }) => {
         return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
@@ -39,7 +36,7 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
 
     /** What submit would do now, without doing it, and why not elsewhere. */
     plan: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(planOutput)
       .query(async ({ input }) => planView(await commands.plan(input))),
 
@@ -126,8 +123,5 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .query(async ({ input: { executionId, stream, offset, limit } }) => {
         return outputView(await commands.output(executionId, stream, offset, limit));
       }),
-
-    /** The catalogue of what can be submitted. */
-    verbs: procedure.output(verbsOutput).query(() => ({ verbs: [...verbCatalogue.values()].map(verbView) })),
   });
 }

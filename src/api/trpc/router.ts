@@ -6,6 +6,7 @@ import { rolloutsRouter } from './rollouts.ts';
 import { systemRouter } from './system.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
+import { verbsRouter } from './verbs.ts';
 
 export function createAppRouter(deps: ApiDeps) {
   return router({
@@ -14,6 +15,7 @@ export function createAppRouter(deps: ApiDeps) {
     rollouts: rolloutsRouter(deps),
     system: systemRouter(deps),
     tokens: tokensRouter(deps),
+    verbs: verbsRouter(deps),
   });
 }
 

@@ -672,7 +672,7 @@ export declare type Verb = Message<"viworks.control.v1.Verb"> & {
   capability: string;
 
   /**
-   * Full names of the messages; server reflection describes them.
+   * Full names of the messages, which server reflection describes; empty for verbs of a plug-in.
    *
    * @generated from field: string args_message = 7;
    */
@@ -682,6 +682,13 @@ export declare type Verb = Message<"viworks.control.v1.Verb"> & {
    * @generated from field: string result_message = 8;
    */
   resultMessage: string;
+
+  /**
+   * The field of the args that arguments without a name go to; empty if there is none.
+   *
+   * @generated from field: string positional = 9;
+   */
+  positional: string;
 };
 
 /**

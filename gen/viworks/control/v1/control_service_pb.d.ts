@@ -9,6 +9,7 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
 import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
+import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 
 /**
@@ -778,6 +779,16 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof ListVerbsRequestSchema;
     output: typeof ListVerbsResponseSchema;
+  },
+  /**
+   * One verb with its args and its result, field by field.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetVerb
+   */
+  getVerb: {
+    methodKind: "unary";
+    input: typeof GetVerbRequestSchema;
+    output: typeof GetVerbResponseSchema;
   },
   /**
    * A rollout begins with SubmitCommand.
