@@ -22,6 +22,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import type { Agent } from '../../src/registry/types.ts';
+import { memoryAutomation } from './api-automation.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -38,6 +39,7 @@ export async function startApi(options: { corsOrigins?: string[]; agents?: Agent
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
     rollouts: memoryRollouts(commands),
+    ...memoryAutomation(commands),
     enrollmentTokens,
     userTokens,
     health: { report: async () => health.report },
