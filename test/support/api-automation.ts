@@ -54,7 +54,13 @@ function memorySchedules(commands: Pick<CommandService, 'submit'>): ScheduleServ
   const schedules = new Map<string, Schedule>();
   const find = (name: string, revision?: number) => found(schedules, 'schedule', name, revision);
   const timingOf = (input: object): Timing =>
-    ({ missed: 'skip', catchUpWithinMs: 3_600_000, overlap: 'allow', ...set(input) }) as Timing;
+    ({
+      ...('cron' in input && { timeZone: 'UTC' }),
+      missed: 'skip',
+      catchUpWithinMs: 3_600_000,
+      overlap: 'allow',
+      ...set(input),
+    }) as Timing;
   const change = (name: string, values: Partial<Schedule>) => {
     const schedule = find(name);
     return Object.assign(schedule, set(values), { revision: schedule.revision + 1 });

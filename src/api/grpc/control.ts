@@ -21,7 +21,9 @@ import {
 } from './convert.ts';
 import { createGuard } from './guard.ts';
 import { rolloutMethods } from './rollouts.ts';
+import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { templateMethods } from './templates.ts';
 import { partsOf } from './watch.ts';
 
 /** The gRPC surface is for whoever has no TypeScript: the operations of tRPC as viworks.control.v1. */
@@ -36,7 +38,16 @@ const limits = {
 
 export type ControlDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'rollouts' | 'enrollmentTokens' | 'userTokens' | 'health' | 'metrics' | 'log'
+  | 'agents'
+  | 'commands'
+  | 'rollouts'
+  | 'templates'
+  | 'schedules'
+  | 'enrollmentTokens'
+  | 'userTokens'
+  | 'health'
+  | 'metrics'
+  | 'log'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -146,6 +157,8 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     readOutput,
     listVerbs,
     ...rolloutMethods(deps, { unary }),
+    ...templateMethods(deps, { unary }),
+    ...scheduleMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

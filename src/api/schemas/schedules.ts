@@ -33,7 +33,9 @@ export const timingInput = z.union(
   [
     z.strictObject({
       /** Once, at this time; with Z or an offset. */
-      at: z.iso.datetime({ offset: true, error: 'must be a time such as 2030-01-31T03:00:00Z' }),
+      at: z.iso
+        .datetime({ offset: true, error: 'must be a time such as 2030-01-31T03:00:00Z' })
+        .transform((text) => new Date(text).toISOString()),
       ...policy,
     }),
     z.strictObject({
