@@ -4,12 +4,12 @@ import type { ParameterValue } from './types.ts';
 
 /**
  * Places for parameters in the args of a command. `{{name}}` alone is the value with its type; in a longer text
- * it is put in as text. A value is never read again: what looks like a place in it stays as it is. Braces with
+ * it is put in as text, and `{{name|text}}` is text in any case. A value is never read again: what looks like a place in it stays as it is. Braces with
  * anything but a name in them are no place (`{{.ID}}` of Docker's formats), and `\{{name}}` stands for the text
  * `{{name}}`.
  */
-const place = /(\\?)\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}/g;
-const placeAlone = /^\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}$/;
+const place = /(\\?)\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(?:\| *text *)?\}\}/g;
+const placeAlone = /^\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(\| *text *)?\}\}$/;
 
 export interface Place {
   parameter: string;
@@ -53,8 +53,11 @@ export function fillArgs(args: JsonObject, values: ReadonlyMap<string, Parameter
 
 function fill(value: JsonValue, values: ReadonlyMap<string, ParameterValue>): JsonValue | undefined {
   if (typeof value === 'string') {
-    const [, alone] = placeAlone.exec(value) ?? [];
-    if (alone !== undefined) return values.get(alone);
+    const [, alone, asText] = placeAlone.exec(value) ?? [];
+    if (alone !== undefined) {
+      const given = values.get(alone);
+      return given === undefined || asText === undefined ? given : String(given);
+    }
     return value.replace(place, (found, escaped: string, name: string) =>
       escaped === '' ? String(values.get(name) ?? '') : found.slice(escaped.length),
     );

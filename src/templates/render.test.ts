@@ -25,12 +25,17 @@ describe('places', () => {
       ['on', true],
       ['s', 'a b'],
     ]);
-    const args = { limit: '{{n}}', path: '/{{ s }}/{{n}}.log', on: '{{on}}', list: ['{{s}}', ['{{n}}']] };
+    const args = {
+      limit: '{{n}}',
+      path: '/{{ s }}/{{n}}.log',
+      on: '{{on}}',
+      list: ['{{s}}', ['{{n}}', '{{ n | text }}']],
+    };
     expect(fillArgs(args, values)).toEqual({
       limit: 5,
       path: '/a b/5.log',
       on: true,
-      list: ['a b', [5]],
+      list: ['a b', [5, '5']],
     });
   });
 
