@@ -33,6 +33,7 @@ describe('what becomes of a time that has come', () => {
       occurrence: at('03:00:00'),
       until: at('03:01:00'),
       nextAt: at('04:00:00'),
+      missed: 1,
       note: 'Missed: the one of 2026-05-04T03:00:00.000Z (1m 1s late, and 1m is allowed).',
     });
   });

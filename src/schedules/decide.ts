@@ -11,7 +11,9 @@ export interface DueDecision {
   until: number;
   /** What is to come after it. */
   nextAt: number | undefined;
-  /** Which ones were missed, in words for a person. */
+  /** How many were missed; past a bound they are counted no further. */
+  missed: number;
+  /** Which ones, in words for a person. */
   note: string | undefined;
 }
 
@@ -42,6 +44,7 @@ export function decideDue(timing: Timing, nextAt: number, now: number): DueDecis
     occurrence,
     until: occurrence + window,
     nextAt: occurrences.after(Math.max(now, occurrence)),
+    missed,
     note: missed > 0 ? note : undefined,
   };
 }

@@ -78,11 +78,11 @@ export function createRunner(deps: RunnerDeps): Runner {
       againInMs: undefined,
     });
     const note = due.note === undefined ? '' : ` ${due.note}`;
-    if (due.note !== undefined) metrics.scheduleRuns.inc({ outcome: 'missed' });
-    if (due.do === 'miss') {
+    if (due.note !== undefined) {
+      metrics.scheduleRuns.inc({ outcome: 'missed' }, due.missed);
       log.warn({ schedule: schedule.name, note: due.note }, 'runs of a schedule were missed');
-      return dealtWith(null, due.note ?? null);
     }
+    if (due.do === 'miss') return dealtWith(null, due.note ?? null);
     try {
       if (schedule.timing.overlap === 'skip' && before !== undefined && !(await hasEnded(before))) {
         metrics.scheduleRuns.inc({ outcome: 'overlapped' });

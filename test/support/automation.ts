@@ -1,8 +1,10 @@
 import { onTestFinished } from 'vitest';
 import { checkSpec } from '../../src/commands/specs.ts';
+import type { CommandService } from '../../src/commands/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { createSchedules, type Schedules, type SchedulesDeps } from '../../src/schedules/schedules.ts';
+import type { ScheduleInput } from '../../src/schedules/types.ts';
 import { createTemplates } from '../../src/templates/templates.ts';
 import type { TemplateService } from '../../src/templates/types.ts';
 import type { Core } from './app-core.ts';
@@ -34,3 +36,42 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
   onTestFinished(schedules.stop);
   return { templates, schedules };
 }
+
+/** Commands of the core, where something happens before or after each submit. */
+export const around = (
+  core: Core,
+  hooks: { before?: () => unknown; after?: () => unknown },
+): CommandService => ({
+  ...core.engine,
+  async submit(actor, input) {
+    await hooks.before?.();
+    const command = await core.engine.submit(actor, input);
+    await hooks.after?.();
+    return command;
+  },
+});
+
+/** A command that waits for the agents of the site berlin. */
+export const action = { command: { verb: 'exec', args: { argv: ['true'] }, target: { site: 'berlin' } } };
+
+export const hourly = (name: string, more: Partial<ScheduleInput['timing']> = {}): ScheduleInput => ({
+  name,
+  timing: { cron: '0 * * * *', ...more } as ScheduleInput['timing'],
+  action,
+});
+
+/** Commands that a schedule submitted, oldest first. */
+export async function submittedBy(core: Core, name: string) {
+  const { items } = await core.engine.list({}, { size: 1000 });
+  return items.filter(({ origin }) => origin === `schedule:${name}`).reverse();
+}
+
+const hourMs = 3_600_000;
+
+/** Moves the clock to so many milliseconds after the next full hour. */
+export function toHour({ clock }: Core, afterMs = 0): void {
+  clock.advance(hourMs - (clock.now() % hourMs) + afterMs);
+}
+
+/** The last full hour. */
+export const fullHour = ({ clock }: Core): Date => new Date(clock.now() - (clock.now() % hourMs));
