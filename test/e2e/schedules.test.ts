@@ -2,7 +2,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CommandService } from '../../src/commands/types.ts';
 import { ViworksError } from '../../src/errors.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { ScheduleInput } from '../../src/schedules/types.ts';
 import { statement } from '../../src/storage/database.ts';
 import { type Core, createTestClock, startCore } from '../support/app-core.ts';
 import {
