@@ -11,7 +11,7 @@ test('every schedule of a time has one command, also when the server is killed i
   await rig.startServer();
   await rig.startAgent();
   const gate = createGate(join(rig.folder, 'gate'));
-  const at = new Date(Date.now() + 2000).toISOString();
+  const at = new Date(Date.now() + 4000).toISOString();
   const names = Array.from({ length: 60 }, (_, index) => `at-once-${String(index).padStart(2, '0')}`);
   const { schedules } = rig.client();
   const create = (name: string, more: string) =>
