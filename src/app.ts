@@ -9,7 +9,8 @@ import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createCommandEngine } from './commands/engine.ts';
-import type { CommandService } from './commands/types.ts';
+import { checkSpec } from './commands/specs.ts';
+import type { CommandService, SubmitInput } from './commands/types.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
@@ -25,6 +26,7 @@ import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
+import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
 import type { Database } from './storage/database.ts';
@@ -32,6 +34,7 @@ import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
 import { createTelemetryIngest } from './telemetry/ingest.ts';
+import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
 import { createListener } from './transport/listen.ts';
@@ -118,6 +121,13 @@ async function compose(
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   add('telemetry', telemetry.idle);
+  const defaults = {
+    verbs,
+    timeToLiveMs: Math.round(config.command.time_to_live * 1000),
+    timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
+    maxRetries: config.command.max_retries,
+    approval: config.command.approval,
+  };
   const engine = createCommandEngine({
     database,
     bus,
@@ -125,11 +135,7 @@ async function compose(
     log,
     metrics,
     settings: {
-      verbs,
-      timeToLiveMs: Math.round(config.command.time_to_live * 1000),
-      timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
-      maxRetries: config.command.max_retries,
-      approval: config.command.approval,
+      ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
       maximumWaiting: 100_000,
       ...limitsOf(config.command),
@@ -138,6 +144,20 @@ async function compose(
   });
   engine.start();
   add('command engine', engine.stop);
+  const check = (input: SubmitInput) => void checkSpec(input, defaults);
+  const templates = createTemplates({ database, commands: engine, check, clock });
+  const schedules = createSchedules({
+    database,
+    commands: engine,
+    templates,
+    check,
+    bus,
+    clock,
+    metrics,
+    log,
+  });
+  schedules.start();
+  add('schedules', schedules.stop);
   const agents = createAgentRegistry({ database, clock, hold: engine.setHeld });
   const sessions = createSessions({
     bus,
@@ -185,6 +205,8 @@ async function compose(
     agents,
     commands: engine,
     rollouts: engine,
+    templates,
+    schedules,
     enrollmentTokens: enrollment,
     userTokens,
     health,

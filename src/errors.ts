@@ -57,6 +57,14 @@ export const catalogue = {
   command_state: entry('failed_precondition', false, 'info', 'see `viworks commands get` for its state'),
   rollout_unknown: entry('not_found', false, 'info', 'see `viworks rollouts` for the commands that are one'),
   rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts show` for its state'),
+  template_unknown: entry('not_found', false, 'info', 'see `viworks templates` for the ones there are'),
+  schedule_unknown: entry('not_found', false, 'info', 'see `viworks schedules` for the ones there are'),
+  revision_conflict: entry(
+    'failed_precondition',
+    false,
+    'info',
+    'read it again, and send the change with the revision it has now',
+  ),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
@@ -170,4 +178,17 @@ export function invalidField(
   code: ErrorCode = 'invalid_request',
 ): ViworksError {
   return new ViworksError(code, `${field}: ${problem}`, { fields: [{ field, problem }] });
+}
+
+/** The same error for whoever wrote the fields one level deeper, for example `args` as `command.args`. */
+export function withFieldsUnder(parent: string, error: ViworksError): ViworksError {
+  const [first] = error.fields;
+  if (first === undefined) return error;
+  const { code, message, cause, retryAfterMs } = error;
+  const named = message.startsWith(`${first.field}:`);
+  return new ViworksError(code, named ? `${parent}.${message}` : message, {
+    fields: error.fields.map(({ field, problem }) => ({ field: `${parent}.${field}`, problem })),
+    cause,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }

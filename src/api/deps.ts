@@ -7,6 +7,8 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { AgentService } from '../registry/types.ts';
+import type { ScheduleService } from '../schedules/types.ts';
+import type { TemplateService } from '../templates/types.ts';
 import type { HealthReporter } from './health-report.ts';
 
 /** What the surfaces call. */
@@ -14,6 +16,8 @@ export interface ApiDeps {
   agents: AgentService;
   commands: CommandService;
   rollouts: RolloutService;
+  templates: TemplateService;
+  schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
   userTokens: UserTokens;
   health: HealthReporter;

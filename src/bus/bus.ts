@@ -9,6 +9,8 @@ export interface Topics {
   'agent.changed': string;
   /** An agent was enrolled anew: a session of an older incarnation is over. Key: agent id. At most once. */
   'agent.enrolled': string;
+  /** Times of schedules changed. Key: `all`. At most once. */
+  'schedules.changed': 'all';
 }
 
 export interface Bus {

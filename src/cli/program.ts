@@ -11,8 +11,10 @@ import { healthCommand } from './health.ts';
 import { migrateCommand } from './migrate.ts';
 import { rolloutsCommand } from './rollouts.ts';
 import { runCommand } from './run.ts';
+import { schedulesCommand } from './schedules.ts';
 import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
+import { templatesCommand } from './templates.ts';
 import { tokenCommand } from './token.ts';
 import { verbsCommand } from './verbs.ts';
 
@@ -46,6 +48,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   agentsCommand(program, context);
   commandsCommand(program, context, exit);
   rolloutsCommand(program, context);
+  templatesCommand(program, context);
+  schedulesCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
   healthCommand(program, context, exit);

@@ -11,19 +11,18 @@ import { collect, duration, wholeNumber } from './options.ts';
 import { showPlan } from './plan.ts';
 import { type RolloutOptions, rolloutOf, withRolloutOptions } from './rollout-options.ts';
 import { parseArgs } from './run-args.ts';
-import { type TargetOptions, targetOf, withTargetOptions } from './target.ts';
+import { renderedOf, type TemplateOptions, templateOf } from './run-template.ts';
+import { targetOf, withTargetOptions } from './target.ts';
 
 /** `viworks run`: submits a command, follows it, and says by its exit code how it ended. */
 
-interface RunOptions extends ClientOptions, TargetOptions, RolloutOptions {
+interface RunOptions extends ClientOptions, TemplateOptions, RolloutOptions {
   arg?: string[];
   args?: string;
   priority?: (typeof priorities)[number];
   timeout?: number;
   ttl?: number;
   retries?: number;
-  idempotencyKey?: string;
-  correlationId?: string;
   dryRun?: boolean;
   wait: boolean;
 }
@@ -35,8 +34,10 @@ export function runCommand(program: Command, context: CliContext, exit: (code: n
     .description(
       'Runs a verb on agents and follows it to its end. Exits 0 only if every execution succeeded.',
     )
-    .argument('<verb>', 'what to do; `viworks verbs` lists them')
+    .argument('[verb]', 'what to do; `viworks verbs` lists them')
     .argument('[args...]', "the verb's main argument; put -- before what begins with a dash")
+    .option('--template <name>', 'run this template in place of a verb; `viworks templates` lists them')
+    .option('--param <name=value>', 'a value for the template; repeat for more', collect)
     .option('--arg <name=value>', 'one arg; repeat for more, or for more items of a list', collect)
     .option('--args <json>', 'args as a JSON object')
     .addOption(new Option('--priority <priority>', 'before or after other commands').choices(priorities))
@@ -60,31 +61,40 @@ Examples:
   viworks run service.status nginx --all
   viworks run file.read --all --arg path=/etc/hostname --arg limit=100
   viworks run exec --site berlin --canary 1 --batch 10% --fail-at 20%/10 -- systemctl restart web
+  viworks run --template restart --param service=web --site berlin
   viworks run exec --all --arg environment.LANG=C --arg working_directory=/tmp -- ls
 
 Ctrl-C leaves the command running and prints how to follow and how to cancel it.
 Exit codes: 0 every execution succeeded, 1 any did not, 2 refused or wrong usage, 130 left by Ctrl-C.
 With --json: one JSON document a line, \`{"event": "submitted" | "execution" | "rollout" | "done", …}\`.`,
     )
-    .action(async (verb: string, positional: string[], options: RunOptions) => {
+    .action(async (verb: string | undefined, positional: string[], options: RunOptions) => {
       exit(await run(context, verb, positional, options));
     });
 }
 
 async function run(
   context: CliContext,
-  verb: string,
+  verb: string | undefined,
   positional: readonly string[],
   options: RunOptions,
 ): Promise<number> {
   const { terminal } = context;
   const client = clientOf(context, options);
-  const input = submitInputOf(verb, positional, options, await catalogueWith(client, verb));
+  const template = templateOf(verb, options);
+  const input =
+    verb === undefined
+      ? undefined
+      : submitInputOf(verb, positional, options, await catalogueWith(client, verb));
   if (options.dryRun) {
-    const any = await showPlan(client, terminal, input, { json: options.json === true });
+    const planned = input ?? (await renderedOf(client, template));
+    const any = await showPlan(client, terminal, planned, { json: options.json === true });
     return any ? exitCodes.success : exitCodes.usage;
   }
-  const { command } = await client.commands.submit.mutate(input);
+  const { command } =
+    input === undefined
+      ? await client.templates.run.mutate(template)
+      : await client.commands.submit.mutate(input);
   const { commandId } = command;
   if (!options.wait) {
     if (options.json) terminal.json(command);
@@ -99,7 +109,7 @@ async function run(
 export function submitInputOf(
   verb: string,
   positional: readonly string[],
-  options: Omit<RunOptions, keyof ClientOptions | 'wait' | 'dryRun'>,
+  options: Omit<RunOptions, keyof ClientOptions | 'wait' | 'dryRun' | 'template' | 'param'>,
   catalogue?: VerbCatalogue,
 ): AppInputs['commands']['submit'] {
   const typed = { positional, named: options.arg ?? [], json: options.args };

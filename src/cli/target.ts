@@ -44,6 +44,13 @@ export function targetOf({ agent, site, select, all, anyOne }: TargetOptions): T
   return { all: true as const, ...one };
 }
 
+/** The target, where one was chosen. @throws UsageError */
+export function optionalTargetOf(options: TargetOptions): { target?: TargetInput } {
+  const { agent, site, select, all, anyOne } = options;
+  const given = agent !== undefined || site !== undefined || select !== undefined || all || anyOne;
+  return given ? { target: targetOf(options) } : {};
+}
+
 type Selector = Extract<TargetInput, { selector: unknown }>['selector'];
 
 /** @throws UsageError */

@@ -19,6 +19,7 @@ export interface Metrics {
   commandsDeleted: Counter;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
+  scheduleRuns: Counter<'outcome'>;
   commandSubmitSeconds: Histogram;
   executionRoundtripSeconds: Histogram;
   batchRows: Histogram<'writer'>;
@@ -68,6 +69,12 @@ export function createMetrics(): Metrics {
       name: 'viworks_rollouts_turned_total',
       help: 'Rollouts that were paused, stopped, aborted or completed.',
       labelNames: ['state'],
+      registers,
+    }),
+    scheduleRuns: new Counter({
+      name: 'viworks_schedule_runs_total',
+      help: 'Times of schedules that came, by what became of them: submitted, refused, overlapped or missed.',
+      labelNames: ['outcome'],
       registers,
     }),
     commandSubmitSeconds: new Histogram({

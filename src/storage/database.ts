@@ -90,12 +90,21 @@ export function createDatabase(options: DatabaseOptions): Database {
         throw databaseError(error);
       }
     };
+  const broke = (error: Error) =>
+    options.log.warn({ err: error }, 'a database connection broke while in use');
   const connect = async (): Promise<pg.PoolClient> => {
     try {
-      return await pool.connect();
+      const client = await pool.connect();
+      // Between two queries nobody else listens, and the process would end; the next query fails by itself.
+      client.on('error', broke);
+      return client;
     } catch (error) {
       throw databaseError(error);
     }
+  };
+  const release = (client: pg.PoolClient, broken: boolean): void => {
+    if (!broken) client.off('error', broke);
+    client.release(broken);
   };
   const [query, queryLookup] = [run(pool), run(lookups)];
 
@@ -115,7 +124,7 @@ export function createDatabase(options: DatabaseOptions): Database {
         });
         throw databaseError(error);
       } finally {
-        client.release(broken);
+        release(client, broken);
       }
     },
     async applyMigrations(migrationsFolder) {
@@ -137,7 +146,7 @@ export function createDatabase(options: DatabaseOptions): Database {
         await client.query('select pg_advisory_unlock($1)', [key]).catch(() => {
           broken = true;
         });
-        client.release(broken);
+        release(client, broken);
       }
     },
     async tryHoldLock(key, onLost) {

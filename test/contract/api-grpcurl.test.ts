@@ -88,6 +88,30 @@ if (binary === undefined) {
     expect((await call('GetStatistics', { by: 'STATISTICS_GROUP_SITE' })).statistics).toEqual([
       { key: 'site', total: 3, succeeded: 2, failed: 1, runP50: '1.500s', runP95: '2s', runMaximum: '3s' },
     ]);
+    const parameters = [{ name: 'dir', type: 'PARAMETER_TYPE_STRING', defaultValue: '/' }];
+    const draft = { verb: 'exec', args: { argv: ['ls', '{{dir}}'] }, target: { all: true } };
+    const { template } = await call('SaveTemplate', { spec: { name: 'ls', parameters, command: draft } });
+    expect(template.spec.parameters).toEqual([expect.objectContaining({ defaultValue: '/' })]);
+    expect((await call('GetTemplate', { name: 'ls' })).template.revision).toBe(1);
+    expect((await call('ListTemplates', {})).templates).toHaveLength(1);
+    const rendered = await call('RenderTemplate', { name: 'ls', params: { dir: '/srv' } });
+    expect(rendered.command.args).toEqual({ argv: ['ls', '/srv'] });
+    expect((await call('RunTemplate', { name: 'ls' })).command.spec.args.argv).toEqual(['ls', '/']);
+    await call('DeleteTemplate', { name: 'ls', revision: 1 });
+    const timing = { cron: { expression: '0 3 * * *', timeZone: 'Europe/Berlin' }, catchUpWithin: '60s' };
+    const action = { command: { ...draft, args: { argv: ['ls'] } } };
+    const { schedule } = await call('CreateSchedule', { name: 'nightly', timing, action });
+    expect(schedule).toMatchObject({ timing, enabled: true, nextAt: '2030-01-01T00:00:00Z' });
+    const nightly = { name: 'nightly' };
+    const changed = await call('UpdateSchedule', { ...nightly, revision: 1, description: 'x' });
+    expect(changed.schedule).toMatchObject({ description: 'x', revision: 2, timing });
+    expect((await call('PauseSchedule', nightly)).schedule.enabled).toBeUndefined();
+    expect((await call('ResumeSchedule', nightly)).schedule.enabled).toBe(true);
+    expect((await call('GetSchedule', nightly)).schedule.name).toBe('nightly');
+    expect((await call('ListSchedules', {})).schedules).toHaveLength(1);
+    expect((await call('RunSchedule', nightly)).command.spec.args.argv).toEqual(['ls']);
+    expect((await call('NextOccurrences', { ...nightly, count: 2 })).occurrences).toHaveLength(2);
+    await call('DeleteSchedule', nightly);
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
     expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
     expect((await call('GetHealth', {})).health.status).toBe('ok');

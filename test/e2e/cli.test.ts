@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -105,6 +105,80 @@ test('a rollout is paused, and aborted with what runs', async () => {
   const watched = await cli('commands', 'watch', commandId);
   expect(watched.code).toBe(1);
   expect(watched.stderr).toMatch(/^1 cancelled/m);
+});
+
+test('a template is saved, tried and run', async () => {
+  const file = join(server.dataDir, 'greet.json');
+  const template = {
+    name: 'greet',
+    parameters: [
+      { name: 'who', type: 'string', pattern: '[a-z ]+', example: 'you' },
+      { name: 'times', type: 'integer', max: 3, default: 1 },
+    ],
+    command: { verb: 'exec', args: { argv: ['echo', 'hello {{who}}', '{{times|text}}'] } },
+  };
+  writeFileSync(file, JSON.stringify(template));
+  expect((await cli('templates', 'save', file)).stdout).toMatch(/^template +greet, revision 1, by operator/);
+  const again = await cli('templates', 'save', file);
+  expect(again.code).toBe(2);
+  expect(again.stderr).toMatch(/the template greet has the revision 1, and none was given/);
+  writeFileSync(file, JSON.stringify((await json('templates', 'get', 'greet'))[0]));
+  expect((await cli('templates', 'save', file)).stdout).toMatch(/revision 2/);
+  expect((await cli('templates')).stdout).toMatch(/^greet +exec +who times +2 /m);
+  const [rendered] = await json('templates', 'render', 'greet', '--param', 'who=you all', '--all');
+  expect(rendered.args).toEqual({ argv: ['echo', 'hello you all', '1'] });
+  const run = await cli('run', '--template', 'greet', '--param', 'who=x; id', '--all');
+  expect({ code: run.code, stderr: run.stderr }).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('params.who: must match [a-z ]+'),
+  });
+  const good = await cli('run', '--template', 'greet', '--param', 'who=a b', '--param', 'times=3', '--all');
+  expect(good).toMatchObject({ code: 0, stdout: 'hello a b 3\n' });
+  expect((await cli('run', '--template', 'greet', '--param', 'who=a', '--all', '--dry-run')).stdout).toMatch(
+    /would go to 1 agent/,
+  );
+  expect((await cli('templates', 'delete', 'greet')).code).toBe(0);
+  expect((await cli('run', '--template', 'greet', '--all')).stderr).toMatch(/There is no template greet/);
+});
+
+test('a schedule is made, looked at, changed, run and deleted', async () => {
+  const when = ['--cron', '30 2 * * 1-5', '--time-zone', 'Europe/Berlin', '--overlap', 'skip'];
+  const made = await cli('schedules', 'create', 'nightly', ...when, 'exec', '--all', '--', 'echo', 'tidy');
+  expect(made.stdout).toMatch(/^when +30 2 \* \* 1-5 \(Europe\/Berlin\); missed: skip; overlap: skip$/m);
+  expect((await cli('schedules')).stdout).toMatch(/^nightly .* never +ok$/m);
+  expect((await json('schedules', 'next', 'nightly', '--count', '3'))[0]).toHaveLength(3);
+  const spring = await cli('schedules', 'next', '--cron', '*/15 2 29 3 *', '--time-zone', 'Europe/Berlin');
+  expect(spring.code).toBe(0);
+  const changed = await cli('schedules', 'update', 'nightly', '--cron', '0 4 * * *', '--missed', 'once');
+  expect(changed.stdout).toMatch(
+    /^when +0 4 \* \* \* \(Europe\/Berlin\); missed: once, within 3600 s; overlap: skip$/m,
+  );
+  expect((await cli('schedules', 'pause', 'nightly')).stdout).toMatch(/^next +paused$/m);
+  expect((await cli('schedules', 'resume', 'nightly')).stdout).toMatch(/^next +20/m);
+  const run = await cli('schedules', 'run', 'nightly');
+  expect({ code: run.code, stdout: run.stdout }).toEqual({ code: 0, stdout: 'tidy\n' });
+  const wrong = await cli('schedules', 'create', 'x', '--cron', '61 * * * *', 'exec', '--all', '--', 'true');
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toMatch(/timing.cron: must be a cron expression/);
+  expect((await cli('schedules', 'delete', 'nightly')).code).toBe(0);
+});
+
+test('a schedule submits by itself', async () => {
+  await cli('schedules', 'create', 'tick', '--cron', '* * * * * *', 'exec', '--all', '--', 'true');
+  const runs = async (): Promise<string[]> => {
+    const [commands] = await json('commands', 'list');
+    return commands.flatMap(({ origin, idempotencyKey }: { origin?: string; idempotencyKey?: string }) =>
+      origin === 'schedule:tick' ? [idempotencyKey ?? ''] : [],
+    );
+  };
+  // Each call takes a while; the test's own end is the bound.
+  while ((await runs()).length < 2);
+  const paused = await cli('schedules', 'pause', 'tick');
+  expect(paused.stdout).toMatch(/^command +[0-9a-f-]{36}$/m);
+  const after = await runs();
+  expect(new Set(after).size).toBe(after.length);
+  for (const key of after) expect(key).toMatch(/^schedule:tick:1:20.*Z$/);
+  await cli('schedules', 'delete', 'tick');
 });
 
 test('typed args reach the agent', async () => {
@@ -252,6 +326,9 @@ test('help names every subcommand and shows examples', async () => {
     'run',
     'agents',
     'commands',
+    'rollouts',
+    'templates',
+    'schedules',
     'verbs',
     'token',
     'health',

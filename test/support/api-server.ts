@@ -23,6 +23,7 @@ import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
+import { memoryAutomation } from './api-automation.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -41,6 +42,7 @@ export async function startApi(
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
     rollouts: memoryRollouts(commands),
+    ...memoryAutomation(commands),
     enrollmentTokens,
     userTokens,
     health: { report: async () => health.report },

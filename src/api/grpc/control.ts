@@ -20,7 +20,9 @@ import {
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
 import { rolloutMethods } from './rollouts.ts';
+import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { templateMethods } from './templates.ts';
 import { verbMethods } from './verbs.ts';
 import { partsOf } from './watch.ts';
 
@@ -39,6 +41,8 @@ export type ControlDeps = Pick<
   | 'agents'
   | 'commands'
   | 'rollouts'
+  | 'templates'
+  | 'schedules'
   | 'enrollmentTokens'
   | 'userTokens'
   | 'health'
@@ -152,6 +156,8 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
+    ...templateMethods(deps, { unary }),
+    ...scheduleMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

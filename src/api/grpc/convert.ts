@@ -56,7 +56,7 @@ const stateMessage: Record<ExecutionState, ExecutionStateMessage> = {
   expired: ExecutionStateMessage.EXPIRED,
   outcome_unknown: ExecutionStateMessage.OUTCOME_UNKNOWN,
 };
-const priorityMessage: Record<Priority, PriorityMessage> = {
+export const priorityMessage: Record<Priority, PriorityMessage> = {
   critical: PriorityMessage.CRITICAL,
   high: PriorityMessage.HIGH,
   normal: PriorityMessage.NORMAL,
@@ -69,7 +69,7 @@ const streamMessage: Record<OutputStream, OutputStreamMessage> = {
 };
 
 /** Keys of T, backwards; a number that stands for none of them gives undefined. */
-function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | undefined {
+export function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | undefined {
   const keys = new Map<V, K>();
   for (const key in record) keys.set(record[key], key);
   return (value) => keys.get(value);
@@ -134,7 +134,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
   };
 }
 
-function targetMessage(target: Target): MessageInitShape<typeof TargetSchema> {
+export function targetMessage(target: Target): MessageInitShape<typeof TargetSchema> {
   const anyOne = target.anyOne ?? false;
   if ('agents' in target) {
     return { anyOne, target: { case: 'agents', value: { agentIds: [...target.agents] } } };

@@ -32,7 +32,7 @@ export function readSpec(spec: CommandSpec | undefined): SubmitInput {
   return parsed.data;
 }
 
-function readTarget(message: TargetMessage | undefined): Target | undefined {
+export function readTarget(message: TargetMessage | undefined): Target | undefined {
   const target = message?.target;
   const anyOne = message?.anyOne ? { anyOne: true as const } : {};
   switch (target?.case) {
@@ -71,10 +71,14 @@ const protoNames: readonly (readonly [core: string, proto: string])[] = [
 ];
 
 /** The same error with the fields named as in SubmitCommandRequest, where the caller wrote them. */
-export function inSpec(thrown: unknown): ViworksError {
+export const inSpec = (thrown: unknown): ViworksError =>
+  withFieldsNamed(thrown, (field) => `spec.${specField(field)}`);
+
+/** The same error with its fields named as the caller of gRPC wrote them. */
+export function withFieldsNamed(thrown: unknown, nameOf: (field: string) => string): ViworksError {
   const error = ViworksError.from(thrown);
   if (error.fields.length === 0) return error;
-  const fields = error.fields.map(({ field, problem }) => ({ field: specField(field), problem }));
+  const fields = error.fields.map(({ field, problem }) => ({ field: nameOf(field), problem }));
   const [before, after] = [error.fields[0]?.field ?? '', fields[0]?.field ?? ''];
   const message = error.message.startsWith(`${before}:`)
     ? after + error.message.slice(before.length)
@@ -87,7 +91,8 @@ export function inSpec(thrown: unknown): ViworksError {
   });
 }
 
-function specField(field: string): string {
+/** A field of a command as CommandSpec and CommandDraft name it. */
+export function specField(field: string): string {
   const match = protoNames.find(([core]) => field === core || field.startsWith(`${core}[`));
-  return `spec.${match === undefined ? field : match[1] + field.slice(match[0].length)}`;
+  return match === undefined ? field : match[1] + field.slice(match[0].length);
 }

@@ -3,7 +3,9 @@ import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
 import { rolloutsRouter } from './rollouts.ts';
+import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
+import { templatesRouter } from './templates.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
 import { verbsRouter } from './verbs.ts';
@@ -13,7 +15,9 @@ export function createAppRouter(deps: ApiDeps) {
     agents: agentsRouter(deps),
     commands: commandsRouter(deps),
     rollouts: rolloutsRouter(deps),
+    schedules: schedulesRouter(deps),
     system: systemRouter(deps),
+    templates: templatesRouter(deps),
     tokens: tokensRouter(deps),
     verbs: verbsRouter(deps),
   });

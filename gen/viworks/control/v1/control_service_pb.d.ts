@@ -11,6 +11,8 @@ import type { Health } from "./system_pb.js";
 import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
 import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
+import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
+import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -835,6 +837,142 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof AbortRolloutRequestSchema;
     output: typeof AbortRolloutResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListTemplates
+   */
+  listTemplates: {
+    methodKind: "unary";
+    input: typeof ListTemplatesRequestSchema;
+    output: typeof ListTemplatesResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetTemplate
+   */
+  getTemplate: {
+    methodKind: "unary";
+    input: typeof GetTemplateRequestSchema;
+    output: typeof GetTemplateResponseSchema;
+  },
+  /**
+   * Tries the template with example values, and stores it.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.SaveTemplate
+   */
+  saveTemplate: {
+    methodKind: "unary";
+    input: typeof SaveTemplateRequestSchema;
+    output: typeof SaveTemplateResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.DeleteTemplate
+   */
+  deleteTemplate: {
+    methodKind: "unary";
+    input: typeof DeleteTemplateRequestSchema;
+    output: typeof DeleteTemplateResponseSchema;
+  },
+  /**
+   * What RunTemplate would submit.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RenderTemplate
+   */
+  renderTemplate: {
+    methodKind: "unary";
+    input: typeof RenderTemplateRequestSchema;
+    output: typeof RenderTemplateResponseSchema;
+  },
+  /**
+   * Submits the command that the template makes of the values.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RunTemplate
+   */
+  runTemplate: {
+    methodKind: "unary";
+    input: typeof RunTemplateRequestSchema;
+    output: typeof RunTemplateResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListSchedules
+   */
+  listSchedules: {
+    methodKind: "unary";
+    input: typeof ListSchedulesRequestSchema;
+    output: typeof ListSchedulesResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetSchedule
+   */
+  getSchedule: {
+    methodKind: "unary";
+    input: typeof GetScheduleRequestSchema;
+    output: typeof GetScheduleResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.CreateSchedule
+   */
+  createSchedule: {
+    methodKind: "unary";
+    input: typeof CreateScheduleRequestSchema;
+    output: typeof CreateScheduleResponseSchema;
+  },
+  /**
+   * It begins anew from now on, in the name of the caller.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.UpdateSchedule
+   */
+  updateSchedule: {
+    methodKind: "unary";
+    input: typeof UpdateScheduleRequestSchema;
+    output: typeof UpdateScheduleResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.DeleteSchedule
+   */
+  deleteSchedule: {
+    methodKind: "unary";
+    input: typeof DeleteScheduleRequestSchema;
+    output: typeof DeleteScheduleResponseSchema;
+  },
+  /**
+   * Once it returned, the schedule submits nothing until it is resumed.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.PauseSchedule
+   */
+  pauseSchedule: {
+    methodKind: "unary";
+    input: typeof PauseScheduleRequestSchema;
+    output: typeof PauseScheduleResponseSchema;
+  },
+  /**
+   * What was to run meanwhile is not made up for.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ResumeSchedule
+   */
+  resumeSchedule: {
+    methodKind: "unary";
+    input: typeof ResumeScheduleRequestSchema;
+    output: typeof ResumeScheduleResponseSchema;
+  },
+  /**
+   * Submits its command now, whatever its times are.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RunSchedule
+   */
+  runSchedule: {
+    methodKind: "unary";
+    input: typeof RunScheduleRequestSchema;
+    output: typeof RunScheduleResponseSchema;
+  },
+  /**
+   * When a schedule will run.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.NextOccurrences
+   */
+  nextOccurrences: {
+    methodKind: "unary";
+    input: typeof NextOccurrencesRequestSchema;
+    output: typeof NextOccurrencesResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth

@@ -1,0 +1,86 @@
+import { type Database, statement } from './database.ts';
+
+/** Templates: commands with parameters, kept under a name. */
+
+export interface TemplateRow {
+  name: string;
+  description: string;
+  parameters: unknown;
+  command: unknown;
+  revision: number;
+  updatedBy: string;
+  createdAt: Date;
+  updatedAt: Date;
+}
+
+export type NewTemplateRow = Pick<TemplateRow, 'name' | 'description' | 'updatedBy'> & {
+  /** JSON. */
+  parameters: string;
+  /** JSON. */
+  command: string;
+};
+
+type Query = Database['query'];
+
+const columns = `name, description, parameters, command, revision, updated_by as "updatedBy",
+  created_at as "createdAt", updated_at as "updatedAt"`;
+
+const list = statement(
+  'templates_list',
+  `select ${columns} from templates where $1::text is null or name > $1 order by name limit $2`,
+);
+
+/** By name; `after` is the last name of the page before. */
+export const listTemplates = (query: Query, after: string | undefined, limit: number) =>
+  query<TemplateRow>(list, [after, limit]);
+
+const byName = statement('templates_by_name', `select ${columns} from templates where name = $1`);
+
+export async function findTemplate(query: Query, name: string): Promise<TemplateRow | undefined> {
+  const [row] = await query<TemplateRow>(byName, [name]);
+  return row;
+}
+
+const insert = statement(
+  'templates_insert',
+  `insert into templates (name, description, parameters, command, updated_by, created_at, updated_at)
+   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $6) on conflict (name) do nothing
+   returning ${columns}`,
+);
+
+const update = statement(
+  'templates_update',
+  `update templates set description = $2, parameters = $3::jsonb, command = $4::jsonb, updated_by = $5,
+     updated_at = $6, revision = revision + 1
+   where name = $1 and revision = $7 returning ${columns}`,
+);
+
+/**
+ * Stores a new template, or the next revision of the one with this revision. Undefined if there is one already,
+ * or none with that revision.
+ */
+export async function saveTemplate(
+  query: Query,
+  row: NewTemplateRow,
+  revision: number | undefined,
+  at: Date,
+): Promise<TemplateRow | undefined> {
+  const values = [row.name, row.description, row.parameters, row.command, row.updatedBy, at];
+  const [saved] = await query<TemplateRow>(
+    revision === undefined ? insert : update,
+    revision === undefined ? values : [...values, revision],
+  );
+  return saved;
+}
+
+const remove = statement(
+  'templates_delete',
+  `delete from templates where name = $1 and ($2::int is null or revision = $2) returning name`,
+);
+
+/** False if there is none with that revision. */
+export const deleteTemplate = async (
+  query: Query,
+  name: string,
+  revision: number | undefined,
+): Promise<boolean> => (await query(remove, [name, revision])).length > 0;
