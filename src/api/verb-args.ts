@@ -1,11 +1,7 @@
 import type { JsonObject, Message } from '@bufbuild/protobuf';
 import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt';
-import type {
-  ComposeDownArgs,
-  ComposeLogsArgs,
-  ComposePsArgs,
-  ComposeUpArgs,
-} from '#gen/viworks/verbs/v1/compose_pb.js';
+import type { ComposeLogsArgs, ComposePsArgs } from '#gen/viworks/verbs/v1/compose_pb.js';
+import type { ComposeDownArgs, ComposeUpArgs } from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import type { DockerBuildArgs, DockerPullArgs } from '#gen/viworks/verbs/v1/docker_image_pb.js';
 import type {
   DockerInspectArgs,

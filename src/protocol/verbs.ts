@@ -8,6 +8,7 @@ import {
   type Registry,
 } from '@bufbuild/protobuf';
 import { file_viworks_verbs_v1_compose } from '#gen/viworks/verbs/v1/compose_pb.js';
+import { file_viworks_verbs_v1_compose_up } from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import { file_viworks_verbs_v1_docker_image } from '#gen/viworks/verbs/v1/docker_image_pb.js';
 import { file_viworks_verbs_v1_docker } from '#gen/viworks/verbs/v1/docker_pb.js';
 import { file_viworks_verbs_v1_docker_run } from '#gen/viworks/verbs/v1/docker_run_pb.js';
@@ -55,6 +56,7 @@ export const verbFiles: readonly DescFile[] = [
   file_viworks_verbs_v1_docker_run,
   file_viworks_verbs_v1_docker_image,
   file_viworks_verbs_v1_compose,
+  file_viworks_verbs_v1_compose_up,
 ];
 
 /** Every message that a verb may use; needed to print and parse their JSON form. */

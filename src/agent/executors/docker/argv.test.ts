@@ -7,12 +7,8 @@ import {
 } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  ComposeDownArgsSchema,
-  ComposeLogsArgsSchema,
-  ComposePsArgsSchema,
-  ComposeUpArgsSchema,
-} from '#gen/viworks/verbs/v1/compose_pb.js';
+import { ComposeLogsArgsSchema, ComposePsArgsSchema } from '#gen/viworks/verbs/v1/compose_pb.js';
+import { ComposeDownArgsSchema, ComposeUpArgsSchema } from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import { DockerBuildArgsSchema, DockerPullArgsSchema } from '#gen/viworks/verbs/v1/docker_image_pb.js';
 import {
   DockerInspectArgsSchema,

@@ -1,9 +1,5 @@
-import type {
-  ComposeDownArgs,
-  ComposeLogsArgs,
-  ComposePsArgs,
-  ComposeUpArgs,
-} from '#gen/viworks/verbs/v1/compose_pb.js';
+import type { ComposeLogsArgs, ComposePsArgs } from '#gen/viworks/verbs/v1/compose_pb.js';
+import type { ComposeDownArgs, ComposeUpArgs } from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import { flag, logOptions, option, options, type Plain, values } from './argv.ts';
 
 /** The argument vectors of docker compose; see argv.ts for what they promise. */

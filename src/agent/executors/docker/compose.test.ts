@@ -1,13 +1,15 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import {
-  ComposeDownArgsSchema,
   ComposeLogsArgsSchema,
   ComposePsArgsSchema,
   ComposePsResultSchema,
+} from '#gen/viworks/verbs/v1/compose_pb.js';
+import {
+  ComposeDownArgsSchema,
   ComposeUpArgsSchema,
   ComposeUpResultSchema,
-} from '#gen/viworks/verbs/v1/compose_pb.js';
+} from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import { execute, outputOf, textOf } from '../../../../test/support/agent-execute.ts';
 import { type DockerStandIn, dockerStandIn } from '../../../../test/support/docker-stand-in.ts';
 import { timestampMs } from '../../../protocol/envelope.ts';

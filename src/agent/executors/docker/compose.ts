@@ -5,15 +5,17 @@ import { z } from 'zod';
 import {
   type ComposeContainer,
   ComposeContainerSchema,
-  ComposeDownArgsSchema,
-  ComposeDownResultSchema,
   ComposeLogsArgsSchema,
   ComposeLogsResultSchema,
   ComposePsArgsSchema,
   ComposePsResultSchema,
+} from '#gen/viworks/verbs/v1/compose_pb.js';
+import {
+  ComposeDownArgsSchema,
+  ComposeDownResultSchema,
   ComposeUpArgsSchema,
   ComposeUpResultSchema,
-} from '#gen/viworks/verbs/v1/compose_pb.js';
+} from '#gen/viworks/verbs/v1/compose_up_pb.js';
 import { defineExecutor, type Executor, type ExecutorFailure } from '../executor.ts';
 import { composeLogsArgv, composePsArgv, downArgv, type Project, upArgv } from './compose-argv.ts';
 import {
