@@ -5,6 +5,7 @@ import type { AgentIdentity } from '../src/agent/identity.ts';
 import type { Ledger } from '../src/agent/ledger.ts';
 import { built } from './support/built.ts';
 import { answerCalls } from './support/child.ts';
+import { agentNames, enrolAll, forEach } from './support/enrolment.ts';
 
 /**
  * Simulated agents: the real session, runner and transports of the SDK, with an executor that does nothing and
@@ -20,15 +21,14 @@ export type AgentsCalls = {
 };
 export type AgentsTell = { settled: number };
 
-const enrolAtOnce = 16;
 const connectAtOnce = 50;
-const timeoutMs = 30_000;
 
 const [{ createAgent }, { defineExecutor, executorSet }, { createMemoryLedger }, { silentLogger }] =
   await Promise.all([built.agent(), built.executor(), built.ledger(), built.logger()]);
-const [{ enroll }, { createConnectDialer }, { createWebSocketDialer }, { generateKeyPair, signBytes }] =
-  await Promise.all([built.enroll(), built.connect(), built.webSocket(), built.keys()]);
-const { enrollInput } = await built.signed();
+const [{ createConnectDialer }, { createWebSocketDialer }] = await Promise.all([
+  built.connect(),
+  built.webSocket(),
+]);
 
 const dialers = { connect: createConnectDialer, websocket: createWebSocketDialer };
 const identities: AgentIdentity[] = [];
@@ -55,20 +55,6 @@ const info = defineExecutor(SystemInfoArgsSchema, SystemInfoResultSchema, () =>
   Promise.resolve({ output: machine }),
 );
 const executors = executorSet([info]);
-
-async function enrol(url: string, token: string, agentId: string): Promise<AgentIdentity> {
-  const key = generateKeyPair();
-  const signature = signBytes(key, enrollInput(token, agentId, key.publicKey));
-  const request = { token, agentId, publicKey: key.publicKey, signature };
-  const response = await enroll({ url }, request, AbortSignal.timeout(timeoutMs));
-  return {
-    agentId,
-    incarnation: response.incarnation,
-    site: response.site,
-    key,
-    serverKeys: response.serverKeys.map((server) => ({ ...server, notAfter: undefined })),
-  };
-}
 
 /** Counts the results that need no repetition any more, and tells them once a tick. */
 let settled = 0;
@@ -116,23 +102,10 @@ async function open(identity: AgentIdentity, transport: TransportName, url: stri
   return agent;
 }
 
-/** Runs the work for every item, so many at once, and answers in order. */
-async function forEach<T, R>(
-  items: readonly T[],
-  atOnce: number,
-  work: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += atOnce) {
-    results.push(...(await Promise.all(items.slice(at, at + atOnce).map(work))));
-  }
-  return results;
-}
-
 const calls: AgentsCalls = {
   async enroll({ url, token, count }) {
-    const names = Array.from({ length: count }, (_, index) => `bench-${String(index).padStart(5, '0')}`);
-    identities.push(...(await forEach(names, enrolAtOnce, (name) => enrol(url, token, name))));
+    const names = agentNames(count);
+    identities.push(...(await enrolAll(url, token, names)));
     return names;
   },
   async connect({ url, transport, count }) {

@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import type { Benchmark } from './benchmark.ts';
+import { commands } from './commands.ts';
 import { roundtrip } from './roundtrip.ts';
 
 /** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all of them, against the build. */
 
-const benchmarks: readonly Benchmark[] = [roundtrip];
+const benchmarks: readonly Benchmark[] = [roundtrip, commands];
 
 const usage = `npm run bench -- [name …] [--json] [--quick] [--profile FOLDER]
 

@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import inspector from 'node:inspector/promises';
 import type { App } from '../src/app.ts';
-import type { CommandService } from '../src/commands/types.ts';
+import type { CommandService, SubmitInput } from '../src/commands/types.ts';
 import { built } from './support/built.ts';
 import { answerCalls } from './support/child.ts';
-import { createLoop, type Loop } from './support/load.ts';
+import { clockMs } from './support/clock.ts';
+import { createLoop, createPace, type Load, type Loop } from './support/load.ts';
 
 /** The real control plane in a process of its own, with its embedded PostgreSQL, at a benchmark's command. */
 
@@ -23,10 +24,21 @@ export type ServerCalls = {
   coreLatency(input: { agentId: string; samples: number }): Promise<number[]>;
   startLoad(input: { agents: string[]; outstanding: number }): Promise<void>;
   stopLoad(): Promise<number>;
+  /** The load of the benchmark of commands: a closed loop, or so many in a second. */
+  startCommands(input: { agents: string[]; outstanding?: number; perSecond?: number }): Promise<void>;
+  /** One command to every agent; answers when it is durable, with the milliseconds that took. */
+  fanOut(): Promise<{ submitMs: number; executions: number }>;
   startProfile(): Promise<void>;
   stopProfile(input: { file: string }): Promise<void>;
 };
 export type ServerHears = { settled: number };
+
+/** Carries the time of its submit, by which its agent tells how long it all took. */
+const timed = (target: SubmitInput['target']): SubmitInput => ({
+  verb: 'exec',
+  args: { argv: ['bench', String(clockMs())] },
+  target,
+});
 
 const hourMs = 3_600_000;
 const actor = 'bench';
@@ -34,6 +46,7 @@ const actor = 'bench';
 let app: App | undefined;
 let core: CommandService | undefined;
 let loop: Loop | undefined;
+let load: Load | undefined;
 let profiler: inspector.Session | undefined;
 
 const calls: ServerCalls = {
@@ -91,12 +104,33 @@ const calls: ServerCalls = {
     const submit = (agentId: string) =>
       commands.submit(actor, { verb: 'system.info', target: { agents: [agentId] } });
     loop = createLoop({ agents, outstanding, submit });
-    await loop.start();
+    load = loop;
+    await load.start();
   },
   async stopLoad() {
-    const submitted = (await loop?.stop()) ?? 0;
+    const submitted = (await load?.stop()) ?? 0;
     loop = undefined;
+    load = undefined;
     return submitted;
+  },
+
+  async startCommands({ agents, outstanding, perSecond = 0 }) {
+    const commands = theCore();
+    const submit = (agentId: string) => commands.submit(actor, timed({ agents: [agentId] }));
+    if (outstanding !== undefined) {
+      loop = createLoop({ agents, outstanding, submit });
+      load = loop;
+    } else {
+      load = createPace(perSecond, (index) => submit(agents[index % agents.length] ?? ''));
+    }
+    await load.start();
+  },
+
+  async fanOut() {
+    const begun = performance.now();
+    const { counts } = await theCore().submit(actor, timed({ all: true }));
+    const executions = Object.values(counts).reduce((sum, count) => sum + count, 0);
+    return { submitMs: performance.now() - begun, executions };
   },
 
   async startProfile() {

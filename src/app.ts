@@ -22,6 +22,8 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
+import { readPluginVerbs } from './protocol/plugin-verbs.ts';
+import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
 import { createSchedules } from './schedules/schedules.ts';
@@ -90,6 +92,7 @@ async function compose(
   const onFatal = overrides.onFatal ?? ((error) => log.fatal({ err: error }, 'the service cannot go on'));
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
+  const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const database = await openDatabase({
@@ -119,9 +122,11 @@ async function compose(
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   add('telemetry', telemetry.idle);
   const defaults = {
+    verbs,
     timeToLiveMs: Math.round(config.command.time_to_live * 1000),
     timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
     maxRetries: config.command.max_retries,
+    approval: config.command.approval,
   };
   const engine = createCommandEngine({
     database,
@@ -131,6 +136,7 @@ async function compose(
     metrics,
     settings: {
       ...defaults,
+      keepMs: Math.round(config.command.retention * 86_400_000),
       maximumWaiting: 100_000,
       ...limitsOf(config.command),
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
@@ -207,6 +213,7 @@ async function compose(
     metrics: withFreshGauges(metrics, database, health.report),
     log,
     clock,
+    verbs,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
   const stopping = new AbortController();

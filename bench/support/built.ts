@@ -15,6 +15,7 @@ export const built = {
   executor: () =>
     load('agent/executors/executor.js') as Promise<typeof import('../../src/agent/executors/executor.ts')>,
   ledger: () => load('agent/ledger.js') as Promise<typeof import('../../src/agent/ledger.ts')>,
+  handshake: () => load('agent/handshake.js') as Promise<typeof import('../../src/agent/handshake.ts')>,
   enroll: () =>
     load('agent/transport/enroll.js') as Promise<typeof import('../../src/agent/transport/enroll.ts')>,
   connect: () =>

@@ -59,3 +59,33 @@ export function createLoop({ agents, outstanding, submit }: LoopOptions): Loop {
     },
   };
 }
+
+/** So many in a second, whatever becomes of them. */
+export function createPace(perSecond: number, submit: (index: number) => Promise<unknown>): Load {
+  let timer: NodeJS.Timeout | undefined;
+  let submitted = 0;
+  let failed: { error: unknown } | undefined;
+  const waiting = new Set<Promise<unknown>>();
+  return {
+    async start() {
+      const begun = performance.now();
+      timer = setInterval(() => {
+        const due = Math.floor(((performance.now() - begun) * perSecond) / 1000);
+        for (; submitted < due; submitted++) {
+          const one = submit(submitted)
+            .catch((error: unknown) => {
+              failed = { error };
+            })
+            .finally(() => waiting.delete(one));
+          waiting.add(one);
+        }
+      }, 1);
+    },
+    async stop() {
+      clearInterval(timer);
+      await Promise.all(waiting);
+      if (failed !== undefined) throw failed.error;
+      return submitted;
+    },
+  };
+}

@@ -1,16 +1,12 @@
-import { type DescMessage, fromBinary, fromJsonString, type Message } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import { durationMs } from '@bufbuild/protobuf/wkt';
-import {
-  ArgsEncoding,
-  type Command,
-  type CommandBody,
-  CommandBodySchema,
-} from '#gen/viworks/agent/v1/command_pb.js';
+import { type Command, type CommandBody, CommandBodySchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { ViworksError } from '../errors.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
-import { assertValid, problemsOf } from '../protocol/validation.ts';
-import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import { assertValid } from '../protocol/validation.ts';
+import { argsFromBytes, type VerbValue } from '../protocol/verb-values.ts';
+import { builtInCatalogue } from '../protocol/verbs.ts';
 import type { Executor, ExecutorFailure, ExecutorSet } from './executors/executor.ts';
 
 /** An order is a COMMAND that this agent is able and allowed to run. */
@@ -18,8 +14,8 @@ export interface Order {
   executionId: string;
   attempt: number;
   executor: Executor;
-  /** A valid message of the verb's args. */
-  args: Message;
+  /** Valid args of the verb. */
+  args: VerbValue;
   timeoutMs: number;
   /** Bytes to keep of stdout, and of stderr. */
   outputLimit: number;
@@ -77,18 +73,18 @@ export function judge(body: CommandBody, facts: OrderFacts): Verdict {
     return refuse('not_yet_valid', 'The command came too early.');
   const executor = facts.executors.get(body.verb);
   if (executor === undefined) {
-    const known = verbCatalogue.get(body.verb);
+    const known = builtInCatalogue.get(body.verb);
     if (known === undefined) return refuse('verb_unknown', `There is no verb ${body.verb} here.`);
     return refuse('capability_missing', `This agent lacks the capability ${known.capability}.`);
   }
-  const args = readArgs(executor.verb.args, body);
+  const args = readArgs(executor, body);
   if ('refusal' in args) return args;
   return {
     order: {
       executionId: body.executionId,
       attempt: body.attempt,
       executor,
-      args: args.message,
+      args: args.value,
       timeoutMs: Math.max(
         1,
         body.timeout === undefined ? executor.verb.defaultTimeoutMs : durationMs(body.timeout),
@@ -108,22 +104,15 @@ export function hasExpired(expiresAt: number | undefined, serverNow: number): bo
 }
 
 function readArgs(
-  schema: DescMessage,
+  executor: Executor,
   body: CommandBody,
-): { message: Message } | { refusal: ExecutorFailure } {
-  let message: Message;
+): { value: VerbValue } | { refusal: ExecutorFailure } {
   try {
-    message =
-      body.argsEncoding === ArgsEncoding.JSON
-        ? fromJsonString(schema, new TextDecoder().decode(body.args), { registry: verbMessages })
-        : fromBinary(schema, body.args);
-  } catch {
-    return refuse('invalid_args', `The args are not a ${schema.typeName}.`);
+    return { value: argsFromBytes(executor.verb, body.args, body.argsEncoding) };
+  } catch (error) {
+    if (error instanceof ViworksError) return refuse(error.code, error.message);
+    throw error;
   }
-  const problems = problemsOf(schema, message, 'args.');
-  if (problems.length === 0) return { message };
-  const text = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
-  return refuse('invalid_args', text.slice(0, 4096));
 }
 
 const refuse = (code: string, message: string) => ({ refusal: { code, message } });

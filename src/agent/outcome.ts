@@ -74,7 +74,10 @@ export function resultOf(
     ...(outcome.stderr === undefined ? {} : { stderr: outputOf(outcome.stderr) }),
     ...(outcome.output === undefined
       ? {}
-      : { output: outcome.output, outputEncoding: ArgsEncoding.PROTOBUF }),
+      : {
+          output: outcome.output,
+          outputEncoding: outcome.outputEncoding === 'json' ? ArgsEncoding.JSON : ArgsEncoding.PROTOBUF,
+        }),
     ...(failure === undefined ? {} : { failure: { ...failure, message: failure.message.slice(0, 4096) } }),
   });
   if (toBinary(ResultSchema, result).byteLength <= largestResult) return result;

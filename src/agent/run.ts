@@ -10,6 +10,7 @@ import { loadExecutors, software } from './executors/registry.ts';
 import { readFacts } from './host.ts';
 import { type AgentIdentity, enrolled, enrollIdentity, ledgerFile, loadIdentity } from './identity.ts';
 import { openLedger } from './ledger.ts';
+import { loadPlugins } from './plugins/load.ts';
 import { createCollector } from './telemetry.ts';
 import { createConnectDialer } from './transport/connect.ts';
 import { enroll } from './transport/enroll.ts';
@@ -38,6 +39,8 @@ export interface ReferenceAgentOptions {
   tlsCa?: string | undefined;
   /** Where programs are looked for. */
   path?: string | undefined;
+  /** Modules that run further verbs. */
+  plugins?: readonly string[] | undefined;
   log: Logger;
   onState?: ((state: AgentState) => void) | undefined;
 }
@@ -54,10 +57,11 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   await makeFolder(dataDir);
   const unlock = await lockDataFolder(dataDir);
   try {
+    const plugins = await loadPlugins(options.plugins ?? [], { log, path });
     const identity = await identityOf(options, dial);
     const [ledger, executors, host] = await Promise.all([
       openLedger(ledgerFile(dataDir), { log }),
-      loadExecutors(path),
+      loadExecutors(path, plugins),
       readFacts(),
     ]);
     const agent = createAgent({

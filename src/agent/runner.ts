@@ -60,6 +60,9 @@ export interface RunnerDeps {
 /** An executor that does not heed its signal is given up after this long. */
 const abandonMs = 10_000;
 
+/** Of work that is done this soon, only the result is told: nobody would see that it ran. */
+const quickMs = 10;
+
 interface Held {
   order: Order;
   epoch: bigint;
@@ -107,11 +110,12 @@ export function createRunner(deps: RunnerDeps): Runner {
       return;
     }
     item.accepted = true;
-    deps.onAccepted(order);
     if (atOnce) {
+      // That it runs, or its result, says as much.
       void execute(item);
       return;
     }
+    deps.onAccepted(order);
     waiting.push(item);
     startWaiting();
   }
@@ -154,11 +158,12 @@ export function createRunner(deps: RunnerDeps): Runner {
     if (stop !== undefined) return finish(item, stoppedBeforeStart(nameOf(order), stop, clock.now()));
     const startedAt = clock.now();
     item.startedAt = startedAt;
-    deps.onRunning(order, startedAt);
+    const offRunning = timers.after(quickMs, () => deps.onRunning(order, startedAt));
     const offTimeout = timers.after(order.timeoutMs, () => abort(item, 'timeout'));
     const sink = deps.output.open(nameOf(order), order.outputLimit);
     const outcome = await runToEnd(item, sink);
     offTimeout();
+    offRunning();
     const times = { startedAt, finishedAt: clock.now() };
     const rest = withoutAcknowledged(outcome, sink.close());
     await finish(item, resultOf(nameOf(order), rest, stopReason(controller.signal), times));

@@ -5,3 +5,4 @@
 export type { ErrorData } from './errors.ts';
 export { HeaderEventSource, type HeaderEventSourceInit } from './event-source.ts';
 export type { AppInputs, AppOutputs, AppRouter } from './trpc/router.ts';
+export * from './verb-args.ts';

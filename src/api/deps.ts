@@ -5,6 +5,7 @@ import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { AgentService } from '../registry/types.ts';
 import type { ScheduleService } from '../schedules/types.ts';
 import type { TemplateService } from '../templates/types.ts';
@@ -23,6 +24,7 @@ export interface ApiDeps {
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;
   log: Logger;
   clock: Pick<Clock, 'now'>;
+  verbs: VerbCatalogue;
   /** Milliseconds that an API token is good for unless asked otherwise. */
   tokenLifetimeMs: number;
 }

@@ -18,6 +18,7 @@ interface AgentOptions {
   id?: string;
   label?: string[];
   dataDir: string;
+  plugin?: string[];
   ca?: string;
   logLevel: string;
   logFormat: 'json' | 'text';
@@ -37,6 +38,11 @@ export function agentCommand(program: Command, context: CliContext): void {
     .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
     .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
     .option('--data-dir <folder>', 'where identity, key and ledger lie', '.viworks/agent')
+    .option(
+      '--plugin <file>',
+      'module that runs further verbs; repeat for more (VIWORKS_AGENT_PLUGINS)',
+      collect,
+    )
     .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
     .addOption(new Option('--log-level <level>', 'how much to say').choices(levels).default('info'))
     .addOption(new Option('--log-format <format>', 'json or text').choices(['json', 'text']).default('text'))
@@ -69,6 +75,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       labels: options.label === undefined ? undefined : parseLabels(options.label),
       tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
       path: env.PATH,
+      plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
       log,
       onState: (state) => {
         if (state.name === 'open')

@@ -1,14 +1,17 @@
 import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
-import { executionStates } from '../commands/types.ts';
+import { executionStates, priorities } from '../commands/types.ts';
+import { approvalLine, countsOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
+import { decisionCommands } from './decisions.ts';
 import { follow } from './follow.ts';
-import { wholeNumber } from './options.ts';
+import { moment, wholeNumber } from './options.ts';
 import { outputCommand } from './output.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
 import { rolloutLine } from './rollout-view.ts';
+import { statisticsCommand } from './statistics.ts';
 import { since, table } from './terminal.ts';
 
 /** `viworks commands`: the history, one command, following and cancelling it. */
@@ -18,20 +21,29 @@ interface ListOptions extends ClientOptions {
   agent?: string;
   actor?: string;
   state?: (typeof executionStates)[number];
+  priority?: (typeof priorities)[number];
+  site?: string;
+  correlationId?: string;
+  origin?: string;
+  awaitingApproval?: boolean;
+  since?: string;
+  until?: string;
   limit: number;
 }
 
 export function commandsCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
   const commands = program
     .command('commands')
-    .summary('list commands, look at one, follow or cancel it')
-    .description('Lists commands, looks at one, follows or cancels it.')
+    .summary('list commands, look at one, follow, cancel, approve or retry it')
+    .description('Lists commands, looks at one, follows, cancels, approves or tries it again.')
     .addHelpText(
       'after',
       `
 Examples:
   viworks commands
   viworks commands list --state failed --limit 10
+  viworks commands list --awaiting-approval
+  viworks commands stats --by agent --since 7d
   viworks commands get 01890a5d-ac96-774b-bcce-b302099a8057
   viworks commands cancel 01890a5d-ac96-774b-bcce-b302099a8057 --reason "wrong site"`,
     );
@@ -45,6 +57,13 @@ Examples:
       .addOption(
         new Option('--state <state>', 'only with an execution in this state').choices(executionStates),
       )
+      .addOption(new Option('--priority <priority>', 'only of this priority').choices(priorities))
+      .option('--site <site>', 'only those that reached an agent of this site')
+      .option('--correlation-id <id>', 'only those that were submitted with it')
+      .option('--origin <origin>', 'only what this submitted, for example schedule:nightly')
+      .option('--awaiting-approval', 'only those that wait for a second person')
+      .option('--since <when>', 'only from then on: 24h ago, or a time', moment)
+      .option('--until <when>', 'only before then', moment)
       .option('--limit <number>', 'at most so many', wholeNumber(1, 1000), 20),
   ).action((options: ListOptions) => list(context, options));
 
@@ -60,6 +79,8 @@ Examples:
   });
 
   outputCommand(commands, context);
+  decisionCommands(commands, context, exit);
+  statisticsCommand(commands, context);
 
   withClientOptions(
     commands
@@ -76,13 +97,20 @@ Examples:
 
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
-  const { verb, agent, actor, state } = options;
+  const { verb, agent, actor, state, priority, site, correlationId, origin, since: from, until } = options;
   const { commands } = await clientOf(context, options).commands.list.query({
     filter: {
       ...(verb === undefined ? {} : { verb }),
       ...(agent === undefined ? {} : { agentId: agent }),
       ...(actor === undefined ? {} : { actor }),
       ...(state === undefined ? {} : { state }),
+      ...(priority === undefined ? {} : { priority }),
+      ...(site === undefined ? {} : { site }),
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(origin === undefined ? {} : { origin }),
+      ...(options.awaitingApproval ? { awaitingApproval: true } : {}),
+      ...(from === undefined ? {} : { createdAfter: from }),
+      ...(until === undefined ? {} : { createdBefore: until }),
     },
     pageSize: options.limit,
   });
@@ -120,6 +148,9 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   terminal.line(`by        ${command.actor} at ${command.createdAt}, expires ${command.expiresAt}`);
   terminal.line(`priority  ${command.priority}`);
   terminal.line(`state     ${countsOf(command)}`);
+  if (command.retryOf !== undefined) terminal.line(`retry of  ${command.retryOf}`);
+  if (command.origin !== undefined) terminal.line(`origin    ${command.origin}`);
+  if (command.approval !== undefined) terminal.line(`approval  ${approvalLine(command.approval)}`);
   if (command.rollout !== undefined) terminal.line(`rollout   ${rolloutLine(command.rollout)}`);
   terminal.line();
   for (const execution of executions) {
@@ -130,9 +161,4 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   }
   terminal.line();
   printResults(terminal, command.verb, executions);
-}
-
-function countsOf({ counts }: CommandView): string {
-  const parts = Object.entries(counts).map(([state, count]) => `${count} ${state.replaceAll('_', ' ')}`);
-  return parts.join(', ') || 'none';
 }

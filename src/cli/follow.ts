@@ -3,6 +3,7 @@ import type { OutputPieceView } from '../api/schemas/output.ts';
 import type { AppOutputs } from '../api/trpc/router.ts';
 import { finalStates } from '../commands/types.ts';
 import type { Client } from './client.ts';
+import { noteApproval } from './command-view.ts';
 import { exitCodes } from './failure.ts';
 import { createLiveOutput } from './live-output.ts';
 import { createProgress, type Progress } from './progress.ts';
@@ -29,6 +30,7 @@ export async function follow(
   const executions = new Map<string, ExecutionView>();
   const live = createLiveOutput();
   let agents = 0;
+  let noted: string | undefined;
   let width = 0;
   const prefixOf = (agentId: string) => {
     width = Math.max(width, agentId.length);
@@ -54,6 +56,8 @@ export async function follow(
     // The stream ends by itself; an event that says done may still lack the last changes.
     for await (const { data } of events) {
       command = data.command;
+      if (command.approval?.state !== noted && !options.json) noteApproval(terminal, command);
+      noted = command.approval?.state;
       agents = Object.values(command.counts).reduce((sum, count) => sum + count, 0);
       // After a break a change may come twice; the revision tells.
       const fresh = data.executions.filter(

@@ -24,3 +24,15 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
     return value;
   };
 }
+
+/** For options that take a moment: a time, or how long ago it was. The value is a time in ISO 8601, UTC. */
+export function moment(text: string): string {
+  const ago = parseDuration(text);
+  const time = ago === undefined ? Date.parse(text) : Date.now() - ago;
+  if (Number.isNaN(time) || (ago === undefined && !/^\d{4}-\d{2}-\d{2}/.test(text))) {
+    throw new InvalidArgumentError(
+      'must be how long ago, such as 24h, or a time such as 2026-01-31T08:00:00Z',
+    );
+  }
+  return new Date(time).toISOString();
+}

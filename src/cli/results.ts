@@ -1,6 +1,6 @@
-import { ScalarType } from '@bufbuild/protobuf';
 import type { ExecutionView } from '../api/schemas/executions.ts';
-import { verbCatalogue } from '../protocol/verbs.ts';
+import { fieldsOf } from '../protocol/verb-fields.ts';
+import { builtInCatalogue } from '../protocol/verbs.ts';
 import { styles } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -64,8 +64,9 @@ const cutOff = ({ truncated, totalBytes }: Stream): string =>
 
 /** Of a result that carries a file, a person wants to see the file. */
 function contentOf(verb: string | undefined, output: Record<string, unknown>): string | undefined {
-  const field = verbCatalogue.get(verb ?? '')?.result.fields.find(({ name }) => name === 'data');
-  if (field?.fieldKind !== 'scalar' || field.scalar !== ScalarType.BYTES) return undefined;
+  const spec = builtInCatalogue.get(verb ?? '');
+  const field = spec && fieldsOf(spec.result).find(({ name, type }) => name === 'data' && type === 'base64');
+  if (field === undefined) return undefined;
   const data = output[field.jsonName];
   return typeof data === 'string' ? Buffer.from(data, 'base64').toString('utf8') : undefined;
 }

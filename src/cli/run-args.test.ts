@@ -1,7 +1,6 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { verbCatalogue } from '../protocol/verbs.ts';
-import { describeArgs, parseArgs } from './run-args.ts';
+import { parseArgs } from './run-args.ts';
 
 const typed = (named: string[], positional: string[] = [], json?: string) => ({ named, positional, json });
 
@@ -17,7 +16,7 @@ const understood: [verb: string, typed: ReturnType<typeof typed>, args: JsonObje
   [
     'file.read',
     typed(['offset=10', 'limit=5'], ['/etc/hosts']),
-    { path: '/etc/hosts', offset: '10', limit: '5' },
+    { path: '/etc/hosts', offset: '10', limit: 5 },
   ],
   ['docker.ps', typed(['all']), { all: true }],
   ['docker.ps', typed(['all=false', 'name=web']), { all: false, name: 'web' }],
@@ -44,13 +43,4 @@ const refused: [verb: string, typed: ReturnType<typeof typed>, message: RegExp][
 
 test.for(refused)('%s %j is refused', ([verb, args, message]) => {
   expect(() => parseArgs(verb, args)).toThrow(message);
-});
-
-test('the args of a verb are described by name and type', () => {
-  const exec = verbCatalogue.get('exec');
-  expect(exec && describeArgs(exec.args)).toEqual([
-    { name: 'argv', type: 'text, repeated' },
-    { name: 'working_directory', type: 'text' },
-    { name: 'environment', type: 'map, environment.KEY=VALUE' },
-  ]);
 });

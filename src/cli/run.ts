@@ -1,9 +1,12 @@
 import { type Command, Option } from 'commander';
+import { otherVerb } from '../api/client.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
+import { catalogueWith } from './known-verbs.ts';
 import { collect, duration, wholeNumber } from './options.ts';
 import { showPlan } from './plan.ts';
 import { type RolloutOptions, rolloutOf, withRolloutOptions } from './rollout-options.ts';
@@ -79,7 +82,10 @@ async function run(
   const { terminal } = context;
   const client = clientOf(context, options);
   const template = templateOf(verb, options);
-  const input = verb === undefined ? undefined : submitInputOf(verb, positional, options);
+  const input =
+    verb === undefined
+      ? undefined
+      : submitInputOf(verb, positional, options, await catalogueWith(client, verb));
   if (options.dryRun) {
     const planned = input ?? (await renderedOf(client, template));
     const any = await showPlan(client, terminal, planned, { json: options.json === true });
@@ -104,12 +110,14 @@ export function submitInputOf(
   verb: string,
   positional: readonly string[],
   options: Omit<RunOptions, keyof ClientOptions | 'wait' | 'dryRun' | 'template' | 'param'>,
+  catalogue?: VerbCatalogue,
 ): AppInputs['commands']['submit'] {
-  const args = parseArgs(verb, { positional, named: options.arg ?? [], json: options.args });
+  const typed = { positional, named: options.arg ?? [], json: options.args };
+  const args = parseArgs(verb, typed, catalogue);
   const { priority, timeout, ttl, retries, idempotencyKey, correlationId } = options;
   const rollout = rolloutOf(options);
   return {
-    verb,
+    verb: otherVerb(verb),
     args,
     target: targetOf(options),
     ...(priority === undefined ? {} : { priority }),

@@ -1,39 +1,82 @@
 import type { Command } from 'commander';
+import type { AppOutputs } from '../api/trpc/router.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { verbCatalogue } from '../protocol/verbs.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { describeArgs } from './run-args.ts';
-import { table } from './terminal.ts';
+import { printable, type Terminal, table } from './terminal.ts';
+
+type Verb = AppOutputs['verbs']['get']['verb'];
+type Field = Verb['args'][number];
 
 /** `viworks verbs`: what can be run, and which args it takes. */
 export function verbsCommand(program: Command, context: CliContext): void {
   const command = program
     .command('verbs')
-    .summary('list what can be run, and its args')
-    .description('Lists the verbs the server knows; with a name, its args.')
-    .argument('[verb]', 'show the args of this one');
+    .summary('list what can be run, and explain its args')
+    .description(
+      'Lists the verbs the server knows; with a name, explains that one: its args, its result, an example.',
+    )
+    .argument('[verb]', 'explain this one');
   withClientOptions(command).action(async (name: string | undefined, options: ClientOptions) => {
     const { terminal } = context;
-    const all = (await clientOf(context, options).commands.verbs.query()).verbs;
-    const verbs = name === undefined ? all : all.filter((verb) => verb.name === name);
+    const client = clientOf(context, options);
+    if (name !== undefined) {
+      const { verb } = await client.verbs.get.query({ name });
+      if (options.json) return terminal.json(verb);
+      for (const line of explained(verb, terminal)) terminal.line(printable(line));
+      return;
+    }
+    const { verbs } = await client.verbs.list.query();
     if (options.json) return terminal.json(verbs);
-    if (name !== undefined && verbs.length === 0) return terminal.line(`The server has no verb ${name}.`);
     const rows = verbs.map((verb) => [
       verb.name,
       verb.effect,
       verb.risk,
       formatDuration(verb.defaultTimeoutMs),
+      verb.capability,
       verb.summary,
     ]);
-    for (const line of table(['VERB', 'EFFECT', 'RISK', 'TIMEOUT', 'WHAT IT DOES'], rows))
-      terminal.line(line);
-    const known = name === undefined ? undefined : verbCatalogue.get(name);
-    if (known === undefined) return;
-    terminal.line();
-    const args = describeArgs(known.args).map(({ name: arg, type }) => [
-      arg,
-      arg === known.positional ? `${type} (also without a name)` : type,
-    ]);
-    for (const line of table(['ARG', 'TYPE'], args)) terminal.line(line);
+    const header = ['VERB', 'EFFECT', 'RISK', 'TIMEOUT', 'NEEDS', 'WHAT IT DOES'];
+    for (const line of table(header, rows)) terminal.line(printable(line));
   });
+}
+
+const effects: Record<Verb['effect'], string> = {
+  read: 'changes nothing',
+  idempotent: 'twice is the same as once',
+  once: 'must not happen twice, and is never tried again once it has begun',
+};
+
+function explained(verb: Verb, terminal: Terminal): string[] {
+  const heading = (text: string) => ['', terminal.style('bold', text)];
+  return [
+    `${terminal.style('bold', verb.name)}  ${verb.summary}`,
+    '',
+    `  effect   ${verb.effect}: ${effects[verb.effect]}`,
+    `  risk     ${verb.risk}`,
+    `  timeout  ${formatDuration(verb.defaultTimeoutMs)}`,
+    `  needs    agents with the capability ${verb.capability}`,
+    ...heading('Args'),
+    ...(verb.args.length === 0 ? ['  none'] : verb.args.flatMap((field) => described(field, verb))),
+    ...heading('Result'),
+    ...(verb.result.length === 0 ? ['  none'] : verb.result.map(({ name, type }) => `  ${name}  ${type}`)),
+    ...heading('Example'),
+    `  ${verb.example}`,
+  ];
+}
+
+function described(field: Field, verb: Verb): string[] {
+  const { name, type, required, choices, rule, help } = field;
+  const facts = [
+    choices.length > 0 ? choices.join(' | ') : type,
+    ...(required ? ['required'] : []),
+    ...(field.default === '' ? [] : [`default: ${field.default}`]),
+    ...(name === verb.positional ? ['also without a name'] : []),
+    ...(type.startsWith('map') ? [`write --arg ${name}.KEY=VALUE`] : []),
+    ...(type.startsWith('list') ? ['may be repeated'] : []),
+  ];
+  return [
+    `  ${name}  (${facts.join('; ')})`,
+    ...(help === '' ? [] : [`      ${help}`]),
+    ...(rule === '' ? [] : [`      rule: ${rule}`]),
+  ];
 }

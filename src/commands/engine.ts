@@ -1,27 +1,26 @@
 import type { Bus } from '../bus/bus.ts';
-import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import { decodeToken, pageOf } from '../lib/page.ts';
 import { storableText } from '../lib/text.ts';
-import { findCommand, listCommands, listExecutions } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
-import { listRolloutCommands } from '../storage/rollouts.ts';
 import { createAdmission, type QueueLimits } from './admission.ts';
+import { retryInput } from './again.ts';
+import { createApprovals } from './approvals.ts';
 import { type CapacityLimits, createCapacity } from './capacity.ts';
 import { createChangeWriter } from './changes.ts';
 import { createDispatcher, type Dispatcher } from './dispatcher.ts';
-import { readExecutions } from './executions.ts';
+import { createHistory } from './history.ts';
 import { type AgentLinks, createAgentLinks } from './links.ts';
 import { createOutputIntake, readOutput } from './output.ts';
 import { planCommand } from './plan.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
+import { createRetention, type Retention } from './retention.ts';
 import type { RolloutService } from './rollout-service.ts';
 import { createRollouts, rolloutUnknown } from './rollouts.ts';
-import { commandOf, transitionRow } from './rows.ts';
+import { transitionRow } from './rows.ts';
 import type { SpecDefaults } from './specs.ts';
 import { createSubmitter } from './submit.ts';
 import { createSweeper, type Sweeper } from './sweeper.ts';
@@ -37,6 +36,7 @@ export interface CommandEngine extends CommandService, RolloutService, Reconcile
   readonly links: AgentLinks;
   readonly dispatcher: Pick<Dispatcher, 'wake' | 'creditReturned'>;
   readonly sweeper: Pick<Sweeper, 'sweep'>;
+  readonly retention: Pick<Retention, 'clean'>;
   /** Holds the queue of an agent, or lets it go. */
   setHeld(agentId: string, held: boolean, reason: string): Promise<void>;
   start(): void;
@@ -58,11 +58,14 @@ export interface EngineDeps {
     queue: QueueLimits;
     /** Milliseconds between looks for passed deadlines. */
     sweepIntervalMs: number;
+    /** Milliseconds that a finished command is kept after it was submitted; 0 or nothing keeps it for ever. */
+    keepMs?: number | undefined;
   };
 }
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { database, bus, clock, log, metrics, settings } = deps;
+  const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
@@ -81,16 +84,14 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     settings,
   });
   const output = createOutputIntake({ database, bus, metrics });
-  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log });
-  const reconciler = createReconciler({ database, writer, clock });
+  const progress = createProgress({ database, writer, output, dispatcher, metrics, clock, log, verbs });
+  const reconciler = createReconciler({ database, writer, clock, verbs });
   const intervalMs = settings.sweepIntervalMs;
-  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs });
-
-  async function commandAt(commandId: string): Promise<Command> {
-    const row = await findCommand(database.query, commandId);
-    if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
-    return commandOf(row);
-  }
+  const history = createHistory(database);
+  const { commandAt } = history;
+  const approvals = createApprovals({ database, dispatcher, bus, clock });
+  const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
+  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
 
   async function rolloutAt(commandId: string): Promise<Command> {
     const command = await commandAt(commandId);
@@ -119,35 +120,28 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     links,
     dispatcher,
     sweeper,
+    retention,
     submit: submitter.submit,
     plan: (input) => planCommand({ database, links, capacity, settings }, input),
     update: progress.update,
     result: progress.result,
     reconcile: reconciler.reconcile,
 
-    async get(commandId, page) {
-      const after = page.token === undefined ? -1 : positionOf(page.token);
+    get: history.get,
+    list: history.list,
+    statistics: history.statistics,
+    async decide(actor, commandId, verdict, reason) {
+      await commandAt(commandId);
+      await approvals.decide(actor, commandId, verdict, reason);
+      return commandAt(commandId);
+    },
+    async retry(actor, commandId, options) {
       const command = await commandAt(commandId);
-      const rows = await listExecutions(database.query, commandId, after, page.size + 1);
-      const { items, nextToken } = pageOf(rows, page.size, (row) => String(row.position));
-      return { command, executions: { items: await readExecutions(database.query, items), nextToken } };
+      return submitter.submit(actor, await retryInput({ query: database.query, verbs }, command, options));
     },
-
-    async list(filter, page) {
-      const before = page.token === undefined ? undefined : idOf(page.token);
-      const rows = await listCommands(database.query, filter, before, page.size + 1);
-      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
-      return { items: items.map(commandOf), nextToken };
-    },
-
     cancel,
     getRollout: rolloutAt,
-    async listRollouts({ state }, page) {
-      const before = page.token === undefined ? undefined : idOf(page.token);
-      const rows = await listRolloutCommands(database.query, state, before, page.size + 1);
-      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
-      return { items: items.map(commandOf), nextToken };
-    },
+    listRollouts: history.listRollouts,
     async pauseRollout(actor, commandId, reason) {
       await rolloutAt(commandId);
       await rollouts.pause(actor, commandId, reason);
@@ -188,8 +182,10 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     start() {
       sweeper.start();
       rollouts.start();
+      retention.start();
     },
     async stop() {
+      await retention.stop();
       await rollouts.stop();
       await sweeper.stop();
       await dispatcher.stop();
@@ -198,17 +194,4 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       await writer.idle();
     },
   };
-}
-
-function positionOf(token: string): number {
-  const key = decodeToken(token);
-  if (!/^\d{1,9}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
-  return Number(key);
-}
-
-function idOf(token: string): string {
-  const key = decodeToken(token);
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key))
-    throw invalidField('pageToken', 'must be the token of the page before');
-  return key;
 }

@@ -10,14 +10,26 @@ export type Placement = Pick<PlannedAgent, 'state' | 'reason'> & {
   hold: Hold | null;
 };
 
+/** What lets an execution go, where it does not go by itself. */
+export type Gate = 'approval' | 'rollout';
+
+const waitsFor: Record<Gate, string> = {
+  approval: 'waits for the approval of a second person',
+  rollout: 'waits for its turn in the rollout',
+};
+
+/** A rollout begins when it is approved. */
+export const gateOf = ({ approval, rollout }: { approval: boolean; rollout: boolean }): Gate | undefined =>
+  approval ? 'approval' : rollout ? 'rollout' : undefined;
+
 export function placementOf(
   target: Pick<TargetRow, 'maintenance' | 'statusReason' | 'incarnation'>,
   link: AgentLink | undefined,
   verb: string,
   capacity: Pick<Capacity, 'credit' | 'room'>,
-  gate?: 'rollout',
+  gate?: Gate,
 ): Placement {
-  if (gate !== undefined) return { state: 'held', hold: gate, reason: 'waits for its turn in the rollout' };
+  if (gate !== undefined) return { state: 'held', hold: gate, reason: waitsFor[gate] };
   if (target.maintenance) {
     return {
       state: 'held',

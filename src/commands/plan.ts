@@ -2,7 +2,7 @@ import { type ConsideredRow, everyAgent } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
 import type { Capacity } from './capacity.ts';
 import type { AgentLinks } from './links.ts';
-import { placementOf } from './placement.ts';
+import { gateOf, placementOf } from './placement.ts';
 import { mismatch } from './selector.ts';
 import { checkSpec, type SpecDefaults } from './specs.ts';
 import { chooseOne, isCapable, resolveTarget, selectorOf } from './targets.ts';
@@ -20,8 +20,8 @@ const listed = 1000;
 
 export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<CommandPlan> {
   const { database, links, capacity, settings } = deps;
-  const { spec, verb, rollout } = checkSpec(input, settings);
-  const gate = rollout === undefined ? undefined : 'rollout';
+  const { spec, verb, rollout, needsApproval } = checkSpec(input, settings);
+  const gate = gateOf({ approval: needsApproval, rollout: rollout !== undefined });
   const { target } = spec;
   const targetDeps = { query: database.query, links, capacity };
   // Agents that were named are held to what submit would say of them.

@@ -1,6 +1,4 @@
-import { fromBinary, toJson } from '@bufbuild/protobuf';
 import {
-  ArgsEncoding,
   type CommandUpdate,
   Result_Outcome as Outcome,
   type Output,
@@ -13,7 +11,8 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import { timestampMs } from '../protocol/envelope.ts';
-import { verbCatalogue, verbMessages } from '../protocol/verbs.ts';
+import { resultFromBytes } from '../protocol/verb-values.ts';
+import type { VerbCatalogue, VerbSpec } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import type { ExecutionChange, ResultColumns } from '../storage/execution-changes.ts';
 import { findVerb } from '../storage/executions.ts';
@@ -21,7 +20,6 @@ import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLink, InFlight } from './links.ts';
 import type { OutputIntake } from './output.ts';
-import { effectOf } from './reconcile.ts';
 import { decideRetry, retryChange } from './retry.ts';
 import { transitionRow } from './rows.ts';
 import { allowedFrom, type Decision, resultGraceMs } from './state.ts';
@@ -43,13 +41,14 @@ export interface ProgressDeps {
   metrics: Metrics;
   clock: Clock;
   log: Logger;
+  verbs: VerbCatalogue;
 }
 
 /** Milliseconds until an agent that started nothing, and holds nothing, is offered something again. */
 const offerAgainMs = 1000;
 
 export function createProgress(deps: ProgressDeps): Progress {
-  const { database, writer, output, dispatcher, metrics, clock, log } = deps;
+  const { database, writer, output, dispatcher, metrics, clock, log, verbs } = deps;
 
   /** The agent's next result makes room; where none is to come, it is asked again after a while. */
   function offerLater(link: AgentLink): void {
@@ -118,13 +117,13 @@ export function createProgress(deps: ProgressDeps): Progress {
       // its place before what comes after it.
       const forgotten = known === undefined && message.output.byteLength > 0;
       const verb = forgotten ? await findVerb(database.query, executionId) : known?.verb;
-      const result = decision.to === 'queued' ? undefined : columnsOf(message, verb);
+      const result = decision.to === 'queued' ? undefined : columnsOf(message, verb, verbs);
       if (result !== undefined && message.output.byteLength > 0 && result.output === null) {
         log.warn({ agentId: link.agentId, executionId, verb }, 'the output of a result cannot be read');
       }
       const rest = known && appendRest(known, message);
       if (rest !== undefined) await rest;
-      const { ended, retry } = resultChanges(link, message, decision, known, now, Math.random());
+      const { ended, retry } = resultChanges(link, message, decision, known, now, Math.random(), verbs);
       ended.result = result;
       const held = retry && (await writer.add({ ...retry, result }));
       const applied = held ?? (await writer.add(ended));
@@ -157,6 +156,7 @@ export function resultChanges(
   known: InFlight | undefined,
   now: number,
   random: number,
+  verbs: Pick<VerbCatalogue, 'effectOf'>,
 ): { ended: ExecutionChange; retry: ExecutionChange | undefined } {
   const { executionId, attempt } = message;
   const again = decision.to === 'queued';
@@ -173,7 +173,7 @@ export function resultChanges(
     deadlineAt: again ? new Date(known?.expiresAt ?? now) : null,
   };
   if (known === undefined || known.cancelled) return { ended, retry: undefined };
-  const budget = { ...known, effect: effectOf(known.verb) };
+  const budget = { ...known, effect: verbs.effectOf(known.verb) };
   const retry = decideRetry({ ...decision, code: message.failure?.code }, budget, now, random);
   return { ended, retry: retry && retryChange(ended, attempt, retry, now) };
 }
@@ -224,7 +224,7 @@ export function decideResult(result: Result): Decision {
 /** The end of the year 9999, the last that a timestamp may name. */
 const latestMs = 253_402_300_799_999;
 
-function columnsOf(result: Result, verb: string | undefined): ResultColumns {
+function columnsOf(result: Result, verb: string | undefined, verbs: VerbCatalogue): ResultColumns {
   const text = (value: string) => (value === '' ? null : storableText(value));
   const moment = (value: Result['startedAt']) => {
     const ms = timestampMs(value);
@@ -235,7 +235,7 @@ function columnsOf(result: Result, verb: string | undefined): ResultColumns {
     signal: text(result.signal),
     ...streamColumns('stdout', result.stdout),
     ...streamColumns('stderr', result.stderr),
-    output: outputJson(result, verb),
+    output: outputJson(result, verbs.get(verb ?? '')),
     failureCode: text(result.failure?.code ?? ''),
     failureMessage: text(result.failure?.message ?? ''),
     startedAt: moment(result.startedAt),
@@ -253,22 +253,9 @@ function streamColumns(name: 'stdout' | 'stderr', output: Output | undefined) {
   };
 }
 
-/** The verb's result message in JSON, or null where there is none or it is not what it should be. */
-function outputJson(result: Result, verb: string | undefined): string | null {
-  if (result.output.byteLength === 0) return null;
-  try {
-    if (result.outputEncoding === ArgsEncoding.JSON) {
-      const value: unknown = JSON.parse(Buffer.from(result.output).toString('utf8'));
-      return typeof value === 'object' && value !== null && !Array.isArray(value)
-        ? storableJson(value)
-        : null;
-    }
-    const spec = verb === undefined ? undefined : verbCatalogue.get(verb);
-    if (spec === undefined) return null;
-    return storableJson(
-      toJson(spec.result, fromBinary(spec.result, result.output), { registry: verbMessages }),
-    );
-  } catch {
-    return null;
-  }
+/** The verb's result in JSON, or null where there is none or it is not what it should be. */
+function outputJson(result: Result, verb: VerbSpec | undefined): string | null {
+  if (result.output.byteLength === 0 || verb === undefined) return null;
+  const output = resultFromBytes(verb, result.output, result.outputEncoding);
+  return output === undefined ? null : storableJson(output);
 }

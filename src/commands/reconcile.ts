@@ -1,6 +1,6 @@
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { verbCatalogue } from '../protocol/verbs.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import type { ExecutionChange } from '../storage/execution-changes.ts';
 import { type OpenRow, openExecutions } from '../storage/executions.ts';
@@ -29,20 +29,19 @@ export interface ReconcilerDeps {
   database: Database;
   writer: ChangeWriter;
   clock: Clock;
+  verbs: Pick<VerbCatalogue, 'effectOf'>;
 }
 
 const maximumLooks = 5;
 
-export const effectOf = (verb: string): Effect => verbCatalogue.get(verb)?.effect ?? 'once';
-
-export function createReconciler({ database, writer, clock }: ReconcilerDeps): Reconciler {
+export function createReconciler({ database, writer, clock, verbs }: ReconcilerDeps): Reconciler {
   /** One look; answers with the executions that somebody changed between the look and the write. */
   async function look(link: AgentLink, account: ReadonlyMap<string, Account>, into: Cancel[]) {
     const rows = await openExecutions(database.query, link.agentId, link.incarnation, [...account.keys()]);
     const now = clock.now();
     const writes = rows.map(async (row) => {
       const line = account.get(row.executionId);
-      const answer = reconcileRow(row, line, link.epoch, now);
+      const answer = reconcileRow(row, line, link.epoch, now, verbs.effectOf(row.verb));
       // Done in the look before.
       if (answer === undefined || (answer.stays && row.epoch === link.epoch)) return true;
       if ((await writer.add(answer.change)) === undefined) return false;
@@ -78,12 +77,13 @@ export function reconcileRow(
   line: Account | undefined,
   epoch: number,
   now: number,
+  effect: Effect,
 ): { change: ExecutionChange; stays: boolean } | undefined {
   const state = row.state as ExecutionState;
   const execution = {
     state,
     attempt: row.attempt,
-    effect: effectOf(row.verb),
+    effect,
     handedOver: row.epoch !== null,
   };
   const decision = reconcile(execution, line);

@@ -30,6 +30,7 @@ export const retryFrom = allowedFrom.failed.filter((state) => state !== 'outcome
 
 /** Failures that the same order meets again, however often it is tried. */
 const permanentFailures: ReadonlySet<string> = new Set([
+  'already_exists',
   'already_reported',
   'already_settled',
   'capability_missing',
@@ -40,6 +41,7 @@ const permanentFailures: ReadonlySet<string> = new Set([
   'not_found',
   'not_regular',
   'permission_denied',
+  'result_invalid',
   'signature_invalid',
   'verb_unknown',
   'wrong_audience',

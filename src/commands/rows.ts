@@ -1,7 +1,9 @@
 import type { JsonObject } from '@bufbuild/protobuf';
+import type { StoredApproval } from '../storage/approvals.ts';
 import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
 import type { TransitionRow } from '../storage/execution-changes.ts';
 import type { StoredRollout } from '../storage/rollout-columns.ts';
+import type { Approval } from './approval.ts';
 import { planOf } from './rollout-state.ts';
 import type { Rollout, RolloutInput, RolloutState } from './rollout-types.ts';
 import {
@@ -24,6 +26,7 @@ export const transitionRow = (state: ExecutionState, cause: string, at: number):
 });
 
 export function commandOf(row: StoredCommand): Command {
+  const progress = progressOf(row.counts ?? {}, row.rollout);
   return {
     commandId: row.commandId,
     actor: row.actor,
@@ -41,7 +44,8 @@ export function commandOf(row: StoredCommand): Command {
     correlationId: row.correlationId ?? undefined,
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
-    ...progressOf(row.counts ?? {}, row.rollout),
+    ...progress,
+    approval: row.approval === null ? undefined : approvalOf(row.approval, progress.done),
   };
 }
 
@@ -54,6 +58,20 @@ export function progressOf(
   const ended = Object.keys(counts).every((state) => finalStates.has(state as ExecutionState));
   const done = ended && rollout?.state !== 'running' && rollout?.state !== 'paused';
   return { counts: counts as Command['counts'], done, rollout };
+}
+
+function approvalOf(stored: StoredApproval, done: boolean): Approval {
+  const { requestedBy, requestedAt, decidedBy, decidedAt, reason } = stored;
+  const state = stored.state as Approval['state'];
+  return {
+    // Nobody decided, and nothing waits for it any more.
+    state: state === 'pending' && done ? 'expired' : state,
+    requestedBy,
+    requestedAt: new Date(requestedAt),
+    decidedBy: decidedBy ?? undefined,
+    decidedAt: decidedAt === null ? undefined : new Date(decidedAt),
+    reason: reason ?? undefined,
+  };
 }
 
 function rolloutOf({ plan, state, reason, released, updatedAt, counts }: StoredRollout): Rollout {

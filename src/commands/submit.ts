@@ -13,10 +13,11 @@ import {
 } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import type { Admission } from './admission.ts';
+import type { Approval } from './approval.ts';
 import type { Capacity } from './capacity.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import { type AgentLink, type AgentLinks, inFlightOf } from './links.ts';
-import { placementOf } from './placement.ts';
+import { gateOf, placementOf } from './placement.ts';
 import { rankOf } from './queue.ts';
 import type { RolloutLoop } from './rollout-loop.ts';
 import type { Rollout, RolloutPlan } from './rollout-types.ts';
@@ -77,10 +78,10 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
   /** Decides for each target where its execution begins; takes credit of the links that it goes to at once. */
   function plan(command: CommandRow, targets: readonly TargetRow[], now: number): Planned[] {
     const limits = { expiresAt: command.expiresAt.getTime(), timeoutMs: command.timeoutMs };
+    const gate = gateOf({ approval: command.needsApproval, rollout: command.rollout !== null });
     const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
-      const gate = command.rollout === null ? undefined : 'rollout';
       const { state, hold, reason = '' } = placementOf(target, link, command.verb, capacity, gate);
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
@@ -112,6 +113,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
 
   function handOver(command: CommandRow, planned: readonly Planned[]): void {
     if (command.rollout !== null) return rollouts.track(command.commandId);
+    if (command.needsApproval) return;
     for (const { row, link } of planned) {
       if (link === undefined) {
         dispatcher.wake(row.agentId);
@@ -153,7 +155,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const { agents: targets, skipped } = await resolveTarget(targetDeps, checked.spec.target, need);
 
       const now = clock.now();
-      const command = commandRow(actor, checked, skipped, now);
+      const command = commandRow(actor, checked, { skipped, retryOf: input.retryOf }, now);
       const planned = plan(command, targets, now);
       let stored = false;
       let settled: (() => void) | undefined;
@@ -181,7 +183,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       return {
         ...checked.spec,
         skipped,
-        retryOf: undefined,
+        retryOf: input.retryOf,
         commandId: command.commandId,
         actor,
         createdAt: command.createdAt,
@@ -189,11 +191,21 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         counts,
         done: false,
         rollout: checked.rollout && newRollout(checked.rollout, planned.length, command.createdAt),
+        approval: checked.needsApproval ? newApproval(actor, command.createdAt) : undefined,
       };
     },
     idle: () => writer.idle(),
   };
 }
+
+const newApproval = (requestedBy: string, requestedAt: Date): Approval => ({
+  state: 'pending',
+  requestedBy,
+  requestedAt,
+  decidedBy: undefined,
+  decidedAt: undefined,
+  reason: undefined,
+});
 
 function newRollout(plan: RolloutPlan, waiting: number, updatedAt: Date): Rollout {
   const counts = { succeeded: 0, failed: 0, undelivered: 0, inFlight: 0, waiting };
@@ -202,8 +214,8 @@ function newRollout(plan: RolloutPlan, waiting: number, updatedAt: Date): Rollou
 
 function commandRow(
   actor: string,
-  { spec, rollout, argsBytes, digest }: CheckedSpec,
-  skipped: number,
+  { spec, rollout, needsApproval, argsBytes, digest }: CheckedSpec,
+  { skipped, retryOf }: { skipped: number; retryOf: string | undefined },
   now: number,
 ): CommandRow {
   const carrier: { traceparent?: string } = {};
@@ -220,7 +232,7 @@ function commandRow(
     timeToLiveMs: spec.timeToLiveMs,
     maxRetries: spec.maxRetries,
     skipped,
-    retryOf: null,
+    retryOf: retryOf ?? null,
     origin: spec.origin ?? null,
     idempotencyKey: spec.idempotencyKey ?? null,
     idempotencyDigest: digest ?? null,
@@ -229,5 +241,6 @@ function commandRow(
     createdAt: new Date(now),
     expiresAt: new Date(now + spec.timeToLiveMs),
     rollout: rollout === undefined ? null : JSON.stringify(rollout),
+    needsApproval,
   };
 }

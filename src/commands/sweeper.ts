@@ -1,15 +1,16 @@
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import type { ExecutionChange } from '../storage/execution-changes.ts';
 import { type OpenRow, overdueExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLinks } from './links.ts';
-import { changeOf, effectOf } from './reconcile.ts';
+import { changeOf } from './reconcile.ts';
 import { decideRetry, retryChange } from './retry.ts';
-import { decideOverdue, type Hold } from './state.ts';
+import { decideOverdue, type Effect, type Hold } from './state.ts';
 import type { ExecutionState } from './types.ts';
 
 /** The sweeper watches every deadline: nothing waits for ever. */
@@ -28,12 +29,13 @@ export interface SweeperDeps {
   clock: Clock;
   log: Logger;
   intervalMs: number;
+  verbs: Pick<VerbCatalogue, 'effectOf'>;
 }
 
 const rowsAtOnce = 1000;
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
-  const { database, writer, dispatcher, links, clock, log, intervalMs } = deps;
+  const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
 
@@ -42,7 +44,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
     const applied = await Promise.all(
       rows.map(async (row) => {
-        const wanted = overdueChange(row, now, Math.random());
+        const wanted = overdueChange(row, now, Math.random(), verbs.effectOf(row.verb));
         if (wanted === undefined) return undefined;
         const change = await writer.add(wanted);
         if (change === undefined) return undefined;
@@ -81,7 +83,12 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
 }
 
 /** What is done about an execution whose deadline has passed. @param random in [0, 1) */
-export function overdueChange(row: OpenRow, now: number, random: number): ExecutionChange | undefined {
+export function overdueChange(
+  row: OpenRow,
+  now: number,
+  random: number,
+  effect: Effect,
+): ExecutionChange | undefined {
   const expiresAt = row.expiresAt.getTime();
   const hold = (row.hold ?? undefined) as Hold | undefined;
   const state = row.state as ExecutionState;
@@ -92,7 +99,7 @@ export function overdueChange(row: OpenRow, now: number, random: number): Execut
     const cause = `cancelled (${row.cancelReason}), and the agent never answered`;
     return changeOf(row, overdue.to === 'queued' ? { to: 'outcome_unknown', cause } : overdue, now);
   }
-  const budget = { ...row, effect: effectOf(row.verb), expiresAt };
+  const budget = { ...row, effect, expiresAt };
   const retry = decideRetry({ ...overdue, code: undefined }, budget, now, random);
   const ended = changeOf(row, overdue, now);
   return retry === undefined ? ended : retryChange(ended, row.attempt, retry, now);

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
 import type { AgentStatus } from '../storage/agents.ts';
+import type { Approval, Verdict } from './approval.ts';
 import type { Rollout, RolloutInput } from './rollout-types.ts';
 
 /**
@@ -79,6 +80,8 @@ export type SubmitInput = Pick<CommandSpec, 'verb' | 'target'> & {
 } & {
   /** In steps instead of everywhere at once; what is left out takes its default. */
   rollout?: RolloutInput | undefined;
+  /** The command that this one tries again; set by the engine. */
+  retryOf?: string | undefined;
 };
 
 export interface Command extends CommandSpec {
@@ -97,6 +100,8 @@ export interface Command extends CommandSpec {
   done: boolean;
   /** Its course, where it goes to its agents in steps. */
   rollout: Rollout | undefined;
+  /** What a second person has to say, where one has to. */
+  approval: Approval | undefined;
 }
 
 export interface Transition {
@@ -146,6 +151,13 @@ export interface CommandFilter {
   actor?: string | undefined;
   /** Commands with at least one execution in this state. */
   state?: ExecutionState | undefined;
+  priority?: Priority | undefined;
+  /** Commands that reached an agent of this site. */
+  site?: string | undefined;
+  correlationId?: string | undefined;
+  origin?: string | undefined;
+  /** Whether they wait for a second person. */
+  awaitingApproval?: boolean | undefined;
   createdAfter?: Date | undefined;
   createdBefore?: Date | undefined;
 }
@@ -207,6 +219,52 @@ export interface PlannedAgent {
   reason: string | undefined;
 }
 
+/** Ends after which a command may be tried again. */
+export const retryableStates = [
+  'failed',
+  'timed_out',
+  'expired',
+  'cancelled',
+  'outcome_unknown',
+] as const satisfies readonly ExecutionState[];
+export type RetryableState = (typeof retryableStates)[number];
+
+export interface RetryOptions {
+  /**
+   * Which executions; by default all that did not succeed, but where the effect must not happen twice, those of
+   * which nobody knows how they ended only if they are asked for by name.
+   */
+  states?: readonly RetryableState[] | undefined;
+  idempotencyKey?: string | undefined;
+}
+
+export const statisticsGroups = ['verb', 'agent', 'site', 'actor', 'priority', 'state'] as const;
+export type StatisticsGroup = (typeof statisticsGroups)[number];
+
+export interface StatisticsQuery {
+  by: StatisticsGroup;
+  /** Of commands that were submitted from then on, and before. */
+  from: Date;
+  to: Date;
+}
+
+/** Of the executions of one group. */
+export interface Statistics {
+  /** The verb, agent, site, actor, priority or state. */
+  key: string;
+  total: number;
+  succeeded: number;
+  failed: number;
+  timedOut: number;
+  cancelled: number;
+  expired: number;
+  outcomeUnknown: number;
+  /** Milliseconds from submit to the first hand-over to an agent. */
+  waitMs: { p50: number; p95: number } | undefined;
+  /** Milliseconds that the work took, by the agents' clocks. */
+  runMs: { p50: number; p95: number; maximum: number } | undefined;
+}
+
 /** What the API calls. */
 export interface CommandService {
   /**
@@ -233,6 +291,18 @@ export interface CommandService {
    * with the same revision, and output with the same offset. @throws command_unknown
    */
   watch(commandId: string, cursor: string | undefined, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  /**
+   * Lets a command go, or ends it, which waits for a second person. Repeating one's own decision changes nothing.
+   * @throws command_unknown, approval_unknown, approval_state, approval_own
+   */
+  decide(actor: string, commandId: string, verdict: Verdict, reason: string): Promise<Command>;
+  /**
+   * Submits a finished command again, for the agents on which it did not succeed.
+   * @throws command_unknown, command_state, and as submit
+   */
+  retry(actor: string, commandId: string, options: RetryOptions): Promise<Command>;
+  /** Figures over commands of a span of time, at most a thousand groups, the largest first. @throws invalid_request */
+  statistics(query: StatisticsQuery): Promise<Statistics[]>;
   /** Bytes of one stream from an offset on, at most so many. @throws execution_unknown, invalid_request */
   output(executionId: string, stream: OutputStream, offset: number, limit: number): Promise<OutputRange>;
 }

@@ -30,7 +30,7 @@ export async function* watchCommand(
   let since = parseCursor(cursor);
   const row = await findCommand(query, commandId);
   if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
-  const command = commandOf(row);
+  let command = commandOf(row);
   const isRollout = command.rollout !== undefined;
   /** Revisions already told: rows at the cursor come again. Bounded by the executions of the command. */
   const told = new Map<string, number>();
@@ -43,6 +43,10 @@ export async function* watchCommand(
     for (let round = 0; !signal.aborted; round++) {
       // A row that changes after this point raises the hint again; one that changed before is seen below.
       hint.lower();
+      if (command.approval?.state === 'pending') {
+        const again = await findCommand(query, commandId);
+        if (again !== undefined) command = commandOf(again);
+      }
       const before = since;
       let after = -1;
       let first: ChangedExecutions | undefined;

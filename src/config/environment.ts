@@ -43,8 +43,11 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('AGENT_HEARTBEAT_INTERVAL', 'agent_management.heartbeat_interval', 'seconds'),
   setting('COMMAND_TIMEOUT', 'command.command_timeout', 'seconds'),
   setting('COMMAND_MAX_RETRIES', 'command.max_retries', 'number'),
+  setting('COMMAND_APPROVAL', 'command.approval'),
+  setting('COMMAND_RETENTION_DAYS', 'command.retention', 'number'),
   setting('MAX_COMMAND_QUEUE_SIZE', 'command.max_command_queue_size', 'number'),
   setting('MAX_CONCURRENT_COMMANDS', 'command.max_concurrent_commands', 'number'),
+  setting('VIWORKS_PLUGINS', 'command.plugins', 'list'),
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
   setting('LOG_LEVEL', 'logging.level'),
   setting('LOG_FORMAT', 'logging.format'),
@@ -56,6 +59,7 @@ const clientNames = [
   'VIWORKS_URL',
   'VIWORKS_TOKEN',
   'VIWORKS_AGENT_URL',
+  'VIWORKS_AGENT_PLUGINS',
   'VIWORKS_ENROLLMENT_TOKEN',
   'VIWORKS_DEBUG',
 ] as const;
@@ -68,6 +72,8 @@ export interface ClientEnvironment {
   url: string | undefined;
   token: string | undefined;
   agentUrl: string | undefined;
+  /** Modules that run further verbs. */
+  agentPlugins: string[];
   enrollmentToken: string | undefined;
   debug: boolean;
   color: boolean;
@@ -76,6 +82,8 @@ export interface ClientEnvironment {
 /** The environment of this process; everything else is handed what it needs. */
 export const processEnvironment = (): Environment => process.env;
 
+export const listOf = (text: string): string[] => text.split(',').map((item) => item.trim());
+
 /** An empty value counts as none, except for NO_COLOR, where it means nothing either (no-color.org). */
 export function clientEnvironment(env: Environment): ClientEnvironment {
   return {
@@ -83,6 +91,7 @@ export function clientEnvironment(env: Environment): ClientEnvironment {
     url: env.VIWORKS_URL || undefined,
     token: env.VIWORKS_TOKEN || undefined,
     agentUrl: env.VIWORKS_AGENT_URL || undefined,
+    agentPlugins: env.VIWORKS_AGENT_PLUGINS ? listOf(env.VIWORKS_AGENT_PLUGINS) : [],
     enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
     debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',
     color: !env.NO_COLOR && env.TERM !== 'dumb',

@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import { ViworksError } from '../errors.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { checkRules } from './check.ts';
-import { type Environment, environmentSettings, unknownName } from './environment.ts';
+import { type Environment, environmentSettings, listOf, unknownName } from './environment.ts';
 import { nearest } from './nearest.ts';
 import { configError, type NameOf } from './problem.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -38,6 +38,7 @@ const pathKeys = [
   'agent_management.tls_certificate_path',
   'agent_management.tls_private_key_path',
   'security.backend_private_key_path',
+  'command.plugins',
 ];
 
 /** Paths in the result are absolute. @throws config_invalid with one line that names the setting */
@@ -118,7 +119,7 @@ const converters = {
     if (text === 'false' || text === '0') return false;
     throw configError(name, 'must be true or false');
   },
-  list: (text: string) => text.split(',').map((item) => item.trim()),
+  list: listOf,
 };
 
 const knownKeys: readonly string[] = Object.entries(configSchema.shape).flatMap(([section, schema]) =>
@@ -164,7 +165,9 @@ function withAbsolutePaths(config: Config): Config {
   for (const key of pathKeys) {
     const [section = '', name = ''] = key.split('.');
     const value = copy[section]?.[name];
-    if (copy[section] !== undefined && typeof value === 'string') copy[section][name] = resolve(value);
+    if (copy[section] === undefined) continue;
+    if (typeof value === 'string') copy[section][name] = resolve(value);
+    if (Array.isArray(value)) copy[section][name] = value.map((path) => resolve(String(path)));
   }
   return configSchema.parse(copy);
 }

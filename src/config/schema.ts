@@ -75,6 +75,10 @@ export const configSchema = z.strictObject({
       time_to_live: seconds.default(3600),
       /** Further attempts after a failure unless a command says otherwise; verbs that must happen once have none. */
       max_retries: z.int().min(0).max(10).default(0),
+      /** Verbs that wait for the approval of a second person: those marked destructive, also elevated ones, or none. */
+      approval: z.enum(['destructive', 'elevated', 'never']).default('destructive'),
+      /** Days that a finished command is kept after it was submitted; 0 keeps it for ever. */
+      retention: z.number().min(0).max(36_500).default(30),
       /** Executions that may wait for one agent; over it a submit is refused. */
       max_command_queue_size: positive.default(1000),
       /** Executions that may wait for all agents. */
@@ -83,6 +87,8 @@ export const configSchema = z.strictObject({
       max_concurrent_commands: positive.max(10_000).default(50),
       /** Executions that all agents together may have at once. */
       max_total_concurrent_commands: positive.default(100_000),
+      /** Files that declare further verbs, which agents with the same plug-in run. */
+      plugins: z.array(z.string().min(1)).max(100).default([]),
       /** Limits of single verbs over all agents, for example `[command.verb_limits."docker.build"]`. */
       verb_limits: z
         .record(

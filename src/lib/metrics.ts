@@ -16,6 +16,7 @@ export interface Metrics {
   agentConnections: Gauge<'transport'>;
   agents: Gauge<'status'>;
   commandsSubmitted: Counter<'verb'>;
+  commandsDeleted: Counter;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
   scheduleRuns: Counter<'outcome'>;
@@ -51,6 +52,11 @@ export function createMetrics(): Metrics {
       name: 'viworks_commands_submitted_total',
       help: 'Commands that were accepted and are durable.',
       labelNames: ['verb'],
+      registers,
+    }),
+    commandsDeleted: new Counter({
+      name: 'viworks_commands_deleted_total',
+      help: 'Finished commands that were kept for as long as they had to be, and are deleted.',
       registers,
     }),
     executionsFinished: new Counter({

@@ -49,6 +49,24 @@ const envelopes: fc.Arbitrary<Envelope> = fc
     return message;
   });
 
+test('an envelope is written byte for byte as the generated code writes it', () => {
+  fc.assert(
+    fc.property(envelopes, text, text, (message, traceparent, tracestate) => {
+      Object.assign(message, { traceparent, tracestate });
+      expect(encodeBinary(message)).toEqual(toBinary(EnvelopeSchema, message));
+    }),
+  );
+  expect(encodeBinary(create(EnvelopeSchema))).toEqual(new Uint8Array());
+});
+
+test('an envelope that cannot be written leaves nothing behind in the next one', () => {
+  const good = acknowledgement(7n);
+  const bad = create(EnvelopeSchema, { messageId: new Uint8Array([1]), traceparent: 'x' });
+  Object.assign(bad, { sequence: -1n });
+  expect(() => encodeBinary(bad)).toThrow();
+  expect(encodeBinary(good)).toEqual(toBinary(EnvelopeSchema, good));
+});
+
 test('an envelope comes out of both forms as it went in', () => {
   fc.assert(
     fc.property(envelopes, (message) => {

@@ -1,15 +1,9 @@
-import {
-  create,
-  fromBinary,
-  fromJsonString,
-  type MessageInitShape,
-  toBinary,
-  toJsonString,
-} from '@bufbuild/protobuf';
+import { create, fromBinary, fromJsonString, type MessageInitShape, toJsonString } from '@bufbuild/protobuf';
 import { type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { ViworksError } from '../errors.ts';
 import { newIdBytes } from '../lib/ids.ts';
+import { createEnvelopeWriter } from './envelope-writer.ts';
 import { wireLimits } from './limits.ts';
 
 /**
@@ -19,6 +13,9 @@ import { wireLimits } from './limits.ts';
 
 export type EnvelopeBody = Envelope['body'];
 export type EnvelopeKind = NonNullable<EnvelopeBody['case']>;
+
+/** Synchronous from its first byte to its last: whoever encodes shares it. */
+const writer = createEnvelopeWriter();
 
 type EnvelopeInit = MessageInitShape<typeof EnvelopeSchema>;
 
@@ -34,7 +31,7 @@ export function acknowledgement(acknowledged: bigint): Envelope {
 
 /** @throws message_too_large */
 export function encodeBinary(message: Envelope): Uint8Array {
-  const bytes = toBinary(EnvelopeSchema, message);
+  const bytes = writer.write(message);
   if (bytes.byteLength > wireLimits.messageBytes) throw tooLarge(bytes.byteLength);
   return bytes;
 }

@@ -16,9 +16,14 @@ export function problemsOf<Desc extends DescMessage>(
   if (result.kind === 'error')
     throw new ViworksError('internal', 'A validation rule is broken.', { cause: result.error });
   return result.violations.map((violation) => ({
-    field: prefix + pathToString(violation.field) || '(message)',
+    field: fieldAt(prefix, pathToString(violation.field)),
     problem: violation.message,
   }));
+}
+
+/** A rule of the whole message has no path. */
+function fieldAt(prefix: string, path: string): string {
+  return path === '' ? prefix.replace(/\.$/, '') || '(message)' : prefix + path;
 }
 
 /** @throws the given code, with every wrong field named */

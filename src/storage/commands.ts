@@ -1,3 +1,5 @@
+import { approvalOf, type StoredApproval } from './approvals.ts';
+import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
@@ -26,6 +28,8 @@ export interface CommandRow {
   expiresAt: Date;
   /** The plan of its rollout, JSON; null where it goes to all its agents at once. */
   rollout: string | null;
+  /** A second person must agree. */
+  needsApproval: boolean;
 }
 
 export interface NewExecutionRow {
@@ -77,12 +81,14 @@ const insert = statement(
      select x.command_id, x.plan::jsonb, 'running', x.at
      from unnest($33::uuid[], $34::text[], $35::timestamptz[]) as x(command_id, plan, at)
      join c on c.command_id = x.command_id
+   ), a as (
+     insert into approvals (command_id, state, requested_by, requested_at)
+     select x.command_id, 'pending', x.actor, x.at
+     from unnest($36::uuid[], $37::text[], $38::timestamptz[]) as x(command_id, actor, at)
+     join c on c.command_id = x.command_id
    )
    select command_id from c`,
 );
-
-const hex = (bytes: Uint8Array | null) =>
-  bytes === null ? null : `\\x${Buffer.from(bytes).toString('hex')}`;
 
 /**
  * Stores many commands with their executions in one statement, so in one commit. Answers with the ids that
@@ -96,42 +102,46 @@ export async function insertCommands(
   const c = <K extends keyof CommandRow>(key: K) => commands.map((row) => row[key]);
   const e = <K extends keyof NewExecutionRow>(key: K) => executions.map((row) => row[key]);
   const rollouts = commands.filter((row) => row.rollout !== null);
+  const approvals = commands.filter((row) => row.needsApproval);
   const rows = await query<{ command_id: string }>(insert, [
-    c('commandId'),
-    c('actor'),
-    c('verb'),
-    c('args'),
-    c('argsBytes').map(hex),
-    c('target'),
-    c('priority'),
-    c('timeoutMs'),
-    c('timeToLiveMs'),
-    c('maxRetries'),
-    c('skipped'),
-    c('retryOf'),
-    c('origin'),
-    c('idempotencyKey'),
-    c('idempotencyDigest').map(hex),
-    c('correlationId'),
-    c('traceparent'),
-    c('createdAt'),
-    c('expiresAt'),
-    e('executionId'),
-    e('commandId'),
-    e('agentId'),
-    e('incarnation'),
-    e('position'),
-    e('verb'),
-    e('rank'),
-    e('state'),
-    e('hold'),
-    e('epoch'),
-    e('expiresAt'),
-    e('deadlineAt'),
-    e('transitions').map((transitions) => JSON.stringify(transitions)),
-    rollouts.map((row) => row.commandId),
-    rollouts.map((row) => row.rollout),
-    rollouts.map((row) => row.createdAt),
+    plainColumn(c('commandId')),
+    textColumn(c('actor')),
+    textColumn(c('verb')),
+    textColumn(c('args')),
+    bytesColumn(c('argsBytes')),
+    textColumn(c('target')),
+    plainColumn(c('priority')),
+    plainColumn(c('timeoutMs')),
+    plainColumn(c('timeToLiveMs')),
+    plainColumn(c('maxRetries')),
+    plainColumn(c('skipped')),
+    plainColumn(c('retryOf')),
+    textColumn(c('origin')),
+    textColumn(c('idempotencyKey')),
+    bytesColumn(c('idempotencyDigest')),
+    textColumn(c('correlationId')),
+    textColumn(c('traceparent')),
+    timeColumn(c('createdAt')),
+    timeColumn(c('expiresAt')),
+    plainColumn(e('executionId')),
+    plainColumn(e('commandId')),
+    textColumn(e('agentId')),
+    plainColumn(e('incarnation')),
+    plainColumn(e('position')),
+    textColumn(e('verb')),
+    plainColumn(e('rank')),
+    plainColumn(e('state')),
+    plainColumn(e('hold')),
+    plainColumn(e('epoch')),
+    timeColumn(e('expiresAt')),
+    timeColumn(e('deadlineAt')),
+    textColumn(e('transitions').map((transitions) => JSON.stringify(transitions))),
+    plainColumn(rollouts.map((row) => row.commandId)),
+    textColumn(rollouts.map((row) => row.rollout)),
+    timeColumn(rollouts.map((row) => row.createdAt)),
+    plainColumn(approvals.map((row) => row.commandId)),
+    textColumn(approvals.map((row) => row.actor)),
+    timeColumn(approvals.map((row) => row.createdAt)),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }
@@ -157,6 +167,7 @@ export interface StoredCommand {
   expiresAt: Date;
   counts: Record<string, number> | null;
   rollout: StoredRollout | null;
+  approval: StoredApproval | null;
 }
 
 /** How many executions of a command are in which state. */
@@ -170,7 +181,8 @@ export const commandColumns = `c.command_id as "commandId", c.actor, c.verb, c.a
   c.max_retries as "maxRetries", c.skipped, c.retry_of as "retryOf", c.origin,
   c.idempotency_key as "idempotencyKey", c.idempotency_digest as "idempotencyDigest",
   c.correlation_id as "correlationId", c.created_at as "createdAt", c.expires_at as "expiresAt",
-  (${countsOf('c.command_id')}) as counts, ${rolloutOf('c.command_id')} as rollout`;
+  (${countsOf('c.command_id')}) as counts, ${rolloutOf('c.command_id')} as rollout,
+  ${approvalOf('c.command_id')} as approval`;
 
 const byId = statement('commands_by_id', `select ${commandColumns} from commands c where c.command_id = $1`);
 
@@ -205,6 +217,15 @@ const list = statement(
        select 1 from executions e where e.command_id = c.command_id and e.agent_id = $3))
      and ($4::text is null or exists (
        select 1 from executions e where e.command_id = c.command_id and e.state = $4))
+     and ($9::int2 is null or c.priority = $9)
+     and ($10::text is null or exists (
+       select 1 from executions e join agents a using (agent_id)
+       where e.command_id = c.command_id and a.site = $10))
+     and ($11::text is null or c.correlation_id = $11)
+     and ($12::text is null or c.origin = $12)
+     and ($13::bool is null or $13 = exists (
+       select 1 from approvals p where p.command_id = c.command_id and p.state = 'pending' and exists (
+         select 1 from executions e where e.command_id = c.command_id and e.hold = 'approval')))
      and ($5::timestamptz is null or c.created_at >= $5)
      and ($6::timestamptz is null or c.created_at < $6)
      and ($7::uuid is null or c.command_id < $7)
@@ -216,6 +237,12 @@ export interface CommandListFilter {
   actor?: string | undefined;
   agentId?: string | undefined;
   state?: string | undefined;
+  /** 0 critical, 1 high, 2 normal, 3 low. */
+  priority?: number | undefined;
+  site?: string | undefined;
+  correlationId?: string | undefined;
+  origin?: string | undefined;
+  awaitingApproval?: boolean | undefined;
   createdAfter?: Date | undefined;
   createdBefore?: Date | undefined;
 }
@@ -236,6 +263,11 @@ export const listCommands = (
     filter.createdBefore,
     before,
     limit,
+    filter.priority,
+    filter.site,
+    filter.correlationId,
+    filter.origin,
+    filter.awaitingApproval,
   ]);
 
 /** An execution as it is read back. */

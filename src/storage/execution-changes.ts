@@ -1,3 +1,4 @@
+import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, lookup } from './database.ts';
 
 /** The one way in which the state of an execution changes after it was made. */
@@ -132,37 +133,35 @@ export async function applyExecutionChanges(
 ): Promise<AppliedChange[]> {
   if (changes.length === 0) return [];
   const column = <T>(pick: (change: ExecutionChange) => T) => changes.map(pick);
-  const result = <K extends keyof ResultColumns>(key: K) => column((c) => c.result?.[key] ?? null);
-  const bytes = (key: 'stdout' | 'stderr') =>
-    column((c) => (c.result?.[key] ? `\\x${Buffer.from(c.result[key]).toString('hex')}` : null));
+  const result = <K extends keyof ResultColumns>(key: K) => column((c) => c.result?.[key]);
   return query<AppliedChange>(applyChanges, [
-    column((c) => c.executionId),
-    column((c) => c.from.join(',')),
-    column((c) => c.epoch ?? null),
-    column((c) => c.attempt ?? null),
-    column((c) => c.revision ?? null),
-    column((c) => c.agentId ?? null),
-    column((c) => c.transitions.at(-1)?.state),
-    column((c) => JSON.stringify(c.transitions)),
+    plainColumn(column((c) => c.executionId)),
+    textColumn(column((c) => c.from.join(','))),
+    plainColumn(column((c) => c.epoch)),
+    plainColumn(column((c) => c.attempt)),
+    plainColumn(column((c) => c.revision)),
+    textColumn(column((c) => c.agentId)),
+    plainColumn(column((c) => c.transitions.at(-1)?.state)),
+    textColumn(column((c) => JSON.stringify(c.transitions))),
     // Epochs begin at 1.
-    column((c) => (c.newEpoch === null ? 0 : c.newEpoch)),
-    column((c) => c.deadlineAt),
-    column((c) => c.result !== undefined),
-    result('exitCode'),
-    result('signal'),
-    bytes('stdout'),
-    result('stdoutTotal'),
-    result('stdoutTruncated'),
-    bytes('stderr'),
-    result('stderrTotal'),
-    result('stderrTruncated'),
-    result('output'),
-    result('failureCode'),
-    result('failureMessage'),
-    result('startedAt'),
-    result('finishedAt'),
-    column((c) => c.newAttempt ?? null),
-    column((c) => c.hold ?? null),
-    column((c) => c.retry ?? false),
+    plainColumn(column((c) => (c.newEpoch === null ? 0 : c.newEpoch))),
+    timeColumn(column((c) => c.deadlineAt)),
+    plainColumn(column((c) => c.result !== undefined)),
+    plainColumn(result('exitCode')),
+    textColumn(result('signal')),
+    bytesColumn(result('stdout')),
+    plainColumn(result('stdoutTotal')),
+    plainColumn(result('stdoutTruncated')),
+    bytesColumn(result('stderr')),
+    plainColumn(result('stderrTotal')),
+    plainColumn(result('stderrTruncated')),
+    textColumn(result('output')),
+    textColumn(result('failureCode')),
+    textColumn(result('failureMessage')),
+    timeColumn(result('startedAt')),
+    timeColumn(result('finishedAt')),
+    plainColumn(column((c) => c.newAttempt)),
+    plainColumn(column((c) => c.hold)),
+    plainColumn(column((c) => c.retry ?? false)),
   ]);
 }

@@ -195,6 +195,12 @@ const cancelOpen = statement(
    returning execution_id as "executionId", agent_id as "agentId", attempt, epoch::float8 as epoch`,
 );
 
+const withdrawApproval = statement(
+  'approvals_withdraw',
+  `update approvals set state = 'withdrawn', decided_at = $2, reason = $3
+   where command_id = $1 and state = 'pending'`,
+);
+
 const abortRollout = statement(
   'rollouts_abort',
   `update rollouts r set state = 'aborted', reason = $2, updated_at = $3
@@ -213,10 +219,27 @@ export function cancelExecutions(
   transition: TransitionRow,
 ): Promise<{ executionId: string; agentId: string; attempt: number; epoch: number }[]> {
   return database.transaction(async (query) => {
-    await query(abortRollout, [commandId, reason, new Date(transition.at)]);
+    const at = new Date(transition.at);
+    await query(withdrawApproval, [commandId, at, reason]);
+    await query(abortRollout, [commandId, reason, at]);
     await query(cancelWaiting, [commandId, JSON.stringify([transition]), reason]);
     return query(cancelOpen, [commandId, reason]);
   });
+}
+
+const agentsIn = statement(
+  'executions_agents_in_states',
+  `select agent_id as "agentId" from executions where command_id = $1 and state = any($2::text[])
+   order by position`,
+);
+
+/** The agents on which a command is in one of these states, in its order. */
+export async function agentsInStates(
+  query: Database['query'],
+  commandId: string,
+  states: readonly string[],
+): Promise<string[]> {
+  return (await query<{ agentId: string }>(agentsIn, [commandId, states])).map((row) => row.agentId);
 }
 
 /** What belongs to a rollout goes back to it, which alone lets it go. */

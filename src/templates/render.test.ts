@@ -2,12 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkSpec } from '../commands/specs.ts';
 import { matchesWhole } from '../lib/pattern.ts';
+import { builtInCatalogue } from '../protocol/verbs.ts';
 import { readParameters } from './parameters.ts';
 import { fillArgs, placesIn } from './placeholders.ts';
 import { checkTemplate, renderTemplate } from './render.ts';
 import type { Parameter, TemplateInput } from './types.ts';
 
-const check = (input: Parameters<typeof checkSpec>[0]) => void checkSpec(input, { timeToLiveMs: 60_000 });
+const check = (input: Parameters<typeof checkSpec>[0]) =>
+  void checkSpec(input, { timeToLiveMs: 60_000, verbs: builtInCatalogue });
 const exec = (argv: string[], parameters: Parameter[] = [], more: object = {}): TemplateInput => ({
   name: 't',
   parameters,

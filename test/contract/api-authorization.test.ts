@@ -21,7 +21,12 @@ const expected: Record<string, Role> = {
   'commands.cancel': 'operator',
   'commands.watch': 'viewer',
   'commands.output': 'viewer',
-  'commands.verbs': 'viewer',
+  'commands.approve': 'operator',
+  'commands.reject': 'operator',
+  'commands.retry': 'operator',
+  'commands.statistics': 'viewer',
+  'verbs.list': 'viewer',
+  'verbs.get': 'viewer',
   'rollouts.get': 'viewer',
   'rollouts.list': 'viewer',
   'rollouts.pause': 'operator',
@@ -136,7 +141,7 @@ test.each([
 ])('%s in the header is no token', async (_what, header) => {
   await using api = await startApi();
   const authorization = header(await api.tokenFor('admin'));
-  const response = await fetch(`${api.url1}/trpc/commands.verbs`, { headers: { authorization } });
+  const response = await fetch(`${api.url1}/trpc/verbs.list`, { headers: { authorization } });
   expect(response.status).toBe(401);
 });
 
@@ -145,7 +150,7 @@ test('a token in the address is not taken', async () => {
   const params = encodeURIComponent(
     JSON.stringify({ authorization: `Bearer ${await api.tokenFor('admin')}` }),
   );
-  const response = await fetch(`${api.url1}/trpc/commands.verbs?connectionParams=${params}`);
+  const response = await fetch(`${api.url1}/trpc/verbs.list?connectionParams=${params}`);
   expect(response.status).toBe(401);
 });
 
@@ -160,7 +165,7 @@ test('a token that the API issued is good for its role, and only as long as aske
   });
   expect(Math.abs(Date.parse(expiresAt) - before - 60_000)).toBeLessThan(10_000);
   const headers = { authorization: `Bearer ${token}` };
-  const read = await fetch(`${api.url1}/trpc/commands.verbs`, { headers });
+  const read = await fetch(`${api.url1}/trpc/verbs.list`, { headers });
   expect(read.status).toBe(200);
   const create = await fetch(`${api.url1}/trpc/tokens.createApi`, {
     method: 'POST',

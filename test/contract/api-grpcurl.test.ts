@@ -74,6 +74,20 @@ if (binary === undefined) {
     expect((await call('ListRollouts', { state: 'ROLLOUT_STATE_RUNNING' })).commands).toHaveLength(1);
     expect((await call('AbortRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
     expect((await call('GetRollout', rollout)).command.rollout.state).toMatch(/ABORTED/);
+    const dangerous = { spec: { ...spec, correlationId: 'dangerous' } };
+    const waiting = (await call('SubmitCommand', dangerous)).command;
+    expect(waiting.approval.state).toBe('APPROVAL_STATE_PENDING');
+    const verdict = { commandId: waiting.commandId, reason: 'checked' };
+    expect((await call('ApproveCommand', verdict)).command.approval).toMatchObject({
+      state: 'APPROVAL_STATE_APPROVED',
+      reason: 'checked',
+    });
+    expect((await call('RejectCommand', verdict)).command.approval.state).toBe('APPROVAL_STATE_REJECTED');
+    const states = ['EXECUTION_STATE_CANCELLED'];
+    expect((await call('RetryCommand', { commandId, states })).command.retryOf).toBe(commandId);
+    expect((await call('GetStatistics', { by: 'STATISTICS_GROUP_SITE' })).statistics).toEqual([
+      { key: 'site', total: 3, succeeded: 2, failed: 1, runP50: '1.500s', runP95: '2s', runMaximum: '3s' },
+    ]);
     const parameters = [{ name: 'dir', type: 'PARAMETER_TYPE_STRING', defaultValue: '/' }];
     const draft = { verb: 'exec', args: { argv: ['ls', '{{dir}}'] }, target: { all: true } };
     const { template } = await call('SaveTemplate', { spec: { name: 'ls', parameters, command: draft } });
@@ -99,6 +113,7 @@ if (binary === undefined) {
     expect((await call('NextOccurrences', { ...nightly, count: 2 })).occurrences).toHaveLength(2);
     await call('DeleteSchedule', nightly);
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
+    expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

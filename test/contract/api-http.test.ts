@@ -90,7 +90,7 @@ test('an unknown procedure, a broken body and too many calls in one request are 
   expect(await broken.json()).toMatchObject({
     error: { message: 'The request is not well formed.', data: { code: 'invalid_request' } },
   });
-  const paths = Array.from({ length: 33 }, () => 'commands.verbs').join(',');
+  const paths = Array.from({ length: 33 }, () => 'verbs.list').join(',');
   const batch = await fetch(`${api.url1}/trpc/${paths}?batch=1&input={}`, { headers });
   expect(batch.status).toBe(400);
   expect(await batch.text()).toContain('32');
@@ -122,7 +122,7 @@ test('a refusal with a time to wait says it in the header too', async () => {
 
 test('every answer carries the headers that keep browsers from misusing it', async () => {
   await using api = await startApi();
-  for (const path of ['/livez', '/nowhere', '/trpc/commands.verbs']) {
+  for (const path of ['/livez', '/nowhere', '/trpc/verbs.list']) {
     const { headers } = await fetch(api.url1 + path);
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('x-frame-options')).toBe('DENY');
@@ -134,7 +134,7 @@ test('every answer carries the headers that keep browsers from misusing it', asy
 test('only configured origins may read, and none with credentials', async () => {
   await using api = await startApi({ corsOrigins: ['https://ops.example'] });
   const preflight = (origin: string) =>
-    fetch(`${api.url1}/trpc/commands.verbs`, {
+    fetch(`${api.url1}/trpc/verbs.list`, {
       method: 'OPTIONS',
       headers: { origin, 'access-control-request-method': 'POST' },
     });
@@ -143,7 +143,7 @@ test('only configured origins may read, and none with credentials', async () => 
   expect(allowed.headers.get('access-control-allow-origin')).toBe('https://ops.example');
   expect(allowed.headers.get('access-control-allow-credentials')).toBeNull();
   expect(allowed.headers.get('vary')).toContain('origin');
-  const query = await fetch(`${api.url1}/trpc/commands.verbs`, {
+  const query = await fetch(`${api.url1}/trpc/verbs.list`, {
     headers: { origin: 'https://ops.example' },
   });
   expect(query.headers.get('vary')).toContain('origin');

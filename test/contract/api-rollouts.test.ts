@@ -18,7 +18,7 @@ interface RolloutSurface {
 
 async function trpc(api: TestApi): Promise<RolloutSurface> {
   const client = await api.trpc('operator');
-  const base = { verb: 'exec', target: { agents: ['alpha', 'beta'] } };
+  const base = { verb: 'exec' as const, target: { agents: ['alpha', 'beta'] } };
   return {
     submit: async () => {
       const rollout = {

@@ -224,7 +224,7 @@ describe.each(surfaceNames)('the API over %s', (name) => {
     const text = await api.metrics.render();
     const kind = name === 'trpc' ? 'trpc' : 'grpc';
     expect(text).toContain(
-      `viworks_api_requests_total{surface="${kind}",operation="commands.verbs",code="ok"} 1`,
+      `viworks_api_requests_total{surface="${kind}",operation="verbs.list",code="ok"} 1`,
     );
     expect(text).toContain(
       `viworks_api_requests_total{surface="${kind}",operation="agents.get",code="agent_unknown"} 1`,

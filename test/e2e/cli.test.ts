@@ -255,7 +255,7 @@ test('lists and reports read well and parse well', async () => {
   expect(agents).toMatchObject([{ status: 'online', site: 'local' }]);
   expect((await cli('agents')).stdout).toMatch(/^AGENT +STATUS .*\n.* online +local /);
   expect((await cli('verbs')).stdout).toMatch(/^VERB[\s\S]*system\.info/);
-  expect((await cli('verbs', 'file.read')).stdout).toMatch(/path +text \(also without a name\)/);
+  expect((await cli('verbs', 'file.read')).stdout).toMatch(/path {2}\(text; required; also without a name\)/);
   expect(await cli('health')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok, version/) });
   expect((await json('health'))[0]).toMatchObject({ status: 'ok' });
 });

@@ -159,3 +159,48 @@ test('an agent without room keeps its place: the execution is offered again when
   session.result(again);
   await executionIn(core.engine, second.commandId, 'succeeded');
 });
+
+test('two sessions of one agent that push each other out again and again lose nothing and run nothing twice', async () => {
+  const agent = await enrolled(core, 'fighting');
+  /** What the machine has done, as its ledger knows it: whichever session is asked answers from it. */
+  const runs = new Map<string, number>();
+  let stopped = false;
+  async function live(): Promise<void> {
+    while (!stopped) {
+      const account = [...runs.keys()].map((key) => {
+        const [executionId = '', attempt] = key.split('/');
+        return { order: { executionId, attempt: Number(attempt) }, phase: 'FINISHED' as const };
+      });
+      try {
+        const session = await agent.connect({ account });
+        for (const { order } of account) session.result(order);
+        for (;;) {
+          const order = await session.order();
+          const key = `${order.executionId}/${order.attempt}`;
+          const known = runs.get(key);
+          runs.set(key, known ?? 1);
+          session.accepted(order);
+          session.result(order);
+        }
+      } catch {
+        // Pushed out by the other one.
+      }
+    }
+  }
+  const fighters = [live(), live()];
+  const commands = [];
+  for (let n = 0; n < 40; n++) commands.push(await submit('fighting'));
+  const executions = await Promise.all(
+    commands.map(({ commandId }) => executionIn(core.engine, commandId, 'succeeded')),
+  );
+  stopped = true;
+  // Pushes out the last one that waits for an order.
+  const last = await agent.connect();
+  await Promise.all(fighters);
+  last.close();
+  for (const { executionId } of executions) {
+    const tried = [...runs.keys()].filter((key) => key.startsWith(executionId));
+    expect(tried).toHaveLength(1);
+  }
+  expect((await core.agents.get('fighting')).agent.epoch).toBeGreaterThan(2);
+});

@@ -5,9 +5,12 @@ import { reconcileRow } from '../../src/commands/reconcile.ts';
 import { transitionRow } from '../../src/commands/rows.ts';
 import { type Account, acknowledgeMs, allowedFrom, resultGraceMs } from '../../src/commands/state.ts';
 import { overdueChange } from '../../src/commands/sweeper.ts';
+import { builtInCatalogue } from '../../src/protocol/verbs.ts';
 import type { ExecutionChange } from '../../src/storage/execution-changes.ts';
 import type { ToAgent, ToServer } from './agent.ts';
 import { apply, type Row } from './storage.ts';
+
+const { effectOf } = builtInCatalogue;
 
 /**
  * The control plane as the model sees it: rows that survive everything, and a memory of one link and of
@@ -66,7 +69,7 @@ export function createModelServer(): ModelServer {
       const waiting = row.state === 'queued' || row.state === 'held';
       const asked = open || (waiting && row.epoch !== null);
       if (!asked && (line === undefined || !(waiting || row.state === 'outcome_unknown'))) return [];
-      const answer = reconcileRow(row, line, session.epoch, now);
+      const answer = reconcileRow(row, line, session.epoch, now, effectOf(row.verb));
       if (answer === undefined || (answer.stays && row.epoch === session.epoch)) return [];
       return [{ row, line, ...answer }];
     });
@@ -186,7 +189,15 @@ export function createModelServer(): ModelServer {
         return;
       }
       const decision = decideResult(message.result);
-      const { ended, retry } = resultChanges(facts, message.result, decision, known, now, random);
+      const { ended, retry } = resultChanges(
+        facts,
+        message.result,
+        decision,
+        known,
+        now,
+        random,
+        builtInCatalogue,
+      );
       pending.push({
         change: retry ?? ended,
         ...(retry && { otherwise: ended }),
@@ -213,7 +224,7 @@ export function createModelServer(): ModelServer {
     sweep(now, random) {
       for (const row of [...rows.values()]) {
         if (row.deadlineAt === null || row.deadlineAt.getTime() > now) continue;
-        const change = overdueChange(row, now, random);
+        const change = overdueChange(row, now, random, effectOf(row.verb));
         if (change !== undefined && apply(rows, [change]).size > 0) link?.inFlight.delete(row.executionId);
       }
     },

@@ -180,6 +180,17 @@ export function memoryCommands(): MemoryCommands {
         counts: { queued: executions.length },
         done: false,
         rollout: input.rollout && newRollout(input.rollout, executions.length),
+        approval:
+          input.correlationId === 'dangerous'
+            ? {
+                state: 'pending',
+                requestedBy: actor,
+                requestedAt: epoch,
+                decidedBy: undefined,
+                decidedAt: undefined,
+                reason: undefined,
+              }
+            : undefined,
       };
       const entry = { command, executions, events: [] };
       entries.set(commandId, entry);
@@ -227,6 +238,35 @@ export function memoryCommands(): MemoryCommands {
     async cancel(_actor, commandId) {
       advance(commandId, 'cancelled');
       return structuredClone(find(commandId).command);
+    },
+
+    async decide(actor, commandId, verdict, reason) {
+      const { command } = find(commandId);
+      if (command.approval === undefined) throw new ViworksError('approval_unknown', 'It needs no approval.');
+      Object.assign(command.approval, { state: verdict, decidedBy: actor, decidedAt: epoch, reason });
+      return structuredClone(command);
+    },
+
+    async retry(actor, commandId, { idempotencyKey }) {
+      const { command } = find(commandId);
+      if (!command.done) throw new ViworksError('command_state', 'The command is not done yet.');
+      const { verb, args, target } = command;
+      return { ...(await this.submit(actor, { verb, args, target, idempotencyKey })), retryOf: commandId };
+    },
+
+    async statistics({ by }) {
+      failIfAsked();
+      const counts = {
+        total: 3,
+        succeeded: 2,
+        failed: 1,
+        timedOut: 0,
+        cancelled: 0,
+        expired: 0,
+        outcomeUnknown: 0,
+      };
+      const runMs = { p50: 1500, p95: 2000, maximum: 3000 };
+      return [{ key: by, ...counts, waitMs: undefined, runMs }];
     },
 
     async *watch(commandId, cursor, signal) {

@@ -21,6 +21,7 @@ import { createUserTokens } from '../../src/identity/user-tokens.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
+import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
@@ -29,7 +30,9 @@ import { memoryRollouts } from './api-rollouts.ts';
 export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
 /** The whole API on real sockets: HTTP/1.1 on one port, HTTP/2 without TLS on another. */
-export async function startApi(options: { corsOrigins?: string[]; agents?: Agent[] } = {}) {
+export async function startApi(
+  options: { corsOrigins?: string[]; agents?: Agent[]; verbs?: VerbCatalogue } = {},
+) {
   const userTokens = createUserTokens({ secret: new Uint8Array(32).fill(7), clock: systemClock });
   const health: { report: HealthReport } = { report: healthyReport() };
   const commands = memoryCommands();
@@ -47,6 +50,7 @@ export async function startApi(options: { corsOrigins?: string[]; agents?: Agent
     log: silentLogger,
     clock: systemClock,
     tokenLifetimeMs: 3_600_000,
+    verbs: options.verbs ?? builtInCatalogue,
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();

@@ -72,7 +72,7 @@ async function trpcSurface(api: TestApi, role: Role): Promise<Surface> {
     },
     cancel: async (commandId, reason) =>
       (await client.commands.cancel.mutate({ commandId, reason })).command.done,
-    verbs: async () => (await client.commands.verbs.query()).verbs.map((verb) => verb.name),
+    verbs: async () => (await client.verbs.list.query()).verbs.map((verb) => verb.name),
     async health() {
       const { status, components } = await client.system.health.query();
       return { status, components: components.map((component) => `${component.name} ${component.status}`) };

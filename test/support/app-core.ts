@@ -2,6 +2,7 @@ import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
 import type { QueueLimits } from '../../src/commands/admission.ts';
+import type { ApprovalPolicy } from '../../src/commands/approval.ts';
 import type { CapacityLimits } from '../../src/commands/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
 import type { Execution, ExecutionState, WatchEvent } from '../../src/commands/types.ts';
@@ -11,6 +12,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
@@ -63,6 +65,9 @@ export interface CoreOptions {
   maximumWaiting?: number;
   inFlight?: Partial<CapacityLimits>;
   queue?: Partial<QueueLimits>;
+  approval?: ApprovalPolicy;
+  keepMs?: number;
+  verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
 
@@ -85,8 +90,11 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
+    verbs: options.verbs ?? builtInCatalogue,
     timeToLiveMs: 3_600_000,
     maximumWaiting: options.maximumWaiting ?? 100_000,
+    approval: options.approval,
+    keepMs: options.keepMs,
     inFlight: { perAgent: 10_000, total: 1_000_000, perVerb: new Map(), ...options.inFlight },
     queue: { perAgent: 100_000, total: 1_000_000, perVerb: new Map(), ...options.queue },
     sweepIntervalMs: 3_600_000,

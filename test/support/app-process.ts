@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { AppOutputs } from '../../src/api/trpc/router.ts';
 import { type Client, createClient } from '../../src/cli/client.ts';
 import { readOperatorFile } from '../../src/cli/data-dir.ts';
-import { type CliProcess, dataFolder, startCli } from './process.ts';
+import { type CliOptions, type CliProcess, dataFolder, startCli } from './process.ts';
 
 /** A control plane and an agent as processes of their own, which a test may kill and start again. */
 export interface ProcessRig {
@@ -17,7 +17,7 @@ export interface ProcessRig {
   /** Resolves when it is ready; on the ports of its first start. */
   startServer(): Promise<void>;
   /** Resolves when the agent is under way; it enrols at its first start. */
-  startAgent(): Promise<void>;
+  startAgent(options?: Pick<CliOptions, 'fileBytes'>): Promise<void>;
   /** Further agents, each enrolled and under way. */
   startAgents(ids: readonly string[]): Promise<void>;
   /** Kills a process without a word; resolves when it is gone. */
@@ -63,13 +63,11 @@ export function createProcessRig(): ProcessRig {
       agentUrl = forAgents;
       ports = { VIWORKS_API_PORT: new URL(apiUrl).port, VIWORKS_AGENT_PORT: new URL(agentUrl).port };
     },
-    async startAgent() {
+    async startAgent(options = {}) {
       const spec = { site: 'test', labels: {}, uses: 1, lifetimeMs: 60_000 };
       token ??= (await rig.client().tokens.createEnrollment.mutate(spec)).token;
-      agent = startCli([
-        'agent',
-        ...['--data-dir', join(folder, 'agent'), '--url', agentUrl, '--id', agentId, '--token', token],
-      ]);
+      const access = ['--url', agentUrl, '--id', agentId, '--token', token];
+      agent = startCli(['agent', '--data-dir', join(folder, 'agent'), ...access], options);
       await agent.stderr.match(/agent started/);
     },
     async startAgents(ids) {

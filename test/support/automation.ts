@@ -3,6 +3,7 @@ import { checkSpec } from '../../src/commands/specs.ts';
 import type { CommandService } from '../../src/commands/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
+import { builtInCatalogue } from '../../src/protocol/verbs.ts';
 import { createSchedules, type Schedules, type SchedulesDeps } from '../../src/schedules/schedules.ts';
 import type { ScheduleInput } from '../../src/schedules/types.ts';
 import { createTemplates } from '../../src/templates/templates.ts';
@@ -18,7 +19,7 @@ export interface Automation {
 export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Automation {
   const { database, bus, clock, engine: commands } = core;
   const check = (input: Parameters<typeof checkSpec>[0]) =>
-    void checkSpec(input, { timeToLiveMs: 3_600_000 });
+    void checkSpec(input, { timeToLiveMs: 3_600_000, verbs: builtInCatalogue });
   const templates = createTemplates({ database, commands, check, clock });
   const log = silentLogger;
   const metrics = createMetrics();

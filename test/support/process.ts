@@ -35,6 +35,8 @@ export interface Lines {
 export interface CliOptions {
   env?: Readonly<Record<string, string>>;
   cwd?: string;
+  /** Bytes that a file of it may have: a write beyond fails, as on a disk that is full. */
+  fileBytes?: number;
 }
 
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -70,7 +72,10 @@ export function startSharedCli(args: readonly string[], env: Readonly<Record<str
 }
 
 function spawnCli(args: readonly string[], options: CliOptions): CliProcess {
-  const child = spawn(process.execPath, [main, ...args], {
+  const command = [process.execPath, main, ...args];
+  const [program = '', ...rest] =
+    options.fileBytes === undefined ? command : limited(command, options.fileBytes);
+  const child = spawn(program, rest, {
     cwd: options.cwd ?? tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
     // Settings of the person who runs the suite stay out.
@@ -87,6 +92,12 @@ function spawnCli(args: readonly string[], options: CliOptions): CliProcess {
     kill: (signal) => void child.kill(signal),
   };
 }
+
+/** Blocks of `ulimit -f` are 512 bytes in a POSIX shell. */
+const limited = (command: readonly string[], fileBytes: number) => [
+  ...['/bin/sh', '-c', `ulimit -f ${Math.floor(fileBytes / 512)}; exec "$@"`, 'sh'],
+  ...command,
+];
 
 /** Runs `viworks …` to its end. */
 export async function runCli(args: readonly string[], options: CliOptions = {}) {

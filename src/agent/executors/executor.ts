@@ -1,7 +1,8 @@
-import { type DescMessage, isMessage, type Message, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { type DescMessage, isMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { ViworksError } from '../../errors.ts';
 import type { Logger } from '../../lib/logger.ts';
-import { type VerbSpec, verbCatalogue } from '../../protocol/verbs.ts';
+import type { VerbValue } from '../../protocol/verb-values.ts';
+import { builtInVerbs, type VerbSpec } from '../../protocol/verbs.ts';
 import type { CapturedOutput } from '../process.ts';
 
 /**
@@ -10,8 +11,8 @@ import type { CapturedOutput } from '../process.ts';
  */
 export interface Executor {
   readonly verb: VerbSpec;
-  /** @param args a message of the verb's args, valid */
-  run(args: Message, context: ExecutionContext): Promise<ExecutorOutcome>;
+  /** @param args of the verb, valid */
+  run(args: VerbValue, context: ExecutionContext): Promise<ExecutorOutcome>;
 }
 
 export interface ExecutionContext {
@@ -27,8 +28,10 @@ export interface ExecutionContext {
 
 /** How it went. Without a failure and not interrupted: it succeeded. */
 export interface ExecutorOutcome {
-  /** The serialised result message of the verb. */
+  /** The result of the verb as it travels: a serialised message, or JSON where the verb is of a plug-in. */
   output?: Uint8Array;
+  /** Where the output is JSON. */
+  outputEncoding?: 'json';
   exitCode?: number | undefined;
   signal?: string | undefined;
   stdout?: CapturedOutput;
@@ -53,8 +56,14 @@ export function defineExecutor<Args extends DescMessage, Result extends DescMess
   result: Result,
   run: (args: MessageShape<Args>, context: ExecutionContext) => Promise<TypedOutcome<MessageShape<Result>>>,
 ): Executor {
-  const verb = [...verbCatalogue.values()].find((spec) => spec.args.typeName === args.typeName);
-  if (verb === undefined || verb.result.typeName !== result.typeName)
+  const verb = builtInVerbs.find(
+    (spec) =>
+      spec.args.kind === 'message' &&
+      spec.args.message.typeName === args.typeName &&
+      spec.result.kind === 'message' &&
+      spec.result.message.typeName === result.typeName,
+  );
+  if (verb === undefined)
     throw new ViworksError('internal', `${args.typeName} and ${result.typeName} are not a verb.`);
   return {
     verb,

@@ -15,7 +15,7 @@ import {
 import { execute, outputOf, textOf } from '../../../test/support/agent-execute.ts';
 import { timestampMs } from '../../protocol/envelope.ts';
 import { failureOf } from '../outcome.ts';
-import { dockerPsExecutor, healthOf } from './docker-ps.ts';
+import { dockerPsExecutor, healthOf } from './docker/ps.ts';
 import { fileReadExecutor } from './file-read.ts';
 import { loadExecutors } from './registry.ts';
 import { parseStatus, serviceStatusExecutor } from './service-status.ts';
@@ -159,11 +159,13 @@ test('capabilities are those of the programs that answer', async () => {
   const none = await loadExecutors(await newDir());
   expect([none.capabilities, none.containerEngine]).toEqual([['exec', 'file', 'system'], '']);
   expect(none.get('docker.ps')).toBeUndefined();
-  const docker = await loadExecutors(await standIn('docker', 'echo 28.2.2'));
+  const docker = await loadExecutors(await standIn('docker', '[ "$1" = version ] && echo 28.2.2'));
   expect([docker.capabilities, docker.containerEngine]).toEqual([
     ['docker', 'exec', 'file', 'system'],
     'docker 28.2.2',
   ]);
+  const compose = await loadExecutors(await standIn('docker', 'echo 28.2.2'));
+  expect(compose.capabilities).toEqual(['compose', 'docker', 'exec', 'file', 'system']);
   const silent = await loadExecutors(await standIn('docker', 'exit 1'));
   expect(silent.capabilities).toEqual(['exec', 'file', 'system']);
   const service = await loadExecutors(await standIn('systemctl', 'echo systemd 252'));

@@ -1,8 +1,8 @@
 import { version } from '../../lib/version.ts';
 import { minimalEnvironment, runProgram } from '../process.ts';
-import { dockerPsExecutor } from './docker-ps.ts';
+import { dockerExecutors } from './docker/executors.ts';
 import { execExecutor } from './exec.ts';
-import { type ExecutorSet, executorSet } from './executor.ts';
+import { type Executor, type ExecutorSet, executorSet } from './executor.ts';
 import { fileReadExecutor } from './file-read.ts';
 import { serviceStatusExecutor } from './service-status.ts';
 import { systemInfoExecutor } from './system-info.ts';
@@ -15,17 +15,20 @@ const probeMs = 5_000;
 
 /**
  * The executors that this machine is able to run: system, exec and file always, service where systemctl is,
- * docker where its command reaches a server.
+ * docker where its command reaches a server, compose where docker has that too.
  * @param path where programs are looked for
+ * @param plugins executors of plug-ins
  */
-export async function loadExecutors(path?: string): Promise<ExecutorSet> {
-  const [systemd, docker] = await Promise.all([
+export async function loadExecutors(path?: string, plugins: readonly Executor[] = []): Promise<ExecutorSet> {
+  const [systemd, docker, compose] = await Promise.all([
     probe(['systemctl', '--version'], path),
     probe(['docker', 'version', '--format={{.Server.Version}}'], path),
+    probe(['docker', 'compose', 'version', '--short'], path),
   ]);
   const executors = [systemInfoExecutor(software), execExecutor(path), fileReadExecutor()];
   if (systemd !== undefined) executors.push(serviceStatusExecutor(path));
-  if (docker !== undefined) executors.push(dockerPsExecutor(path));
+  if (docker !== undefined) executors.push(...dockerExecutors({ path }, compose !== undefined));
+  executors.push(...plugins);
   return executorSet(executors, docker === undefined ? '' : `docker ${docker}`.trim().slice(0, 128));
 }
 

@@ -3,7 +3,6 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { defaultPageSize, type PageRequest } from '../../lib/page.ts';
 import { wireLimits } from '../../protocol/limits.ts';
-import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createEnrollmentInput } from '../schemas/tokens.ts';
@@ -17,13 +16,14 @@ import {
   healthMessage,
   outputMessage,
   streamOf,
-  verbMessage,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
+import { historyMethods } from './history.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
 import { templateMethods } from './templates.ts';
+import { verbMethods } from './verbs.ts';
 import { partsOf } from './watch.ts';
 
 /** The gRPC surface is for whoever has no TypeScript: the operations of tRPC as viworks.control.v1. */
@@ -48,6 +48,8 @@ export type ControlDeps = Pick<
   | 'health'
   | 'metrics'
   | 'log'
+  | 'clock'
+  | 'verbs'
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
@@ -137,10 +139,6 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     return { ...range, offset: BigInt(range.offset), totalBytes: BigInt(range.totalBytes ?? 0) };
   });
 
-  const listVerbs = unary(method.listVerbs, async () => {
-    return { verbs: [...verbCatalogue.values()].map(verbMessage) };
-  });
-
   const getHealth = unary(method.getHealth, async () => ({ health: healthMessage(await health.report()) }));
 
   const service = {
@@ -155,7 +153,8 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
-    listVerbs,
+    ...historyMethods(deps, { unary }),
+    ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
     ...templateMethods(deps, { unary }),
     ...scheduleMethods(deps, { unary }),

@@ -14,7 +14,6 @@ import {
   OutputStream as OutputStreamMessage,
   Priority as PriorityMessage,
   type TargetSchema,
-  type VerbSchema,
 } from '#gen/viworks/control/v1/command_pb.js';
 import type { PlanCommandResponseSchema } from '#gen/viworks/control/v1/control_service_pb.js';
 import type { HealthSchema } from '#gen/viworks/control/v1/system_pb.js';
@@ -30,10 +29,10 @@ import type {
   Priority,
   Target,
 } from '../../commands/types.ts';
-import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
 
+import { approvalMessage } from './history-convert.ts';
 import { planMessage, rolloutMessage } from './rollout-convert.ts';
 
 /** Between the types of the core and the messages of viworks.control.v1. */
@@ -76,7 +75,7 @@ export function inverse<K extends string, V>(record: Record<K, V>): (value: V) =
   return (value) => keys.get(value);
 }
 export const statusOf = inverse(statusMessage);
-const stateOf = inverse(stateMessage);
+export const stateOf = inverse(stateMessage);
 export const priorityOf = inverse(priorityMessage);
 export const streamOf = inverse(streamMessage);
 
@@ -131,6 +130,7 @@ export function commandMessage(command: Command): MessageInitShape<typeof Comman
     retryOf: command.retryOf ?? '',
     origin: command.origin ?? '',
     ...(command.rollout && { rollout: rolloutMessage(command.rollout) }),
+    ...(command.approval && { approval: approvalMessage(command.approval) }),
   };
 }
 
@@ -207,21 +207,13 @@ export function commandFilter(filter: CommandFilterMessage | undefined): Command
     agentId: filter.agentId || undefined,
     actor: filter.actor || undefined,
     state: stateOf(filter.state),
+    priority: priorityOf(filter.priority),
+    site: filter.site || undefined,
+    correlationId: filter.correlationId || undefined,
+    origin: filter.origin || undefined,
+    awaitingApproval: filter.awaitingApproval,
     createdAfter: filter.createdAfter && timestampDate(filter.createdAfter),
     createdBefore: filter.createdBefore && timestampDate(filter.createdBefore),
-  };
-}
-
-export function verbMessage(verb: VerbSpec): MessageInitShape<typeof VerbSchema> {
-  return {
-    name: verb.name,
-    summary: verb.summary,
-    effect: verb.effect,
-    risk: verb.risk,
-    defaultTimeout: durationFromMs(verb.defaultTimeoutMs),
-    capability: verb.capability,
-    argsMessage: verb.args.typeName,
-    resultMessage: verb.result.typeName,
   };
 }
 

@@ -2,8 +2,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import { file_google_rpc_error_details } from '#gen/google/rpc/error_details_pb.js';
 import { Health } from '#gen/grpc/health/v1/health_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { file_viworks_verbs_v1_docker } from '#gen/viworks/verbs/v1/docker_pb.js';
-import { file_viworks_verbs_v1_system } from '#gen/viworks/verbs/v1/system_pb.js';
+import { verbFiles } from '../../protocol/verbs.ts';
 import { type ControlDeps, controlRoutes } from './control.ts';
 import { type HealthSource, healthRoutes } from './health.ts';
 import { reflectionRoutes } from './reflection.ts';
@@ -15,10 +14,7 @@ export function apiRoutes(
   const routes = [
     controlRoutes(deps),
     healthRoutes(deps.healthSource),
-    reflectionRoutes(
-      [ControlService, Health],
-      [file_viworks_verbs_v1_system, file_viworks_verbs_v1_docker, file_google_rpc_error_details],
-    ),
+    reflectionRoutes([ControlService, Health], [...verbFiles, file_google_rpc_error_details]),
   ];
   return (router) => {
     for (const register of routes) register(router);

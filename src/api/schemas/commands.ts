@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { type Command, priorities, type WatchEvent } from '../../commands/types.ts';
-import type { VerbSpec } from '../../protocol/verbs.ts';
+import { type Command, priorities, retryableStates, type WatchEvent } from '../../commands/types.ts';
+import type { VerbWithArgs } from '../verb-args.ts';
+import { approvalSchema, approvalView } from './approvals.ts';
 import {
   agentIdSchema,
   commandIdSchema,
@@ -9,6 +10,7 @@ import {
   nextPageToken,
   pageInput,
   reasonSchema,
+  siteSchema,
   timeSchema,
   timeView,
 } from './common.ts';
@@ -50,6 +52,12 @@ export const submitInput = z.strictObject({
   rollout: rolloutInput.optional(),
 });
 
+/** The same to the compiler of a caller, who learns there which args go with which verb. */
+export const typedSubmitInput = submitInput as z.ZodType<
+  z.output<typeof submitInput>,
+  Omit<z.input<typeof submitInput>, 'verb' | 'args'> & VerbWithArgs
+>;
+
 export const commandSchema = z.strictObject({
   commandId: z.string(),
   verb: z.string(),
@@ -77,17 +85,20 @@ export const commandSchema = z.strictObject({
   done: z.boolean(),
   /** Its course, where it goes to its agents in steps. */
   rollout: rolloutSchema.optional(),
+  /** What a second person has to say, where one has to. */
+  approval: approvalSchema.optional(),
 });
 export type CommandView = z.output<typeof commandSchema>;
 
 export function commandView(command: Command): CommandView {
-  const { target, createdAt, expiresAt, rollout, ...rest } = command;
+  const { target, createdAt, expiresAt, rollout, approval, ...rest } = command;
   return {
     ...rest,
     target: targetView(target),
     createdAt: timeView(createdAt),
     expiresAt: timeView(expiresAt),
     rollout: rollout && rolloutView(rollout),
+    approval: approval && approvalView(approval),
   };
 }
 
@@ -111,6 +122,14 @@ export const listCommandsInput = z
         actor: z.string().max(128).optional(),
         /** Commands with at least one execution in this state. */
         state: executionStateSchema.optional(),
+        priority: z.enum(priorities).optional(),
+        /** Commands that reached an agent of this site. */
+        site: siteSchema.optional(),
+        correlationId: z.string().max(128).optional(),
+        /** What submitted them, for example `schedule:nightly`. */
+        origin: z.string().max(128).optional(),
+        /** Whether they wait for a second person. */
+        awaitingApproval: z.boolean().optional(),
         createdAfter: timeSchema.transform((text) => new Date(text)).optional(),
         createdBefore: timeSchema.transform((text) => new Date(text)).optional(),
       })
@@ -122,6 +141,17 @@ export const listCommandsInput = z
 export const listCommandsOutput = z.strictObject({ commands: z.array(commandSchema), nextPageToken });
 
 export const cancelInput = z.strictObject({ commandId: commandIdSchema, reason: reasonSchema.default('') });
+
+export const retryInput = z.strictObject({
+  commandId: commandIdSchema,
+  /**
+   * Which executions. Absent: all that did not succeed, but of a verb whose effect must not happen twice not those
+   * of which nobody knows how they ended.
+   */
+  states: z.array(z.enum(retryableStates)).min(1).max(retryableStates.length).optional(),
+  /** The same key and the same command give the first answer again. */
+  idempotencyKey: z.string().min(1).max(128).optional(),
+});
 
 export const watchInput = z.strictObject({
   commandId: commandIdSchema,
@@ -145,27 +175,4 @@ export function watchView({ command, executions, output }: WatchEvent): z.output
     executions: executions.map(executionView),
     output: output.map(outputPieceView),
   };
-}
-
-export const verbsOutput = z.strictObject({
-  verbs: z.array(
-    z.strictObject({
-      name: z.string(),
-      summary: z.string(),
-      effect: z.enum(['read', 'idempotent', 'once']),
-      risk: z.enum(['low', 'elevated', 'destructive']),
-      defaultTimeoutMs: countSchema,
-      capability: z.string(),
-      /** The field of the args that arguments without a name go to; empty if there is none. */
-      positional: z.string(),
-      /** Full names of the protobuf messages; server reflection describes them. */
-      argsMessage: z.string(),
-      resultMessage: z.string(),
-    }),
-  ),
-});
-
-export function verbView(verb: VerbSpec): z.output<typeof verbsOutput>['verbs'][number] {
-  const { args, result, ...rest } = verb;
-  return { ...rest, argsMessage: args.typeName, resultMessage: result.typeName };
 }

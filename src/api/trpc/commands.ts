@@ -1,7 +1,7 @@
 import { tracked } from '@trpc/server';
 import { ViworksError } from '../../errors.ts';
-import { verbCatalogue } from '../../protocol/verbs.ts';
 import type { ApiDeps } from '../deps.ts';
+import { decideInput } from '../schemas/approvals.ts';
 import {
   cancelInput,
   commandOutput,
@@ -10,9 +10,8 @@ import {
   getCommandOutput,
   listCommandsInput,
   listCommandsOutput,
-  submitInput,
-  verbsOutput,
-  verbView,
+  retryInput,
+  typedSubmitInput,
   watchInput,
   watchOutput,
   watchView,
@@ -20,15 +19,16 @@ import {
 import { pageRequest } from '../schemas/common.ts';
 import { executionView } from '../schemas/executions.ts';
 import { outputInput, outputOutput, outputView } from '../schemas/output.ts';
+import { spanOf, statisticsInput, statisticsOutput, statisticsView } from '../schemas/statistics.ts';
 import { planOutput, planView } from '../schemas/targets.ts';
 import { trackedStream } from './tracked-stream.ts';
 import { procedure, router } from './trpc.ts';
 
-export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
+export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | 'clock'>) {
   return router({
     /** Returns when the command is durable. Nothing is stored when it is refused. */
     submit: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input }) => {
         return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
@@ -36,7 +36,7 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
 
     /** What submit would do now, without doing it, and why not elsewhere. */
     plan: procedure
-      .input(submitInput)
+      .input(typedSubmitInput)
       .output(planOutput)
       .query(async ({ input }) => planView(await commands.plan(input))),
 
@@ -69,6 +69,41 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
         return { command: commandView(command) };
       }),
 
+    /** Lets a command go that waits for a second person; who submitted it cannot. */
+    approve: procedure
+      .input(decideInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, reason } }) => {
+        const command = await commands.decide(ctx.actor.subject, commandId, 'approved', reason);
+        return { command: commandView(command) };
+      }),
+
+    /** Ends a command that waits for a second person; who submitted it cancels it. */
+    reject: procedure
+      .input(decideInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, reason } }) => {
+        const command = await commands.decide(ctx.actor.subject, commandId, 'rejected', reason);
+        return { command: commandView(command) };
+      }),
+
+    /** Submits a finished command again, for the agents on which it did not succeed. */
+    retry: procedure
+      .input(retryInput)
+      .output(commandOutput)
+      .mutation(async ({ ctx, input: { commandId, ...options } }) => {
+        return { command: commandView(await commands.retry(ctx.actor.subject, commandId, options)) };
+      }),
+
+    /** Figures over the commands of a span of time. */
+    statistics: procedure
+      .input(statisticsInput)
+      .output(statisticsOutput)
+      .query(async ({ input }) => {
+        const span = spanOf(input, clock.now());
+        return statisticsView(span, await commands.statistics({ by: input.by, ...span }));
+      }),
+
     /** First what is known, then each change; ends when the command is done, resumes after the last event. */
     watch: procedure
       .input(watchInput)
@@ -88,8 +123,5 @@ export function commandsRouter({ commands }: Pick<ApiDeps, 'commands'>) {
       .query(async ({ input: { executionId, stream, offset, limit } }) => {
         return outputView(await commands.output(executionId, stream, offset, limit));
       }),
-
-    /** The catalogue of what can be submitted. */
-    verbs: procedure.output(verbsOutput).query(() => ({ verbs: [...verbCatalogue.values()].map(verbView) })),
   });
 }

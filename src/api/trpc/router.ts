@@ -8,6 +8,7 @@ import { systemRouter } from './system.ts';
 import { templatesRouter } from './templates.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
+import { verbsRouter } from './verbs.ts';
 
 export function createAppRouter(deps: ApiDeps) {
   return router({
@@ -18,6 +19,7 @@ export function createAppRouter(deps: ApiDeps) {
     system: systemRouter(deps),
     templates: templatesRouter(deps),
     tokens: tokensRouter(deps),
+    verbs: verbsRouter(deps),
   });
 }
 

@@ -7,6 +7,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Rollout, RolloutPlan } from "./rollout_pb.js";
 import type { AgentStatus } from "./agent_pb.js";
+import type { Approval } from "./approval_pb.js";
 
 /**
  * Describes the file viworks/control/v1/command.proto.
@@ -327,6 +328,13 @@ export declare type Command = Message<"viworks.control.v1.Command"> & {
    * @generated from field: viworks.control.v1.Rollout rollout = 20;
    */
   rollout?: Rollout | undefined;
+
+  /**
+   * What a second person has to say, where one has to.
+   *
+   * @generated from field: viworks.control.v1.Approval approval = 21;
+   */
+  approval?: Approval | undefined;
 };
 
 /**
@@ -588,6 +596,37 @@ export declare type CommandFilter = Message<"viworks.control.v1.CommandFilter"> 
    * @generated from field: google.protobuf.Timestamp created_before = 6;
    */
   createdBefore?: Timestamp | undefined;
+
+  /**
+   * @generated from field: viworks.control.v1.Priority priority = 7;
+   */
+  priority: Priority;
+
+  /**
+   * Commands that reached an agent of this site.
+   *
+   * @generated from field: string site = 8;
+   */
+  site: string;
+
+  /**
+   * @generated from field: string correlation_id = 9;
+   */
+  correlationId: string;
+
+  /**
+   * What submitted them, for example "schedule:nightly".
+   *
+   * @generated from field: string origin = 10;
+   */
+  origin: string;
+
+  /**
+   * Whether they wait for a second person.
+   *
+   * @generated from field: optional bool awaiting_approval = 11;
+   */
+  awaitingApproval?: boolean | undefined;
 };
 
 /**
@@ -633,7 +672,7 @@ export declare type Verb = Message<"viworks.control.v1.Verb"> & {
   capability: string;
 
   /**
-   * Full names of the messages; server reflection describes them.
+   * Full names of the messages, which server reflection describes; empty for verbs of a plug-in.
    *
    * @generated from field: string args_message = 7;
    */
@@ -643,6 +682,13 @@ export declare type Verb = Message<"viworks.control.v1.Verb"> & {
    * @generated from field: string result_message = 8;
    */
   resultMessage: string;
+
+  /**
+   * The field of the args that arguments without a name go to; empty if there is none.
+   *
+   * @generated from field: string positional = 9;
+   */
+  positional: string;
 };
 
 /**

@@ -8,6 +8,8 @@ import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
+import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
+import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
@@ -713,6 +715,46 @@ export declare const ControlService: GenService<{
     output: typeof CancelCommandResponseSchema;
   },
   /**
+   * Lets a command go that waits for a second person; who submitted it cannot.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ApproveCommand
+   */
+  approveCommand: {
+    methodKind: "unary";
+    input: typeof ApproveCommandRequestSchema;
+    output: typeof ApproveCommandResponseSchema;
+  },
+  /**
+   * Ends a command that waits for a second person; who submitted it cancels it.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RejectCommand
+   */
+  rejectCommand: {
+    methodKind: "unary";
+    input: typeof RejectCommandRequestSchema;
+    output: typeof RejectCommandResponseSchema;
+  },
+  /**
+   * Submits a finished command again, for the agents on which it did not succeed.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RetryCommand
+   */
+  retryCommand: {
+    methodKind: "unary";
+    input: typeof RetryCommandRequestSchema;
+    output: typeof RetryCommandResponseSchema;
+  },
+  /**
+   * Figures over the commands of a span of time.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetStatistics
+   */
+  getStatistics: {
+    methodKind: "unary";
+    input: typeof GetStatisticsRequestSchema;
+    output: typeof GetStatisticsResponseSchema;
+  },
+  /**
    * Streams every change of a command's executions, first what is known already; ends when all are final.
    *
    * @generated from rpc viworks.control.v1.ControlService.WatchCommand
@@ -739,6 +781,16 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof ListVerbsRequestSchema;
     output: typeof ListVerbsResponseSchema;
+  },
+  /**
+   * One verb with its args and its result, field by field.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetVerb
+   */
+  getVerb: {
+    methodKind: "unary";
+    input: typeof GetVerbRequestSchema;
+    output: typeof GetVerbResponseSchema;
   },
   /**
    * A rollout begins with SubmitCommand.

@@ -3,8 +3,8 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file viworks/verbs/v1/docker.proto.
@@ -106,4 +106,414 @@ export declare type DockerPsResult_Container = Message<"viworks.verbs.v1.DockerP
  * Use `create(DockerPsResult_ContainerSchema)` to create a new message.
  */
 export declare const DockerPsResult_ContainerSchema: GenMessage<DockerPsResult_Container>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerInspectArgs
+ */
+export declare type DockerInspectArgs = Message<"viworks.verbs.v1.DockerInspectArgs"> & {
+  /**
+   * @generated from field: repeated string containers = 1;
+   */
+  containers: string[];
+
+  /**
+   * The whole document of docker too. It holds the environment of the container, and with it often secrets.
+   *
+   * @generated from field: bool raw = 2;
+   */
+  raw: boolean;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectArgs.
+ * Use `create(DockerInspectArgsSchema)` to create a new message.
+ */
+export declare const DockerInspectArgsSchema: GenMessage<DockerInspectArgs>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerInspectResult
+ */
+export declare type DockerInspectResult = Message<"viworks.verbs.v1.DockerInspectResult"> & {
+  /**
+   * @generated from field: repeated viworks.verbs.v1.DockerInspectResult.Container containers = 1;
+   */
+  containers: DockerInspectResult_Container[];
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.
+ * Use `create(DockerInspectResultSchema)` to create a new message.
+ */
+export declare const DockerInspectResultSchema: GenMessage<DockerInspectResult>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerInspectResult.Container
+ */
+export declare type DockerInspectResult_Container = Message<"viworks.verbs.v1.DockerInspectResult.Container"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * As it was named when the container was made, and what that name stood for then.
+   *
+   * @generated from field: string image = 3;
+   */
+  image: string;
+
+  /**
+   * @generated from field: string image_id = 4;
+   */
+  imageId: string;
+
+  /**
+   * The program and its arguments.
+   *
+   * @generated from field: repeated string command = 5;
+   */
+  command: string[];
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 6;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * "created", "running", "paused", "restarting", "removing", "exited" or "dead".
+   *
+   * @generated from field: string status = 7;
+   */
+  status: string;
+
+  /**
+   * "healthy", "unhealthy", "starting", or empty without a health check.
+   *
+   * @generated from field: string health = 8;
+   */
+  health: string;
+
+  /**
+   * Of the last run; 0 while it runs.
+   *
+   * @generated from field: int32 exit_code = 9;
+   */
+  exitCode: number;
+
+  /**
+   * @generated from field: bool oom_killed = 10;
+   */
+  oomKilled: boolean;
+
+  /**
+   * What docker says went wrong at its last start; empty if nothing.
+   *
+   * @generated from field: string error = 11;
+   */
+  error: string;
+
+  /**
+   * 0 where it does not run.
+   *
+   * @generated from field: uint32 pid = 12;
+   */
+  pid: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 13;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp finished_at = 14;
+   */
+  finishedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 restart_count = 15;
+   */
+  restartCount: number;
+
+  /**
+   * "no", "always", "unless-stopped" or "on-failure".
+   *
+   * @generated from field: string restart_policy = 16;
+   */
+  restartPolicy: string;
+
+  /**
+   * @generated from field: map<string, string> labels = 17;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * @generated from field: repeated viworks.verbs.v1.DockerInspectResult.Mount mounts = 18;
+   */
+  mounts: DockerInspectResult_Mount[];
+
+  /**
+   * @generated from field: repeated viworks.verbs.v1.DockerInspectResult.Port ports = 19;
+   */
+  ports: DockerInspectResult_Port[];
+
+  /**
+   * Address in each network, by the network's name.
+   *
+   * @generated from field: map<string, string> networks = 20;
+   */
+  networks: { [key: string]: string };
+
+  /**
+   * Only where raw was asked for.
+   *
+   * @generated from field: google.protobuf.Struct raw = 21;
+   */
+  raw?: JsonObject | undefined;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Container.
+ * Use `create(DockerInspectResult_ContainerSchema)` to create a new message.
+ */
+export declare const DockerInspectResult_ContainerSchema: GenMessage<DockerInspectResult_Container>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerInspectResult.Mount
+ */
+export declare type DockerInspectResult_Mount = Message<"viworks.verbs.v1.DockerInspectResult.Mount"> & {
+  /**
+   * "bind", "volume", "tmpfs", …
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * Name of the volume; empty for other types.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * @generated from field: string target = 4;
+   */
+  target: string;
+
+  /**
+   * @generated from field: bool writable = 5;
+   */
+  writable: boolean;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Mount.
+ * Use `create(DockerInspectResult_MountSchema)` to create a new message.
+ */
+export declare const DockerInspectResult_MountSchema: GenMessage<DockerInspectResult_Mount>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerInspectResult.Port
+ */
+export declare type DockerInspectResult_Port = Message<"viworks.verbs.v1.DockerInspectResult.Port"> & {
+  /**
+   * For example "80/tcp".
+   *
+   * @generated from field: string container_port = 1;
+   */
+  containerPort: string;
+
+  /**
+   * Empty where it is not published.
+   *
+   * @generated from field: string host_address = 2;
+   */
+  hostAddress: string;
+
+  /**
+   * @generated from field: uint32 host_port = 3;
+   */
+  hostPort: number;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Port.
+ * Use `create(DockerInspectResult_PortSchema)` to create a new message.
+ */
+export declare const DockerInspectResult_PortSchema: GenMessage<DockerInspectResult_Port>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerLogsArgs
+ */
+export declare type DockerLogsArgs = Message<"viworks.verbs.v1.DockerLogsArgs"> & {
+  /**
+   * @generated from field: string container = 1;
+   */
+  container: string;
+
+  /**
+   * @generated from field: uint32 tail = 2;
+   */
+  tail: number;
+
+  /**
+   * Go's form of a duration, back from now, or a time in RFC 3339.
+   *
+   * @generated from field: string since = 3;
+   */
+  since: string;
+
+  /**
+   * @generated from field: string until = 4;
+   */
+  until: string;
+
+  /**
+   * @generated from field: bool timestamps = 5;
+   */
+  timestamps: boolean;
+
+  /**
+   * Goes on until the container ends, or the command's time-out or a cancel ends it.
+   *
+   * @generated from field: bool follow = 6;
+   */
+  follow: boolean;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerLogsArgs.
+ * Use `create(DockerLogsArgsSchema)` to create a new message.
+ */
+export declare const DockerLogsArgsSchema: GenMessage<DockerLogsArgs>;
+
+/**
+ * The lines are the output of RESULT itself, and are streamed.
+ *
+ * @generated from message viworks.verbs.v1.DockerLogsResult
+ */
+export declare type DockerLogsResult = Message<"viworks.verbs.v1.DockerLogsResult"> & {
+  /**
+   * @generated from field: google.protobuf.Duration duration = 1;
+   */
+  duration?: Duration | undefined;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerLogsResult.
+ * Use `create(DockerLogsResultSchema)` to create a new message.
+ */
+export declare const DockerLogsResultSchema: GenMessage<DockerLogsResult>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerStatsArgs
+ */
+export declare type DockerStatsArgs = Message<"viworks.verbs.v1.DockerStatsArgs"> & {
+  /**
+   * @generated from field: repeated string containers = 1;
+   */
+  containers: string[];
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsArgs.
+ * Use `create(DockerStatsArgsSchema)` to create a new message.
+ */
+export declare const DockerStatsArgsSchema: GenMessage<DockerStatsArgs>;
+
+/**
+ * Sizes are as exact as docker prints them: three or four digits.
+ *
+ * @generated from message viworks.verbs.v1.DockerStatsResult
+ */
+export declare type DockerStatsResult = Message<"viworks.verbs.v1.DockerStatsResult"> & {
+  /**
+   * @generated from field: repeated viworks.verbs.v1.DockerStatsResult.Container containers = 1;
+   */
+  containers: DockerStatsResult_Container[];
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsResult.
+ * Use `create(DockerStatsResultSchema)` to create a new message.
+ */
+export declare const DockerStatsResultSchema: GenMessage<DockerStatsResult>;
+
+/**
+ * @generated from message viworks.verbs.v1.DockerStatsResult.Container
+ */
+export declare type DockerStatsResult_Container = Message<"viworks.verbs.v1.DockerStatsResult.Container"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Of one core: 150 is one and a half.
+   *
+   * @generated from field: double cpu_percent = 3;
+   */
+  cpuPercent: number;
+
+  /**
+   * @generated from field: uint64 memory_used_bytes = 4;
+   */
+  memoryUsedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 memory_limit_bytes = 5;
+   */
+  memoryLimitBytes: bigint;
+
+  /**
+   * @generated from field: double memory_percent = 6;
+   */
+  memoryPercent: number;
+
+  /**
+   * @generated from field: uint64 network_received_bytes = 7;
+   */
+  networkReceivedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 network_sent_bytes = 8;
+   */
+  networkSentBytes: bigint;
+
+  /**
+   * @generated from field: uint64 block_read_bytes = 9;
+   */
+  blockReadBytes: bigint;
+
+  /**
+   * @generated from field: uint64 block_written_bytes = 10;
+   */
+  blockWrittenBytes: bigint;
+
+  /**
+   * @generated from field: uint32 processes = 11;
+   */
+  processes: number;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsResult.Container.
+ * Use `create(DockerStatsResult_ContainerSchema)` to create a new message.
+ */
+export declare const DockerStatsResult_ContainerSchema: GenMessage<DockerStatsResult_Container>;
 

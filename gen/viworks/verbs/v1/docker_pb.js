@@ -4,14 +4,14 @@
 
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_viworks_verbs_v1_options } from "./options_pb.js";
 
 /**
  * Describes the file viworks/verbs/v1/docker.proto.
  */
 export const file_viworks_verbs_v1_docker = /*@__PURE__*/
-  fileDesc("Ch12aXdvcmtzL3ZlcmJzL3YxL2RvY2tlci5wcm90bxIQdml3b3Jrcy52ZXJicy52MSKcAQoMRG9ja2VyUHNBcmdzEgsKA2FsbBgBIAEoCBIsCgRuYW1lGAIgASgJQh66SBtyGTIXXltBLVphLXowLTlfLi1dezAsMTI4fSQ6UYq1GE0KCWRvY2tlci5wcxIfdml3b3Jrcy52ZXJicy52MS5Eb2NrZXJQc1Jlc3VsdBgBIAEqAggPMgZkb2NrZXI6D0xpc3QgY29udGFpbmVycyL2AQoORG9ja2VyUHNSZXN1bHQSPgoKY29udGFpbmVycxgBIAMoCzIqLnZpd29ya3MudmVyYnMudjEuRG9ja2VyUHNSZXN1bHQuQ29udGFpbmVyGqMBCglDb250YWluZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVpbWFnZRgDIAEoCRIPCgdjb21tYW5kGAQgASgJEg0KBXN0YXRlGAUgASgJEg4KBnN0YXR1cxgGIAEoCRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVwb3J0cxgIIAEoCWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_viworks_verbs_v1_options]);
+  fileDesc("Ch12aXdvcmtzL3ZlcmJzL3YxL2RvY2tlci5wcm90bxIQdml3b3Jrcy52ZXJicy52MSLhAQoMRG9ja2VyUHNBcmdzEiMKA2FsbBgBIAEoCEIWkrUYEgoQc3RvcHBlZCBvbmVzIHRvbxJZCgRuYW1lGAIgASgJQku6SBtyGTIXXltBLVphLXowLTlfLi1dezAsMTI4fSSStRgpCidvbmx5IHRob3NlIHdpdGggdGhpcyB0ZXh0IGluIHRoZWlyIG5hbWU6UYq1GE0KCWRvY2tlci5wcxIfdml3b3Jrcy52ZXJicy52MS5Eb2NrZXJQc1Jlc3VsdBgBIAEqAggPMgZkb2NrZXI6D0xpc3QgY29udGFpbmVycyL2AQoORG9ja2VyUHNSZXN1bHQSPgoKY29udGFpbmVycxgBIAMoCzIqLnZpd29ya3MudmVyYnMudjEuRG9ja2VyUHNSZXN1bHQuQ29udGFpbmVyGqMBCglDb250YWluZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVpbWFnZRgDIAEoCRIPCgdjb21tYW5kGAQgASgJEg0KBXN0YXRlGAUgASgJEg4KBnN0YXR1cxgGIAEoCRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVwb3J0cxgIIAEoCSK7AgoRRG9ja2VySW5zcGVjdEFyZ3MSXQoKY29udGFpbmVycxgBIAMoCUJJukgvkgEsCAEQMiImciQyIl5bQS1aYS16MC05XVtBLVphLXowLTlfLi1dezAsMjU0fSSStRgTCgxuYW1lcyBvciBpZHMaA3dlYhJQCgNyYXcYAiABKAhCQ5K1GD8KPWRvY2tlcidzIHdob2xlIGRvY3VtZW50IHRvbywgd2l0aCB0aGUgY29udGFpbmVyJ3MgZW52aXJvbm1lbnQ6dYq1GHEKDmRvY2tlci5pbnNwZWN0EiR2aXdvcmtzLnZlcmJzLnYxLkRvY2tlckluc3BlY3RSZXN1bHQYASABKgIIDzIGZG9ja2VyOh1EZXNjcmliZSBjb250YWluZXJzIGluIGRldGFpbEIKY29udGFpbmVycyKTCAoTRG9ja2VySW5zcGVjdFJlc3VsdBJDCgpjb250YWluZXJzGAEgAygLMi8udml3b3Jrcy52ZXJicy52MS5Eb2NrZXJJbnNwZWN0UmVzdWx0LkNvbnRhaW5lchqWBgoJQ29udGFpbmVyEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFaW1hZ2UYAyABKAkSEAoIaW1hZ2VfaWQYBCABKAkSDwoHY29tbWFuZBgFIAMoCRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzdGF0dXMYByABKAkSDgoGaGVhbHRoGAggASgJEhEKCWV4aXRfY29kZRgJIAEoBRISCgpvb21fa2lsbGVkGAogASgIEg0KBWVycm9yGAsgASgJEgsKA3BpZBgMIAEoDRIuCgpzdGFydGVkX2F0GA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVzdGFydF9jb3VudBgPIAEoDRIWCg5yZXN0YXJ0X3BvbGljeRgQIAEoCRJLCgZsYWJlbHMYESADKAsyOy52aXdvcmtzLnZlcmJzLnYxLkRvY2tlckluc3BlY3RSZXN1bHQuQ29udGFpbmVyLkxhYmVsc0VudHJ5EjsKBm1vdW50cxgSIAMoCzIrLnZpd29ya3MudmVyYnMudjEuRG9ja2VySW5zcGVjdFJlc3VsdC5Nb3VudBI5CgVwb3J0cxgTIAMoCzIqLnZpd29ya3MudmVyYnMudjEuRG9ja2VySW5zcGVjdFJlc3VsdC5Qb3J0Ek8KCG5ldHdvcmtzGBQgAygLMj0udml3b3Jrcy52ZXJicy52MS5Eb2NrZXJJbnNwZWN0UmVzdWx0LkNvbnRhaW5lci5OZXR3b3Jrc0VudHJ5EiQKA3JhdxgVIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1OZXR3b3Jrc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaVQoFTW91bnQSDAoEdHlwZRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNvdXJjZRgDIAEoCRIOCgZ0YXJnZXQYBCABKAkSEAoId3JpdGFibGUYBSABKAgaRwoEUG9ydBIWCg5jb250YWluZXJfcG9ydBgBIAEoCRIUCgxob3N0X2FkZHJlc3MYAiABKAkSEQoJaG9zdF9wb3J0GAMgASgNIv8FCg5Eb2NrZXJMb2dzQXJncxJRCgljb250YWluZXIYASABKAlCPrpIJnIkMiJeW0EtWmEtejAtOV1bQS1aYS16MC05Xy4tXXswLDI1NH0kkrUYEQoKbmFtZSBvciBpZBoDd2ViEj0KBHRhaWwYAiABKA1CL7pIBioEGMCEPZK1GCIKGnNvIG1hbnkgbGluZXMgZnJvbSB0aGUgZW5kEgQxMDAwEscBCgVzaW5jZRgDIAEoCUK3AbpIaHJmMmReJHxeKFswLTldezEsOX0obXN8c3xtfGgpKSskfF5bMC05XXs0fS1bMC05XXsyfS1bMC05XXsyfShUWzAtOTouXXs1LDE4fShafFsrLV1bMC05XXsyfTpbMC05XXsyfSk/KT8kkrUYSApGb25seSB3aGF0IGlzIG5ld2VyOiAxMG0sIDJoMzBtLCBvciBhIHRpbWUgc3VjaCBhcyAyMDI2LTAxLTMxVDEyOjAwOjAwWhKjAQoFdW50aWwYBCABKAlCkwG6SGhyZjJkXiR8XihbMC05XXsxLDl9KG1zfHN8bXxoKSkrJHxeWzAtOV17NH0tWzAtOV17Mn0tWzAtOV17Mn0oVFswLTk6Ll17NSwxOH0oWnxbKy1dWzAtOV17Mn06WzAtOV17Mn0pPyk/JJK1GCQKIm9ubHkgd2hhdCBpcyBvbGRlcjsgdGhlIHNhbWUgZm9ybXMSMwoKdGltZXN0YW1wcxgFIAEoCEIfkrUYGwoZdGhlIHRpbWUgYmVmb3JlIGVhY2ggbGluZRJICgZmb2xsb3cYBiABKAhCOJK1GDQKMmdvIG9uIGFzIGl0IHdyaXRlcywgdW50aWwgdGhlIHRpbWUtb3V0IG9yIGEgY2FuY2VsOmyKtRhoCgtkb2NrZXIubG9ncxIhdml3b3Jrcy52ZXJicy52MS5Eb2NrZXJMb2dzUmVzdWx0GAEgASoCCB4yBmRvY2tlcjobUmVhZCB3aGF0IGEgY29udGFpbmVyIHdyb3RlQgljb250YWluZXIiPwoQRG9ja2VyTG9nc1Jlc3VsdBIrCghkdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLwAQoPRG9ja2VyU3RhdHNBcmdzEmQKCmNvbnRhaW5lcnMYASADKAlCULpILZIBKhBkIiZyJDIiXltBLVphLXowLTldW0EtWmEtejAtOV8uLV17MCwyNTR9JJK1GBwKDG5hbWVzIG9yIGlkcxIMYWxsIHRoYXQgcnVuOneKtRhzCgxkb2NrZXIuc3RhdHMSInZpd29ya3MudmVyYnMudjEuRG9ja2VyU3RhdHNSZXN1bHQYASABKgIIHjIGZG9ja2VyOiNNZWFzdXJlIHdoYXQgcnVubmluZyBjb250YWluZXJzIHVzZUIKY29udGFpbmVycyLoAgoRRG9ja2VyU3RhdHNSZXN1bHQSQQoKY29udGFpbmVycxgBIAMoCzItLnZpd29ya3MudmVyYnMudjEuRG9ja2VyU3RhdHNSZXN1bHQuQ29udGFpbmVyGo8CCglDb250YWluZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtjcHVfcGVyY2VudBgDIAEoARIZChFtZW1vcnlfdXNlZF9ieXRlcxgEIAEoBBIaChJtZW1vcnlfbGltaXRfYnl0ZXMYBSABKAQSFgoObWVtb3J5X3BlcmNlbnQYBiABKAESHgoWbmV0d29ya19yZWNlaXZlZF9ieXRlcxgHIAEoBBIaChJuZXR3b3JrX3NlbnRfYnl0ZXMYCCABKAQSGAoQYmxvY2tfcmVhZF9ieXRlcxgJIAEoBBIbChNibG9ja193cml0dGVuX2J5dGVzGAogASgEEhEKCXByb2Nlc3NlcxgLIAEoDWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_viworks_verbs_v1_options]);
 
 /**
  * Describes the message viworks.verbs.v1.DockerPsArgs.
@@ -33,4 +33,74 @@ export const DockerPsResultSchema = /*@__PURE__*/
  */
 export const DockerPsResult_ContainerSchema = /*@__PURE__*/
   messageDesc(file_viworks_verbs_v1_docker, 1, 0);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectArgs.
+ * Use `create(DockerInspectArgsSchema)` to create a new message.
+ */
+export const DockerInspectArgsSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 2);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.
+ * Use `create(DockerInspectResultSchema)` to create a new message.
+ */
+export const DockerInspectResultSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 3);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Container.
+ * Use `create(DockerInspectResult_ContainerSchema)` to create a new message.
+ */
+export const DockerInspectResult_ContainerSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 3, 0);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Mount.
+ * Use `create(DockerInspectResult_MountSchema)` to create a new message.
+ */
+export const DockerInspectResult_MountSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 3, 1);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerInspectResult.Port.
+ * Use `create(DockerInspectResult_PortSchema)` to create a new message.
+ */
+export const DockerInspectResult_PortSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 3, 2);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerLogsArgs.
+ * Use `create(DockerLogsArgsSchema)` to create a new message.
+ */
+export const DockerLogsArgsSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 4);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerLogsResult.
+ * Use `create(DockerLogsResultSchema)` to create a new message.
+ */
+export const DockerLogsResultSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 5);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsArgs.
+ * Use `create(DockerStatsArgsSchema)` to create a new message.
+ */
+export const DockerStatsArgsSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 6);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsResult.
+ * Use `create(DockerStatsResultSchema)` to create a new message.
+ */
+export const DockerStatsResultSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 7);
+
+/**
+ * Describes the message viworks.verbs.v1.DockerStatsResult.Container.
+ * Use `create(DockerStatsResult_ContainerSchema)` to create a new message.
+ */
+export const DockerStatsResult_ContainerSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_docker, 7, 0);
 

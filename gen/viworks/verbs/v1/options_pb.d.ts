@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Duration, MessageOptions } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldOptions, MessageOptions } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file viworks/verbs/v1/options.proto.
@@ -73,6 +73,40 @@ export declare type VerbOptions = Message<"viworks.verbs.v1.VerbOptions"> & {
  * Use `create(VerbOptionsSchema)` to create a new message.
  */
 export declare const VerbOptionsSchema: GenMessage<VerbOptions>;
+
+/**
+ * ArgOptions tells people of one field of the args, in help texts and examples.
+ *
+ * @generated from message viworks.verbs.v1.ArgOptions
+ */
+export declare type ArgOptions = Message<"viworks.verbs.v1.ArgOptions"> & {
+  /**
+   * What it is, in one sentence.
+   *
+   * @generated from field: string help = 1;
+   */
+  help: string;
+
+  /**
+   * What leaving it out means, where that is not simply nothing.
+   *
+   * @generated from field: string default = 2;
+   */
+  default: string;
+
+  /**
+   * A value for the example, as a person types it.
+   *
+   * @generated from field: string example = 3;
+   */
+  example: string;
+};
+
+/**
+ * Describes the message viworks.verbs.v1.ArgOptions.
+ * Use `create(ArgOptionsSchema)` to create a new message.
+ */
+export declare const ArgOptionsSchema: GenMessage<ArgOptions>;
 
 /**
  * Effect decides what may be repeated.
@@ -148,4 +182,9 @@ export declare const RiskSchema: GenEnum<Risk>;
  * @generated from extension: viworks.verbs.v1.VerbOptions verb = 50001;
  */
 export declare const verb: GenExtension<MessageOptions, VerbOptions>;
+
+/**
+ * @generated from extension: viworks.verbs.v1.ArgOptions arg = 50002;
+ */
+export declare const arg: GenExtension<FieldOptions, ArgOptions>;
 

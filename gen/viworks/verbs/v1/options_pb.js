@@ -9,7 +9,7 @@ import { file_google_protobuf_descriptor, file_google_protobuf_duration } from "
  * Describes the file viworks/verbs/v1/options.proto.
  */
 export const file_viworks_verbs_v1_options = /*@__PURE__*/
-  fileDesc("Ch52aXdvcmtzL3ZlcmJzL3YxL29wdGlvbnMucHJvdG8SEHZpd29ya3MudmVyYnMudjEi6AEKC1ZlcmJPcHRpb25zEgwKBG5hbWUYASABKAkSDgoGcmVzdWx0GAIgASgJEigKBmVmZmVjdBgDIAEoDjIYLnZpd29ya3MudmVyYnMudjEuRWZmZWN0EiQKBHJpc2sYBCABKA4yFi52aXdvcmtzLnZlcmJzLnYxLlJpc2sSMgoPZGVmYXVsdF90aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmNhcGFiaWxpdHkYBiABKAkSDwoHc3VtbWFyeRgHIAEoCRISCgpwb3NpdGlvbmFsGAggASgJKlkKBkVmZmVjdBIWChJFRkZFQ1RfVU5TUEVDSUZJRUQQABIPCgtFRkZFQ1RfUkVBRBABEhUKEUVGRkVDVF9JREVNUE9URU5UEAISDwoLRUZGRUNUX09OQ0UQAypTCgRSaXNrEhQKEFJJU0tfVU5TUEVDSUZJRUQQABIMCghSSVNLX0xPVxABEhEKDVJJU0tfRUxFVkFURUQQAhIUChBSSVNLX0RFU1RSVUNUSVZFEAM6VAoEdmVyYhIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxjRhgMgASgLMh0udml3b3Jrcy52ZXJicy52MS5WZXJiT3B0aW9uc1IEdmVyYmIGcHJvdG8z", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
+  fileDesc("Ch52aXdvcmtzL3ZlcmJzL3YxL29wdGlvbnMucHJvdG8SEHZpd29ya3MudmVyYnMudjEi6AEKC1ZlcmJPcHRpb25zEgwKBG5hbWUYASABKAkSDgoGcmVzdWx0GAIgASgJEigKBmVmZmVjdBgDIAEoDjIYLnZpd29ya3MudmVyYnMudjEuRWZmZWN0EiQKBHJpc2sYBCABKA4yFi52aXdvcmtzLnZlcmJzLnYxLlJpc2sSMgoPZGVmYXVsdF90aW1lb3V0GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCmNhcGFiaWxpdHkYBiABKAkSDwoHc3VtbWFyeRgHIAEoCRISCgpwb3NpdGlvbmFsGAggASgJIjwKCkFyZ09wdGlvbnMSDAoEaGVscBgBIAEoCRIPCgdkZWZhdWx0GAIgASgJEg8KB2V4YW1wbGUYAyABKAkqWQoGRWZmZWN0EhYKEkVGRkVDVF9VTlNQRUNJRklFRBAAEg8KC0VGRkVDVF9SRUFEEAESFQoRRUZGRUNUX0lERU1QT1RFTlQQAhIPCgtFRkZFQ1RfT05DRRADKlMKBFJpc2sSFAoQUklTS19VTlNQRUNJRklFRBAAEgwKCFJJU0tfTE9XEAESEQoNUklTS19FTEVWQVRFRBACEhQKEFJJU0tfREVTVFJVQ1RJVkUQAzpUCgR2ZXJiEh8uZ29vZ2xlLnByb3RvYnVmLk1lc3NhZ2VPcHRpb25zGNGGAyABKAsyHS52aXdvcmtzLnZlcmJzLnYxLlZlcmJPcHRpb25zUgR2ZXJiOk8KA2FyZxIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0oYDIAEoCzIcLnZpd29ya3MudmVyYnMudjEuQXJnT3B0aW9uc1IDYXJnYgZwcm90bzM", [file_google_protobuf_descriptor, file_google_protobuf_duration]);
 
 /**
  * Describes the message viworks.verbs.v1.VerbOptions.
@@ -17,6 +17,13 @@ export const file_viworks_verbs_v1_options = /*@__PURE__*/
  */
 export const VerbOptionsSchema = /*@__PURE__*/
   messageDesc(file_viworks_verbs_v1_options, 0);
+
+/**
+ * Describes the message viworks.verbs.v1.ArgOptions.
+ * Use `create(ArgOptionsSchema)` to create a new message.
+ */
+export const ArgOptionsSchema = /*@__PURE__*/
+  messageDesc(file_viworks_verbs_v1_options, 1);
 
 /**
  * Describes the enum viworks.verbs.v1.Effect.
@@ -51,4 +58,10 @@ export const Risk = /*@__PURE__*/
  */
 export const verb = /*@__PURE__*/
   extDesc(file_viworks_verbs_v1_options, 0);
+
+/**
+ * @generated from extension: viworks.verbs.v1.ArgOptions arg = 50002;
+ */
+export const arg = /*@__PURE__*/
+  extDesc(file_viworks_verbs_v1_options, 1);
 

@@ -7,9 +7,10 @@ import {
   DockerPsResult_ContainerSchema,
   DockerPsResultSchema,
 } from '#gen/viworks/verbs/v1/docker_pb.js';
-import { minimalEnvironment, runProgram } from '../process.ts';
-import { defineExecutor, type Executor } from './executor.ts';
-import { programFailure } from './program-failure.ts';
+import { minimalEnvironment, runProgram } from '../../process.ts';
+import { defineExecutor, type Executor } from '../executor.ts';
+import { answer } from './program.ts';
+import { timeOf } from './sizes.ts';
 
 /** Bytes of `docker ps` that are read; far beyond what one machine runs. */
 const listBytes = 4 * 1024 * 1024;
@@ -29,11 +30,9 @@ const row = z.object({
 export function dockerPsExecutor(path?: string): Executor {
   return defineExecutor(DockerPsArgsSchema, DockerPsResultSchema, async (args, context) => {
     const end = await listContainers(args, context.signal, path);
-    if (end.interrupted || end.exitCode !== 0) return programFailure('docker', end);
-    if (end.stdout.truncated)
-      return { failure: { code: 'result_too_large', message: 'There are too many containers to list.' } };
-    const containers = parseContainers(new TextDecoder().decode(end.stdout.data));
-    return { output: create(DockerPsResultSchema, { containers }) };
+    return answer(end, context, (text) =>
+      create(DockerPsResultSchema, { containers: parseContainers(text) }),
+    );
   });
 }
 
@@ -64,7 +63,7 @@ export function parseContainers(text: string): DockerPsResult_Container[] {
     .filter((line) => line.trim() !== '')
     .map((line) => {
       const found = row.parse(JSON.parse(line));
-      const createdAt = parseCreatedAt(found.CreatedAt);
+      const createdAt = timeOf(found.CreatedAt);
       return create(DockerPsResult_ContainerSchema, {
         id: found.ID,
         name: found.Names,
@@ -77,14 +76,6 @@ export function parseContainers(text: string): DockerPsResult_Container[] {
         ...(createdAt === undefined ? {} : { createdAt: timestampFromMs(createdAt) }),
       });
     });
-}
-
-/** From Go's form, for example "2026-01-02 15:04:05 +0100 CET". */
-function parseCreatedAt(text: string): number | undefined {
-  const parts = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? ([+-]\d\d)(\d\d)/.exec(text);
-  if (parts === null) return undefined;
-  const ms = Date.parse(`${parts[1]}T${parts[2]}${parts[3]}:${parts[4]}`);
-  return Number.isNaN(ms) ? undefined : ms;
 }
 
 /** "healthy", "unhealthy", "starting", or empty; docker tells it inside of the status. */

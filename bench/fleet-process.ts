@@ -1,0 +1,171 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  ArgsEncoding,
+  CommandBodySchema,
+  Result_Outcome as Outcome,
+  ResultSchema,
+} from '#gen/viworks/agent/v1/command_pb.js';
+import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
+import { HelloSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { ExecArgsSchema, ExecResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
+import type { AgentIdentity } from '../src/agent/identity.ts';
+import type { Connection } from '../src/protocol/connection.ts';
+import { built } from './support/built.ts';
+import { answerCalls } from './support/child.ts';
+import { clockMs } from './support/clock.ts';
+import { agentNames, enrolAll, forEach } from './support/enrolment.ts';
+
+/**
+ * A fleet of simulated agents in one process. Each has an HTTP/2 connection of its own, shakes hands as the SDK
+ * does and says what the SDK says of a command that is done at once: its RESULT. It has no runner and no ledger,
+ * because the machines of a real fleet do that work elsewhere.
+ */
+
+export type FleetCalls = {
+  enroll(input: { url: string; token: string; count: number }): Promise<string[]>;
+  /** Resolves when the first so many agents have their sessions. */
+  connect(input: { url: string; count: number }): Promise<void>;
+  disconnect(): Promise<void>;
+  /** Milliseconds from the submit to the acknowledgement of the result, of every command since the last call. */
+  latencies(): Promise<number[]>;
+};
+/** Results that are acknowledged, which means committed. */
+export type FleetTell = { settled: number };
+
+const connectAtOnce = 100;
+
+const [{ createConnectDialer }, { writeOffer, checkChallenge, writeProof }] = await Promise.all([
+  built.connect(),
+  built.handshake(),
+]);
+
+const identities: AgentIdentity[] = [];
+let connections: Connection[] = [];
+let latencies: number[] = [];
+
+/** What every command answers. */
+const output = toBinary(ExecResultSchema, create(ExecResultSchema, { duration: { nanos: 1_000_000 } }));
+const stdout = { data: new TextEncoder().encode('done\n'), totalBytes: 5n };
+
+async function open(identity: AgentIdentity, url: string): Promise<Connection> {
+  const opened = Promise.withResolvers<void>();
+  let offer: Uint8Array = new Uint8Array();
+  let received = 0n;
+  let sent = 0n;
+  let acknowledgeSoon = false;
+  /** Of results that are not acknowledged: their sequence, and when their command was submitted. */
+  const waiting: { sequence: bigint; submittedAt: number }[] = [];
+
+  function say(body: Envelope['body'], sequence: bigint): void {
+    connection.send(create(EnvelopeSchema, { sequence, acknowledged: received, body }));
+  }
+
+  function answer(command: Uint8Array): void {
+    const order = fromBinary(CommandBodySchema, command);
+    const { executionId, attempt } = order;
+    // The time at which it was submitted travels with it.
+    const [, submittedAt] = fromBinary(ExecArgsSchema, order.args).argv;
+    const now = timestampFromMs(Date.now());
+    sent += 1n;
+    const value = create(ResultSchema, {
+      executionId,
+      attempt,
+      outcome: Outcome.SUCCEEDED,
+      exitCode: 0,
+      stdout,
+      output,
+      outputEncoding: ArgsEncoding.PROTOBUF,
+      startedAt: now,
+      finishedAt: now,
+    });
+    say({ case: 'result', value }, sent);
+    waiting.push({ sequence: sent, submittedAt: Number(submittedAt) });
+  }
+
+  function acknowledged(upTo: bigint): void {
+    let count = 0;
+    while (waiting[count] !== undefined && (waiting[count]?.sequence ?? 0n) <= upTo) count += 1;
+    if (count === 0) return;
+    const now = clockMs();
+    for (const { submittedAt } of waiting.splice(0, count)) latencies.push(now - submittedAt);
+    countSettled(count);
+  }
+
+  function acknowledgeInTick(): void {
+    if (acknowledgeSoon) return;
+    acknowledgeSoon = true;
+    queueMicrotask(() => {
+      acknowledgeSoon = false;
+      connection.send(create(EnvelopeSchema, { acknowledged: received }));
+    });
+  }
+
+  function onEnvelope({ body, sequence, acknowledged: upTo }: Envelope): void {
+    if (sequence !== 0n) received = sequence;
+    acknowledged(upTo);
+    switch (body.case) {
+      case 'challenge':
+        checkChallenge(identity, offer, body.value, Date.now());
+        return say({ case: 'proof', value: writeProof(identity, offer, body.value, Date.now()) }, 0n);
+      case 'welcome':
+        return opened.resolve();
+      case 'command':
+        return answer(body.value.body);
+      case 'error':
+        return opened.reject(new Error(`${body.value.code}: ${body.value.message}`));
+      default:
+        if (sequence !== 0n) acknowledgeInTick();
+    }
+  }
+
+  const connection: Connection = await createConnectDialer({ url }).dial(
+    { onEnvelope, onClose: (error) => opened.reject(error ?? new Error('the session ended')) },
+    AbortSignal.timeout(30_000),
+  );
+  offer = writeOffer(identity, {
+    bootId: new Uint8Array(16),
+    capabilities: ['exec'],
+    executionCredit: 1000,
+    executions: [],
+  });
+  say({ case: 'hello', value: create(HelloSchema, { offer }) }, 0n);
+  await opened.promise;
+  return connection;
+}
+
+let settled = 0;
+function countSettled(count: number): void {
+  if (settled === 0) {
+    setImmediate(() => {
+      tell('settled', settled);
+      settled = 0;
+    });
+  }
+  settled += count;
+}
+
+const calls: FleetCalls = {
+  async enroll({ url, token, count }) {
+    const names = agentNames(count);
+    identities.push(...(await enrolAll(url, token, names)));
+    return names;
+  },
+  async connect({ url, count }) {
+    connections = await forEach(identities.slice(0, count), connectAtOnce, (identity) => open(identity, url));
+  },
+  async disconnect() {
+    for (const connection of connections) connection.close();
+    connections = [];
+  },
+  async latencies() {
+    const taken = latencies;
+    latencies = [];
+    return taken;
+  },
+};
+
+const tell = answerCalls<FleetTell, Record<string, never>>(calls, {}, async () => {
+  for (const connection of connections) connection.destroy();
+  process.exit();
+});

@@ -1,0 +1,102 @@
+import { type Database, statement } from './database.ts';
+import type { TransitionRow } from './execution-changes.ts';
+
+/** Approvals: what a second person has to say of a command, and what follows from it. */
+
+type Query = Database['query'];
+
+/** The approval of a command as one JSON value, null where it needs none. @param commandId the SQL for the command */
+export const approvalOf = (commandId: string) => `(
+  select jsonb_build_object('state', ap.state, 'requestedBy', ap.requested_by, 'requestedAt', ap.requested_at,
+    'decidedBy', ap.decided_by, 'decidedAt', ap.decided_at, 'reason', ap.reason)
+  from approvals ap where ap.command_id = ${commandId})`;
+
+/** An approval as `approvalOf` reads it; times in ISO 8601. */
+export interface StoredApproval {
+  state: string;
+  requestedBy: string;
+  requestedAt: string;
+  decidedBy: string | null;
+  decidedAt: string | null;
+  reason: string | null;
+}
+
+const lock = statement(
+  'approvals_lock',
+  `select state, requested_by as "requestedBy", decided_by as "decidedBy" from approvals
+   where command_id = $1 for update`,
+);
+
+/** Locks the approval until the transaction ends. */
+export async function lockApproval(
+  query: Query,
+  commandId: string,
+): Promise<Pick<StoredApproval, 'state' | 'requestedBy' | 'decidedBy'> | undefined> {
+  const [row] = await query<Pick<StoredApproval, 'state' | 'requestedBy' | 'decidedBy'>>(lock, [commandId]);
+  return row;
+}
+
+const decide = statement(
+  'approvals_decide',
+  `update approvals set state = $2, decided_by = $3, decided_at = $4, reason = $5 where command_id = $1`,
+);
+
+export async function saveDecision(
+  query: Query,
+  commandId: string,
+  decision: { state: string; by: string; at: Date; reason: string },
+): Promise<void> {
+  const { state, by, at, reason } = decision;
+  await query(decide, [commandId, state, by, at, reason === '' ? null : reason]);
+}
+
+const release = statement(
+  'approvals_release',
+  `with r as (
+     select e.execution_id, case
+       when exists (select 1 from rollouts ro where ro.command_id = e.command_id) then 'rollout'
+       when a.maintenance then 'maintenance' end as hold
+     from executions e join agents a on a.agent_id = e.agent_id
+     where e.command_id = $1 and e.state = 'held' and e.hold = 'approval'
+     order by e.execution_id
+     for update of e
+   )
+   update executions e set
+     state = case when r.hold is null then 'queued' else 'held' end,
+     hold = r.hold,
+     transitions = e.transitions || jsonb_build_array($2::jsonb || jsonb_build_object(
+       'state', case when r.hold is null then 'queued' else 'held' end)),
+     revision = e.revision + 1,
+     changed = pg_current_xact_id()
+   from r where e.execution_id = r.execution_id
+   returning e.agent_id as "agentId"`,
+);
+
+/** Lets go what waits for the approval: into the queue, or where its rollout or its agent has it wait. */
+export async function releaseApproved(
+  query: Query,
+  commandId: string,
+  transition: TransitionRow,
+): Promise<string[]> {
+  const rows = await query<{ agentId: string }>(release, [commandId, JSON.stringify(transition)]);
+  return rows.map((row) => row.agentId);
+}
+
+const drop = statement(
+  'approvals_drop',
+  `update executions e set state = 'cancelled', hold = null, deadline_at = null, cancel_reason = $3,
+     transitions = e.transitions || jsonb_build_array($2::jsonb), revision = e.revision + 1,
+     changed = pg_current_xact_id()
+   where e.command_id = $1 and e.state = 'held' and e.hold = 'approval'
+   returning e.agent_id as "agentId"`,
+);
+
+/** Cancels what waits for the approval. */
+export async function cancelUnapproved(
+  query: Query,
+  commandId: string,
+  transition: TransitionRow,
+): Promise<string[]> {
+  const values = [commandId, JSON.stringify(transition), transition.cause];
+  return (await query<{ agentId: string }>(drop, values)).map((row) => row.agentId);
+}

@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
+import { silentLogger } from '../lib/logger.ts';
+import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { createDatabase, type Database, statement } from './database.ts';
+
+let own: TestDatabase;
+let database: Database;
+
+beforeAll(async () => {
+  own = await createTestDatabase();
+  database = createDatabase({
+    url: own.url,
+    maxConnections: 3,
+    connectTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
+    log: silentLogger,
+  });
+});
+
+afterAll(async () => {
+  await database.close();
+  await own.drop();
+});
+
+const nullable = <T>(arbitrary: fc.Arbitrary<T>) =>
+  fc.array(fc.option(arbitrary), { size: 'max', maxLength: 40 });
+// PostgreSQL stores no NUL.
+const anyText = fc.oneof(
+  fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\u0000', '').toWellFormed()),
+  fc.constantFrom('', 'NULL', 'null', '"', '\\', '{}', 'a,b', ' x ', '\\x00', "'", '\n'),
+);
+
+async function read(type: string, column: string): Promise<unknown[]> {
+  const rows = await database.query<{ v: unknown }>(
+    statement(`column_${type}`, `select v from unnest($1::${type}[]) as v`),
+    [column],
+  );
+  return rows.map((row) => row.v);
+}
+
+test('PostgreSQL reads out of a column what was put into it', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      nullable(anyText),
+      nullable(fc.uint8Array({ maxLength: 50 })),
+      nullable(fc.integer({ min: 0, max: 4_102_444_800_000 }).map((ms) => new Date(ms))),
+      nullable(fc.uuid()),
+      nullable(fc.integer()),
+      nullable(fc.boolean()),
+      async (texts, blobs, times, ids, numbers, flags) => {
+        expect(await read('text', textColumn(texts))).toEqual(texts);
+        const readBack = (await read('bytea', bytesColumn(blobs))).map(
+          (v) => v && new Uint8Array(v as Buffer),
+        );
+        expect(readBack).toEqual(blobs);
+        expect(await read('timestamptz', timeColumn(times))).toEqual(times);
+        expect(await read('uuid', plainColumn(ids))).toEqual(ids);
+        expect(await read('int4', plainColumn(numbers))).toEqual(numbers);
+        expect(await read('bool', plainColumn(flags))).toEqual(flags);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
