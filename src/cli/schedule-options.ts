@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
+import type { VerbCatalogue } from '../protocol/verbs.ts';
 import { UsageError } from './failure.ts';
 import { collect, duration, wholeNumber } from './options.ts';
 import { paramsOf } from './params.ts';
@@ -125,6 +126,7 @@ export function actionOf(
   verb: string | undefined,
   positional: readonly string[],
   options: ActionOptions,
+  catalogue?: VerbCatalogue,
 ): Action | undefined {
   const { template, param } = options;
   if (template !== undefined) {
@@ -133,7 +135,7 @@ export function actionOf(
     return { template: { name: template, params: paramsOf(param), ...optionalTargetOf(options) } };
   }
   if (param !== undefined) throw new UsageError('--param: is for --template');
-  if (verb !== undefined) return { command: submitInputOf(verb, positional, options) };
+  if (verb !== undefined) return { command: submitInputOf(verb, positional, options, catalogue) };
   refuseVerbOptions(options, 'needs a verb', ['agent', 'site', 'select', 'all', 'anyOne']);
   return undefined;
 }

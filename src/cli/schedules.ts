@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import type { ScheduleView } from '../api/schemas/schedules.ts';
+import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { follow } from './follow.ts';
+import { catalogueWith } from './known-verbs.ts';
 import { wholeNumber } from './options.ts';
 import {
   type ActionOptions,
@@ -149,11 +151,12 @@ async function create(
 ): Promise<void> {
   const timing = timingOf(options);
   if (timing === undefined) throw new UsageError('say when it runs by one of --cron and --at');
-  const action = actionOf(verb, args, options);
+  const client = clientOf(context, options);
+  const action = actionOf(verb, args, options, await typesOf(client, verb));
   if (action === undefined) throw new UsageError('say what it submits by a verb or --template');
   const { description = '', paused = false } = options;
   const input = { name, description, timing, action, paused };
-  const { schedule } = await clientOf(context, options).schedules.create.mutate(input);
+  const { schedule } = await client.schedules.create.mutate(input);
   show(context, options, schedule);
 }
 
@@ -165,7 +168,7 @@ async function update(
   options: ChangeOptions,
 ): Promise<void> {
   const client = clientOf(context, options);
-  const action = actionOf(verb, args, options);
+  const action = actionOf(verb, args, options, await typesOf(client, verb));
   const { schedule: before } = await client.schedules.get.query({ name });
   const timing = timingOf(options, before.timing);
   const { description, revision = before.revision } = options;
@@ -178,6 +181,9 @@ async function update(
   });
   show(context, options, schedule);
 }
+
+const typesOf = async (client: Client, verb: string | undefined) =>
+  verb === undefined ? undefined : catalogueWith(client, verb);
 
 async function next(context: CliContext, name: string | undefined, options: NextOptions): Promise<void> {
   const { terminal } = context;

@@ -134,7 +134,12 @@ async function save(context: CliContext, file: string, options: SaveOptions): Pr
 
 /** What `get --json` prints is a file that can be saved again. */
 function readTemplate(file: string): SaveInput {
-  const text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw new UsageError(`${file}: cannot be read (${error instanceof Error ? error.message : ''})`);
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -7,6 +7,7 @@ import type { Database } from '../storage/database.ts';
 import { claimSchedules, settleSchedule, soonestSchedule } from '../storage/schedules.ts';
 import { scheduleOf } from './rows.ts';
 import type { Runner } from './runner.ts';
+import type { Turns } from './turns.ts';
 
 /**
  * The loop that runs schedules at their times. Any instance may run any of them: it holds the row from before it
@@ -26,6 +27,8 @@ export interface ScheduleLoopDeps {
   clock: Pick<Clock, 'now'>;
   log: Logger;
   runDue: Runner['runDue'];
+  /** Shared with whoever changes schedules. */
+  turns: Turns;
 }
 
 /** Schedules that one transaction runs. */
@@ -35,7 +38,8 @@ const unavailableMs = 1000;
 /** Milliseconds between looks, however far the next time is: a wake may be lost, and the clock may be set. */
 const lookAgainMs = 60_000;
 
-export function createScheduleLoop({ database, bus, clock, log, runDue }: ScheduleLoopDeps): ScheduleLoop {
+export function createScheduleLoop(deps: ScheduleLoopDeps): ScheduleLoop {
+  const { database, bus, clock, log, runDue, turns } = deps;
   /** Schedules that were refused for now, and when they are to be tried again. */
   const refused = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
@@ -77,7 +81,7 @@ export function createScheduleLoop({ database, bus, clock, log, runDue }: Schedu
   async function look(): Promise<number> {
     let total = 0;
     while (!stopped) {
-      const { found, settled } = await round();
+      const { found, settled } = await turns(round);
       total += settled;
       if (found < atOnce) break;
     }

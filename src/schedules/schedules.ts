@@ -22,6 +22,7 @@ import { occurrencesOf, upcoming } from './occurrences.ts';
 import { scheduleOf } from './rows.ts';
 import { createRunner, inputOf, originOf } from './runner.ts';
 import { checkTiming } from './timing.ts';
+import { createTurns } from './turns.ts';
 import type { Action, Schedule, ScheduleService } from './types.ts';
 
 /** Schedules in the database, and the loop that runs them. */
@@ -43,10 +44,11 @@ export interface SchedulesDeps {
 const clockSkewMs = 60_000;
 
 export function createSchedules(deps: SchedulesDeps): Schedules {
-  const { database, commands, templates, check, bus, clock } = deps;
+  const { database, commands, templates, check, bus, clock, log } = deps;
   const { query } = database;
   const { runDue } = createRunner(deps);
-  const loop = createScheduleLoop({ ...deps, runDue });
+  const turns = createTurns();
+  const loop = createScheduleLoop({ ...deps, runDue, turns });
 
   async function get(name: string): Promise<Schedule> {
     const row = await findSchedule(query, name);
@@ -89,15 +91,17 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     revision: number | undefined,
     apply: (schedule: Schedule) => Values,
   ): Promise<Schedule> {
-    const changed = await database.transaction(async (locked) => {
-      const row = await lockSchedule(locked, name);
-      if (row === undefined) throw unknown(name);
-      if (revision !== undefined && row.revision !== revision) throw wrongRevision(name, row.revision);
-      const now = clock.now();
-      const lastAt = row.lastAt?.getTime() ?? 0;
-      const after = lastAt <= now + clockSkewMs ? Math.max(now, lastAt) : now;
-      return updateSchedule(locked, valuesOf(apply(scheduleOf(row)), after), new Date(now));
-    });
+    const changed = await turns(() =>
+      database.transaction(async (locked) => {
+        const row = await lockSchedule(locked, name);
+        if (row === undefined) throw unknown(name);
+        if (revision !== undefined && row.revision !== revision) throw wrongRevision(name, row.revision);
+        const now = clock.now();
+        const lastAt = row.lastAt?.getTime() ?? 0;
+        const after = lastAt <= now + clockSkewMs ? Math.max(now, lastAt) : now;
+        return updateSchedule(locked, valuesOf(apply(scheduleOf(row)), after), new Date(now));
+      }),
+    );
     if (changed === undefined) throw unknown(name);
     bus.publish('schedules.changed', 'all');
     return scheduleOf(changed);
@@ -149,7 +153,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     },
 
     async delete(name, revision) {
-      if (await deleteSchedule(query, name, revision)) return;
+      if (await turns(() => deleteSchedule(query, name, revision))) return;
       throw wrongRevision(name, (await get(name)).revision);
     },
 
@@ -160,7 +164,11 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const { action } = await get(name);
       const input = await inputOf(action, templates);
       const command = await commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey });
-      await scheduleRan(query, name, new Date(clock.now()), command.commandId);
+      const at = new Date(clock.now());
+      await turns(() => scheduleRan(query, name, at, command.commandId)).catch((error: unknown) => {
+        // It was submitted; who asked must not take it for refused, and submit it again.
+        log.warn({ err: ViworksError.from(error), schedule: name }, 'cannot note the run of a schedule');
+      });
       return command;
     },
 

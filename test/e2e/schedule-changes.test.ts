@@ -89,6 +89,24 @@ describe('a change', () => {
     expect(await submittedBy(core, 'update-in-run')).toHaveLength(1);
   });
 
+  test('waits without keeping the run from the database, however many there are', async () => {
+    const { commands, reached, open } = gate();
+    const { schedules } = automationOf(core, { commands });
+    await schedules.create('ada', hourly('popular'));
+    toHour(core);
+    const look = schedules.look();
+    await reached;
+    const changes = Array.from({ length: 40 }, (_, index) =>
+      index % 2 === 0 ? schedules.pause('popular') : schedules.resume('popular'),
+    );
+    // Each of them has asked by now for what it waits for.
+    await schedules.list({ size: 1 });
+    open();
+    await Promise.all(changes);
+    expect(await look).toBe(1);
+    expect(await submittedBy(core, 'popular')).toHaveLength(1);
+  });
+
   test('needs the revision that was read; names are unique', async () => {
     const { schedules } = automationOf(core);
     await schedules.create('ada', hourly('revised'));
