@@ -8,7 +8,7 @@ import { otherVerb } from '../../src/api/client.ts';
 import { createClient } from '../../src/cli/client.ts';
 import { readOperatorFile } from '../../src/cli/data-dir.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { runCli, startSharedCli } from '../support/process.ts';
+import { runCli, startCli, startSharedCli } from '../support/process.ts';
 
 /** The example plug-ins on a running control plane with one agent, over the command line and over tRPC. */
 
@@ -41,6 +41,26 @@ afterAll(async () => {
 
 const cli = (...args: string[]) => runCli(args, { env: { VIWORKS_DATA_DIR: server.dataDir } });
 
+/** Runs a verb that destroys something: it waits for a second person, who comes and approves it. */
+async function runApproved(...args: string[]) {
+  const made = await cli('token', 'create', '--subject', 'bob', '--role', 'operator');
+  const run = startCli(['run', ...args], { env: { VIWORKS_DATA_DIR: server.dataDir } });
+  const [, commandId = ''] =
+    /commands approve (\S+)/.exec(await run.stderr.match(/commands approve \S+/)) ?? [];
+  expect(await cli('commands', 'approve', commandId)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('a second person can'),
+  });
+  const access = readOperatorFile(server.dataDir);
+  const env = { VIWORKS_URL: access?.url ?? '', VIWORKS_TOKEN: made.stdout.trim() };
+  expect((await runCli(['commands', 'list', '--awaiting-approval'], { env })).stdout).toContain(commandId);
+  expect(await runCli(['commands', 'approve', commandId, '--reason', 'seen'], { env })).toMatchObject({
+    code: 0,
+  });
+  const { code } = await run.exited;
+  return { code, stdout: run.stdout.text(), stderr: run.stderr.text(), commandId };
+}
+
 function client() {
   const access = readOperatorFile(server.dataDir);
   if (access === undefined) throw new Error('the server left no token');
@@ -64,9 +84,12 @@ test('a panel user is created once and deleted', async () => {
   expect(panel.users.get('ada')?.plan).toBe('large');
   const again = await cli(...create, '--retries', '3');
   expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is a user ada already.') });
-  const gone = await cli('run', 'panel.user.delete', 'ada', '--all');
+  const gone = await runApproved('panel.user.delete', 'ada', '--all');
   expect(JSON.parse(gone.stdout)).toEqual({ deleted: true });
   expect(panel.users.has('ada')).toBe(false);
+  expect((await cli('commands', 'get', gone.commandId)).stdout).toMatch(
+    /approval +approved by bob at .*: seen/,
+  );
 });
 
 test('args that break the schema are refused at submit, with every field named', async () => {
@@ -95,19 +118,19 @@ test('the catalogue lists and explains them', async () => {
 test('the same over tRPC: plan, submit, result', async () => {
   const trpc = client();
   const target = { all: true } as const;
-  const verb = otherVerb('panel.user.delete');
-  const args = { username: 'nobody' };
+  const verb = otherVerb('panel.user.create');
+  const args = { username: 'eve', email: 'eve@example.com' };
   expect((await trpc.commands.plan.query({ verb, args, target })).chosenCount).toBe(1);
   const { command } = await trpc.commands.submit.mutate({ verb, args, target });
   const seen: unknown[] = [];
   for await (const { data } of trpc.commands.watch.subscribe({ commandId: command.commandId }))
     seen.push(...data.executions.map(({ result }) => result?.output));
-  expect(seen.at(-1)).toEqual({ deleted: false });
+  expect(seen.at(-1)).toMatchObject({ username: 'eve' });
 });
 
 test('what may be repeated is tried again, as for a built-in verb', async () => {
   panel.failNext(1);
-  const { code, stderr } = await cli('run', 'panel.user.delete', 'nobody', '--all', '--retries', '1');
+  const { code, stderr } = await runApproved('panel.user.delete', 'nobody', '--all', '--retries', '1');
   expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('1 succeeded') });
   expect(stderr).toMatch(/retry 1 of 1/);
 });
