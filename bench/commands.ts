@@ -37,8 +37,8 @@ interface Plan {
 const fullPlan: Plan = {
   rounds: 3,
   fleets: [
-    { agents: 1000, outstanding: 2000 },
-    { agents: 10_000, outstanding: 4000 },
+    { agents: 1000, outstanding: 10_000 },
+    { agents: 10_000, outstanding: 10_000 },
   ],
   warmUpMs: 2000,
   windowMs: 5000,

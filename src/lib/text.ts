@@ -3,8 +3,10 @@
  * cannot be stored is replaced by U+FFFD, so that one odd string never stops a batch.
  */
 export function storableText(text: string): string {
-  return text.toWellFormed().replaceAll('\u0000', '\ufffd');
+  return isStorable(text) ? text : text.toWellFormed().replaceAll('\u0000', '\ufffd');
 }
+
+const isStorable = (text: string) => text.isWellFormed() && !text.includes('\u0000');
 
 /** JSON that PostgreSQL takes as jsonb. */
 export function storableJson(value: unknown): string {
@@ -19,16 +21,25 @@ export function storableJson(value: unknown): string {
 }
 
 /** The path of the first string that could not be stored as it is, for example `argv[1]`. */
-export function findUnstorable(value: unknown, path = ''): string | undefined {
-  if (typeof value === 'string') return storableText(value) === value ? undefined : path;
+export function findUnstorable(value: unknown): string | undefined {
+  if (typeof value === 'string') return isStorable(value) ? undefined : '';
   if (typeof value !== 'object' || value === null) return undefined;
+  if (Array.isArray(value)) {
+    for (const [at, part] of value.entries()) {
+      const found = findUnstorable(part);
+      if (found !== undefined) return joinPath(`[${at}]`, found);
+    }
+    return undefined;
+  }
   for (const [key, part] of Object.entries(value)) {
-    const inner = Array.isArray(value) ? `${path}[${key}]` : path === '' ? key : `${path}.${key}`;
-    const found = storableText(key) === key ? findUnstorable(part, inner) : inner;
-    if (found !== undefined) return found;
+    const found = isStorable(key) ? findUnstorable(part) : '';
+    if (found !== undefined) return joinPath(key, found);
   }
   return undefined;
 }
+
+const joinPath = (path: string, inner: string) =>
+  inner === '' || inner.startsWith('[') ? path + inner : `${path}.${inner}`;
 
 /** JSON with the keys of every object in order: equal values give equal text. */
 export function canonicalJson(value: unknown): string {

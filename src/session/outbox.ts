@@ -13,10 +13,12 @@ export function commandOf(order: OrderRow): Command {
   return create(CommandSchema, { body: commandBody(order) });
 }
 
+/** Its buffer is used again, because nothing else is written while a body is. */
+const bodyWriter = new BinaryWriter();
+
 /** A serialised CommandBody. */
-export function commandBody(order: OrderRow): Uint8Array {
+export function commandBody(order: OrderRow, writer: BinaryWriter = bodyWriter): Uint8Array {
   const text = WireType.LengthDelimited;
-  const writer = new BinaryWriter();
   writer.tag(1, text).string(order.agentId);
   writer.tag(2, WireType.Varint).uint32(order.incarnation);
   writer.tag(3, text).string(order.executionId);

@@ -75,7 +75,7 @@ const insert = statement(
        $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[])
      as x(execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold, epoch, expires_at,
        deadline_at, transitions)
-     join c on c.command_id = x.command_id
+     where not $39::bool or x.command_id in (select command_id from c)
    ), r as (
      insert into rollouts (command_id, plan, state, updated_at)
      select x.command_id, x.plan::jsonb, 'running', x.at
@@ -142,6 +142,8 @@ export async function insertCommands(
     plainColumn(approvals.map((row) => row.commandId)),
     textColumn(approvals.map((row) => row.actor)),
     timeColumn(approvals.map((row) => row.createdAt)),
+    // Without one, none of the commands can be left out.
+    commands.some((row) => row.idempotencyKey !== null),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }

@@ -86,11 +86,12 @@ const applyChanges = lookup(
    )
    update executions e set
      state = case when ${cancelledInstead} then 'cancelled' when ${gated} then 'held' else x.state end,
-     transitions = e.transitions || case when ${gated}
-       then jsonb_set(x.transitions::jsonb, '{-1,state}', '"held"') else x.transitions::jsonb end || case when ${cancelledInstead}
-       then jsonb_build_array(jsonb_build_object('state', 'cancelled', 'cause', e.cancel_reason,
-         'at', x.transitions::jsonb -> -1 -> 'at'))
-       else '[]'::jsonb end,
+     transitions = case
+       when ${cancelledInstead}
+       then e.transitions || x.transitions::jsonb || jsonb_build_array(jsonb_build_object('state', 'cancelled',
+         'cause', e.cancel_reason, 'at', x.transitions::jsonb -> -1 -> 'at'))
+       when ${gated} then e.transitions || jsonb_set(x.transitions::jsonb, '{-1,state}', '"held"')
+       else e.transitions || x.transitions::jsonb end,
      hold = case when ${cancelledInstead} then null when ${gated} then 'rollout'
        when x.state = 'held' then x.hold end,
      revision = e.revision + 1,
