@@ -26,8 +26,8 @@ export type ServerCalls = {
   stopLoad(): Promise<number>;
   /** The load of the benchmark of commands: a closed loop, or so many in a second. */
   startCommands(input: { agents: string[]; outstanding?: number; perSecond?: number }): Promise<void>;
-  /** One command to every agent; answers when it is durable, with the milliseconds that took. */
-  fanOut(): Promise<{ submitMs: number; executions: number }>;
+  /** One command to all of these agents; answers when it is durable, with the milliseconds that took. */
+  fanOut(input: { agents: string[] }): Promise<{ submitMs: number; executions: number }>;
   startProfile(): Promise<void>;
   stopProfile(input: { file: string }): Promise<void>;
 };
@@ -126,9 +126,9 @@ const calls: ServerCalls = {
     await load.start();
   },
 
-  async fanOut() {
+  async fanOut({ agents }) {
     const begun = performance.now();
-    const { counts } = await theCore().submit(actor, timed({ all: true }));
+    const { counts } = await theCore().submit(actor, timed({ agents }));
     const executions = Object.values(counts).reduce((sum, count) => sum + count, 0);
     return { submitMs: performance.now() - begun, executions };
   },
