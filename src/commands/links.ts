@@ -36,8 +36,8 @@ export interface InFlight {
   since: number;
   /** The agent was asked to stop it. */
   cancelled: boolean;
-  /** How far its output has come in this session. */
-  output: Map<number, number>;
+  /** How far its output has come in this session; nothing of most. */
+  output: Map<number, number> | undefined;
 }
 
 export const inFlightOf = (
@@ -57,7 +57,7 @@ export const inFlightOf = (
   expiresAt: order.expiresAt.getTime(),
   since,
   cancelled,
-  output: new Map(),
+  output: undefined,
 });
 
 /** By execution id; what is in it counts against the capacity of this instance. */

@@ -65,7 +65,7 @@ export function createProgress(deps: ProgressDeps): Progress {
     const { commandId } = known;
     await output.append(
       { executionId, commandId, attempt, stream, position, data: chunk.data },
-      known.output,
+      outputOf(known),
     );
   }
 
@@ -80,7 +80,9 @@ export function createProgress(deps: ProgressDeps): Progress {
       const { commandId } = known;
       return { executionId, commandId, attempt, stream, position: Number(rest.offset), data: rest.data };
     });
-    return rows.length === 0 ? undefined : Promise.all(rows.map((row) => output.append(row, known.output)));
+    return rows.length === 0
+      ? undefined
+      : Promise.all(rows.map((row) => output.append(row, outputOf(known))));
   }
 
   return {
@@ -177,6 +179,11 @@ export function resultChanges(
   const retry = decideRetry({ ...decision, code: message.failure?.code }, budget, now, random);
   return { ended, retry: retry && retryChange(ended, attempt, retry, now) };
 }
+
+const outputOf = (entry: InFlight): Map<number, number> => {
+  entry.output ??= new Map();
+  return entry.output;
+};
 
 const streamOfChunk: Readonly<Record<Stream, number | undefined>> = {
   [Stream.UNSPECIFIED]: undefined,

@@ -51,6 +51,11 @@ export const selectorOf = (target: Exclude<Target, { agents: readonly string[] }
 };
 
 async function resolveNames({ query, links }: TargetDeps, agents: readonly string[]): Promise<TargetRow[]> {
+  const [only] = agents;
+  if (agents.length === 1 && only !== undefined) {
+    const row = connectedTarget(links.get(only));
+    if (row !== undefined) return [row];
+  }
   const names = [...new Set(agents)];
   if (names.length === 0) throw noTarget('target.agents', 'names no agent');
   const byId = new Map<string, TargetRow>();

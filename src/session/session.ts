@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelope.ts';
+import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { OrderRow } from '../storage/executions.ts';
@@ -160,7 +161,8 @@ export function createSession(
         assertValid(CommandUpdateSchema, body.value, 'protocol_violation', 'command_update.');
         return settle(sequence, engine.update(link, body.value));
       case 'result':
-        assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
+        if (!isPlainResult(body.value))
+          assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
         return settle(sequence, engine.result(link, body.value));
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);

@@ -147,7 +147,7 @@ export async function applyExecutionChanges(
     // Epochs begin at 1.
     plainColumn(column((c) => (c.newEpoch === null ? 0 : c.newEpoch))),
     timeColumn(column((c) => c.deadlineAt)),
-    plainColumn(column((c) => c.result !== undefined)),
+    plainColumn(column((c) => c.result !== undefined || undefined)),
     plainColumn(result('exitCode')),
     textColumn(result('signal')),
     bytesColumn(result('stdout')),
@@ -163,6 +163,6 @@ export async function applyExecutionChanges(
     timeColumn(result('finishedAt')),
     plainColumn(column((c) => c.newAttempt)),
     plainColumn(column((c) => c.hold)),
-    plainColumn(column((c) => c.retry ?? false)),
+    plainColumn(column((c) => c.retry || undefined)),
   ]);
 }

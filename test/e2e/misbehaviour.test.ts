@@ -165,6 +165,7 @@ test('two sessions of one agent that push each other out again and again lose no
   /** What the machine has done, as its ledger knows it: whichever session is asked answers from it. */
   const runs = new Map<string, number>();
   let stopped = false;
+  const open = new Set<Awaited<ReturnType<typeof agent.connect>>>();
   async function live(): Promise<void> {
     while (!stopped) {
       const account = [...runs.keys()].map((key) => {
@@ -173,6 +174,8 @@ test('two sessions of one agent that push each other out again and again lose no
       });
       try {
         const session = await agent.connect({ account });
+        open.add(session);
+        if (stopped) session.close();
         for (const { order } of account) session.result(order);
         for (;;) {
           const order = await session.order();
@@ -194,10 +197,8 @@ test('two sessions of one agent that push each other out again and again lose no
     commands.map(({ commandId }) => executionIn(core.engine, commandId, 'succeeded')),
   );
   stopped = true;
-  // Pushes out the last one that waits for an order.
-  const last = await agent.connect();
+  for (const session of open) session.close();
   await Promise.all(fighters);
-  last.close();
   for (const { executionId } of executions) {
     const tried = [...runs.keys()].filter((key) => key.startsWith(executionId));
     expect(tried).toHaveLength(1);
