@@ -1,10 +1,10 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
-import type { QueueLimits } from '../../src/commands/admission.ts';
-import type { ApprovalPolicy } from '../../src/commands/approval.ts';
-import type { CapacityLimits } from '../../src/commands/capacity.ts';
+import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
+import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
+import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, WatchEvent } from '../../src/commands/types.ts';
 import { createAgentAuthentication } from '../../src/identity/authentication.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { checkSpec } from '../../src/commands/specs.ts';
+import { checkSpec } from '../../src/commands/submission/specs.ts';
 import type { CommandService } from '../../src/commands/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
