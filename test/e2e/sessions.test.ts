@@ -8,7 +8,7 @@ import { Result_Outcome as Outcome, ResultSchema } from '#gen/viworks/agent/v1/c
 import { newIdBytes } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createDatabase } from '../../src/storage/database.ts';
-import { createEmbeddedPostgres } from '../../src/storage/embedded.ts';
+import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { agentIs, type Core, executionIn, startCore, stopAfterTest } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';

@@ -1,6 +1,6 @@
 import { readFileSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ViworksError } from '../errors.ts';
+import { ViworksError } from '../../errors.ts';
 
 /**
  * PostgreSQL refuses to run as root. As root, its processes run as the user `postgres` where there is one and

@@ -1,10 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
-import { ViworksError } from '../errors.ts';
-import type { Logger } from '../lib/logger.ts';
-import type { PostgresBinaries } from './embedded-binaries.ts';
-import { createServerLog, type ServerLog } from './embedded-log.ts';
-import { launchProcess } from './embedded-process.ts';
-import type { Launch } from './embedded-user.ts';
+import { ViworksError } from '../../errors.ts';
+import type { Logger } from '../../lib/logger.ts';
+import type { PostgresBinaries } from './binaries.ts';
+import { createServerLog, type ServerLog } from './log.ts';
+import { launchProcess } from './process.ts';
+import type { Launch } from './user.ts';
 
 /** The server process: started until it is ready, and ended within a bound. */
 

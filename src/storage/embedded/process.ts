@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Launch } from './embedded-user.ts';
+import type { Launch } from './user.ts';
 
 /** Starts a program of PostgreSQL as the database's user. */
 export function launchProcess(

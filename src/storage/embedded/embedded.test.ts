@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
-import { silentLogger } from '../lib/logger.ts';
+import { silentLogger } from '../../lib/logger.ts';
 import { createEmbeddedPostgres } from './embedded.ts';
-import { parsePostmasterFile, readPostmasterFile } from './embedded-orphan.ts';
-import { blockingFolder, mayPass, parseAccounts } from './embedded-user.ts';
+import { parsePostmasterFile, readPostmasterFile } from './orphan.ts';
+import { blockingFolder, mayPass, parseAccounts } from './user.ts';
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'viworks-test-'));

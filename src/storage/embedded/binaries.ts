@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { ViworksError } from '../errors.ts';
+import { ViworksError } from '../../errors.ts';
 
 /** Where the programs of the embedded PostgreSQL lie. */
 export interface PostgresBinaries {

@@ -2,13 +2,13 @@ import { existsSync, rmSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { ViworksError } from '../errors.ts';
-import type { Logger } from '../lib/logger.ts';
-import { findBinaries, type PostgresBinaries, socketFile } from './embedded-binaries.ts';
-import { isPostmasterOf, readPostmasterFile } from './embedded-orphan.ts';
-import { runToEnd } from './embedded-process.ts';
-import { endServer, type Layout, type Running, type ServerOptions, startServer } from './embedded-server.ts';
-import { type DatabaseUser, databaseUser, type Launch, launchFor } from './embedded-user.ts';
+import { ViworksError } from '../../errors.ts';
+import type { Logger } from '../../lib/logger.ts';
+import { findBinaries, type PostgresBinaries, socketFile } from './binaries.ts';
+import { isPostmasterOf, readPostmasterFile } from './orphan.ts';
+import { runToEnd } from './process.ts';
+import { endServer, type Layout, type Running, type ServerOptions, startServer } from './server.ts';
+import { type DatabaseUser, databaseUser, type Launch, launchFor } from './user.ts';
 
 /**
  * The embedded PostgreSQL is a server of our own on a folder of our own: reached over a UNIX socket by this
