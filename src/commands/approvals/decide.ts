@@ -18,8 +18,7 @@ export interface Approval {
 export type Verdict = 'approved' | 'rejected';
 
 /** Which verbs need one: those that destroy, those that change something too, or none. */
-export const approvalPolicies = ['destructive', 'elevated', 'never'] as const;
-export type ApprovalPolicy = (typeof approvalPolicies)[number];
+export type ApprovalPolicy = 'destructive' | 'elevated' | 'never';
 
 export function needsApproval(policy: ApprovalPolicy, risk: 'low' | 'elevated' | 'destructive'): boolean {
   if (policy === 'never') return false;

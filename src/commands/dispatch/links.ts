@@ -70,7 +70,7 @@ export interface InFlightSet {
   close(): void;
 }
 
-export function createInFlight(capacity: Pick<Capacity, 'begun' | 'ended'>): InFlightSet {
+function createInFlight(capacity: Pick<Capacity, 'begun' | 'ended'>): InFlightSet {
   const entries = new Map<string, InFlight>();
   let counted = true;
   return {

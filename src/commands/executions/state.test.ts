@@ -10,7 +10,6 @@ import {
   type Effect,
   isFinal,
   type Overdue,
-  openStates,
   reconcile,
   resultGraceMs,
 } from './state.ts';
@@ -119,6 +118,7 @@ describe('an execution past its deadline', () => {
 });
 
 describe('reconciliation', () => {
+  const openStates = ['sent', 'accepted', 'running'] as const;
   const considered = fc.constantFrom<ExecutionState>('queued', 'held', ...openStates, 'outcome_unknown');
 
   test('decides for every open execution, whatever the agent says of it', () => {

@@ -30,8 +30,6 @@ export const allowedFrom: Readonly<Record<ExecutionState, readonly ExecutionStat
   outcome_unknown: ['queued', 'held', 'sent', 'accepted', 'running'],
 };
 
-export const openStates = ['sent', 'accepted', 'running'] as const;
-
 /** How a verb's effect bears on what may be done again. */
 export type Effect = 'read' | 'idempotent' | 'once';
 

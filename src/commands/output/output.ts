@@ -52,7 +52,7 @@ export function createOutputIntake({ database, bus, metrics }: OutputDeps): Outp
 }
 
 export const streamNumbers: Readonly<Record<OutputStream, number>> = { stdout: 1, stderr: 2 };
-export const streamName = (number: number): OutputStream => (number === 2 ? 'stderr' : 'stdout');
+const streamName = (number: number): OutputStream => (number === 2 ? 'stderr' : 'stdout');
 
 export const pieceOf = (row: OutputRow & { agentId: string }): OutputPiece => ({
   executionId: row.executionId,

@@ -38,7 +38,7 @@ export interface RolloutProgress extends RolloutCounts {
 /** What had gone wrong when a person let the rollout go on in spite of it: it counts no more. */
 export type Forgiven = Pick<RolloutProgress, 'succeeded' | 'failed' | 'undelivered' | 'canaryFailed'>;
 
-export const nothingForgiven: Forgiven = { succeeded: 0, failed: 0, undelivered: 0, canaryFailed: 0 };
+const nothingForgiven: Forgiven = { succeeded: 0, failed: 0, undelivered: 0, canaryFailed: 0 };
 
 export type RolloutDecision =
   | { do: 'wait' }

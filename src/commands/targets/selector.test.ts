@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.ts';
-import { silentLogger } from '../../lib/logger.ts';
+import { openTestDatabase } from '../../../test/support/postgres.ts';
 import { everyAgent, targetsSelected } from '../../storage/agents.ts';
-import { createDatabase, type Database, statement } from '../../storage/database.ts';
+import { type Database, statement } from '../../storage/database.ts';
 import type { AgentSelector } from '../types.ts';
 import { type Load, leastLoaded, mismatch } from './selector.ts';
 
@@ -28,18 +27,12 @@ const selectors: fc.Arbitrary<AgentSelector> = fc.record({
 });
 
 describe('a selector', () => {
-  let test: TestDatabase;
+  let test: Awaited<ReturnType<typeof openTestDatabase>>;
   let database: Database;
 
   beforeAll(async () => {
-    test = await createTestDatabase();
-    database = createDatabase({
-      url: test.url,
-      maxConnections: 4,
-      connectTimeoutMs: 10_000,
-      idleTimeoutMs: 10_000,
-      log: silentLogger,
-    });
+    test = await openTestDatabase();
+    database = test.database;
     // One agent of each kind there is.
     await database.query(
       statement(
@@ -64,10 +57,7 @@ describe('a selector', () => {
     );
   });
 
-  afterAll(async () => {
-    await database.close();
-    await test.drop();
-  });
+  afterAll(() => test.drop());
 
   it('takes the same agents in the database and in a dry run', async () => {
     const all = await everyAgent(database.query);
