@@ -22,7 +22,7 @@ function change(
   };
 }
 
-const rowOf = (executionId: string, state: ExecutionState): Row => ({
+const rowOf = (executionId: string, state: ExecutionState, cancelReason: string | null): Row => ({
   executionId,
   commandId: '',
   agentId: 'agent',
@@ -35,7 +35,7 @@ const rowOf = (executionId: string, state: ExecutionState): Row => ({
   verb: 'exec',
   timeoutMs: 1,
   expiresAt: new Date(0),
-  cancelReason: null,
+  cancelReason,
   revision: 1,
   deadlineAt: null,
   history: [],
@@ -49,7 +49,9 @@ const changes = fc.array(
       to: fc.constantFrom(...executionStates),
       epoch: fc.option(fc.constantFrom(1, 2), { nil: undefined }),
       revision: fc.option(fc.constantFrom(1, 2), { nil: undefined, freq: 4 }),
-      newEpoch: fc.option(fc.constant(2), { nil: undefined, freq: 4 }),
+      newEpoch: fc.option(fc.constantFrom(2, null), { nil: undefined, freq: 4 }),
+      retry: fc.option(fc.constant(true), { nil: undefined, freq: 4 }),
+      agentId: fc.option(fc.constantFrom('agent', 'another'), { nil: undefined, freq: 4 }),
       newAttempt: fc.option(fc.constant(2), { nil: undefined, freq: 4 }),
       attempt: fc.constantFrom(1, 1, 1, 2),
     })
@@ -59,16 +61,21 @@ const changes = fc.array(
 
 test('a batch ends in the states that its changes one by one would have led to', () => {
   fc.assert(
-    fc.property(changes, fc.constantFrom(...executionStates), (batch, state) => {
-      const start = (): Map<string, Row> => new Map(ids.map((id) => [id, rowOf(id, state)]));
-      const [oneByOne, merged] = [start(), start()];
-      for (const one of batch) apply(oneByOne, [one]);
-      for (const round of mergeChanges(batch)) apply(merged, round.changes);
-      for (const id of ids) {
-        // A merged change is one revision where its parts were several.
-        expect({ ...merged.get(id), revision: 0 }).toEqual({ ...oneByOne.get(id), revision: 0 });
-      }
-    }),
+    fc.property(
+      changes,
+      fc.constantFrom(...executionStates),
+      fc.constantFrom(null, 'called off'),
+      (batch, state, reason) => {
+        const start = (): Map<string, Row> => new Map(ids.map((id) => [id, rowOf(id, state, reason)]));
+        const [oneByOne, merged] = [start(), start()];
+        for (const one of batch) apply(oneByOne, [one]);
+        for (const round of mergeChanges(batch)) apply(merged, round.changes);
+        for (const id of ids) {
+          // A merged change is one revision where its parts were several.
+          expect({ ...merged.get(id), revision: 0 }).toEqual({ ...oneByOne.get(id), revision: 0 });
+        }
+      },
+    ),
     { numRuns: 2000 },
   );
 });
