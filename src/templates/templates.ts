@@ -1,7 +1,7 @@
 import type { CommandService, SubmitInput } from '../commands/types.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { decodeToken, pageOf } from '../lib/page.ts';
+import { keyBefore, pageOf } from '../lib/page.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -44,7 +44,7 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
     render,
 
     async list(page) {
-      const after = page.token === undefined ? undefined : decodeToken(page.token);
+      const after = keyBefore(page);
       const rows = await listTemplates(query, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.name);
       return { items: items.map(templateOf), nextToken };
