@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { AgentView } from '../api/schemas/agents.ts';
+import { defined } from '../lib/defined.ts';
 import { agentStatuses } from '../registry/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -70,10 +71,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
   const client = clientOf(context, options);
   const { site, status, capability } = options;
   const filter = {
-    ...(site === undefined ? {} : { site }),
-    ...(status === undefined ? {} : { status }),
-    ...(capability === undefined ? {} : { capability }),
-    ...(options.label === undefined ? {} : { labels: parseLabels(options.label) }),
+    ...defined({ site, status, capability, labels: options.label && parseLabels(options.label) }),
   };
   const agents: AgentView[] = [];
   let pageToken: string | undefined;
@@ -81,7 +79,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     const page = await client.agents.list.query({
       filter,
       pageSize: 1000,
-      ...(pageToken === undefined ? {} : { pageToken }),
+      ...defined({ pageToken }),
     });
     agents.push(...page.agents);
     pageToken = page.nextPageToken;

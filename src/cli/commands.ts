@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { executionStates, priorities } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import { approvalLine, countsOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { decisionCommands } from './decisions.ts';
@@ -100,17 +101,9 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { verb, agent, actor, state, priority, site, correlationId, origin, since: from, until } = options;
   const { commands } = await clientOf(context, options).commands.list.query({
     filter: {
-      ...(verb === undefined ? {} : { verb }),
-      ...(agent === undefined ? {} : { agentId: agent }),
-      ...(actor === undefined ? {} : { actor }),
-      ...(state === undefined ? {} : { state }),
-      ...(priority === undefined ? {} : { priority }),
-      ...(site === undefined ? {} : { site }),
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(origin === undefined ? {} : { origin }),
+      ...defined({ verb, agentId: agent, actor, state, priority, site, correlationId, origin }),
       ...(options.awaitingApproval ? { awaitingApproval: true } : {}),
-      ...(from === undefined ? {} : { createdAfter: from }),
-      ...(until === undefined ? {} : { createdBefore: until }),
+      ...defined({ createdAfter: from, createdBefore: until }),
     },
     pageSize: options.limit,
   });
@@ -136,7 +129,7 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
     const page = await client.commands.get.query({
       commandId,
       pageSize: 1000,
-      ...(pageToken === undefined ? {} : { pageToken }),
+      ...defined({ pageToken }),
     });
     command = page.command;
     executions.push(...page.executions);

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import { rolloutStates } from '../commands/rollouts/types.ts';
+import { defined } from '../lib/defined.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
 import { planLine, rolloutLine } from './rollout-view.ts';
@@ -82,7 +83,7 @@ Examples:
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
   const { commands } = await clientOf(context, options).rollouts.list.query({
-    ...(options.state === undefined ? {} : { state: options.state }),
+    ...defined({ state: options.state }),
     pageSize: options.limit,
   });
   if (options.json) return terminal.json(commands);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { ScheduleView } from '../api/schemas/schedules.ts';
+import { defined } from '../lib/defined.ts';
 import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -100,7 +101,7 @@ Examples:
     const { revision } = given;
     await clientOf(context, given).schedules.delete.mutate({
       name,
-      ...(revision === undefined ? {} : { revision }),
+      ...defined({ revision }),
     });
     if (given.json) context.terminal.json({});
     else context.terminal.note(`deleted ${name}`);
@@ -175,9 +176,7 @@ async function update(
   const { schedule } = await client.schedules.update.mutate({
     name,
     revision,
-    ...(description === undefined ? {} : { description }),
-    ...(timing === undefined ? {} : { timing }),
-    ...(action === undefined ? {} : { action }),
+    ...defined({ description, timing, action }),
   });
   show(context, options, schedule);
 }

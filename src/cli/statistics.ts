@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { StatisticsView } from '../api/schemas/statistics.ts';
 import { statisticsGroups } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { moment } from './options.ts';
@@ -22,8 +23,7 @@ export function statisticsCommand(commands: Command, context: CliContext): void 
     const { terminal } = context;
     const found = await clientOf(context, options).commands.statistics.query({
       by,
-      ...(since === undefined ? {} : { from: since }),
-      ...(until === undefined ? {} : { to: until }),
+      ...defined({ from: since, to: until }),
     });
     if (options.json) return terminal.json(found);
     terminal.note(`Commands submitted from ${found.from} to ${found.to}`);
