@@ -5,7 +5,7 @@ import { defined } from '../lib/defined.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
 import { planLine, rolloutLine } from './rollout-view.ts';
-import { since, table } from './terminal.ts';
+import { printTable, since } from './terminal.ts';
 
 /** `viworks rollouts`: commands that go to their agents in steps, and what a person may do about them. */
 
@@ -94,7 +94,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
       ? []
       : [[commandId, verb, actor, since(createdAt, Date.now()), rolloutLine(rollout)]],
   );
-  for (const line of table(['COMMAND', 'VERB', 'BY', 'WHEN', 'ROLLOUT'], rows)) terminal.line(line);
+  printTable(terminal, ['COMMAND', 'VERB', 'BY', 'WHEN', 'ROLLOUT'], rows);
 }
 
 function show({ terminal }: CliContext, options: ClientOptions, command: CommandView): void {

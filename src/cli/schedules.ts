@@ -15,7 +15,7 @@ import {
   withActionOptions,
   withTimingOptions,
 } from './schedule-options.ts';
-import { printable, since, table } from './terminal.ts';
+import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks schedules`: commands that are submitted at their times. */
 
@@ -138,9 +138,9 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     whatLine(schedule),
     nextLine(schedule),
     since(schedule.lastAt, Date.now()),
-    schedule.lastError === undefined ? 'ok' : printable(schedule.lastError),
+    schedule.lastError === undefined ? 'ok' : schedule.lastError,
   ]);
-  for (const line of table(['NAME', 'WHEN', 'WHAT', 'NEXT', 'LAST', 'STATE'], rows)) terminal.line(line);
+  printTable(terminal, ['NAME', 'WHEN', 'WHAT', 'NEXT', 'LAST', 'STATE'], rows);
 }
 
 async function create(

@@ -5,7 +5,7 @@ import { defined } from '../lib/defined.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { moment } from './options.ts';
-import { table } from './terminal.ts';
+import { printTable } from './terminal.ts';
 
 /** `viworks commands stats`: figures over the commands of a span of time. */
 
@@ -38,7 +38,7 @@ export function statisticsCommand(commands: Command, context: CliContext): void 
       'WAIT P50/P95',
       'RUN P50/P95/MAX',
     ];
-    for (const line of table(header, found.statistics.map(rowOf))) terminal.line(line);
+    printTable(terminal, header, found.statistics.map(rowOf));
   });
 }
 
