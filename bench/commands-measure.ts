@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { FanOutSample, LifecycleSample, PacedSample, PeerSample } from './commands-result.ts';
@@ -140,14 +141,11 @@ export async function measurePeer(
   }
 }
 
-let databases = 0;
-
 /** In the same PostgreSQL that the control plane uses, with the same settings. */
 async function freshDatabase(socket: string): Promise<string> {
   const client = new pg.Client({ host: socket, user: 'viworks', database: 'viworks' });
   await client.connect();
-  databases += 1;
-  const name = `peer_${databases}`;
+  const name = `peer_${randomBytes(6).toString('hex')}`;
   await client.query(`create database ${name}`);
   await client.end();
   return `postgresql://viworks@localhost/${name}?host=${encodeURIComponent(socket)}`;

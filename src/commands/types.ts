@@ -2,6 +2,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
 import type { AgentStatus } from '../storage/agents.ts';
 import type { StatisticsCounts, StatisticsGroup } from '../storage/command-statistics.ts';
+import type { CommandListFilter } from '../storage/commands.ts';
 import type { Approval, Verdict } from './approvals/decide.ts';
 import type { Rollout, RolloutInput } from './rollouts/types.ts';
 
@@ -146,21 +147,10 @@ export interface ExecutionResult {
   finishedAt: Date | undefined;
 }
 
-export interface CommandFilter {
-  verb?: string | undefined;
-  agentId?: string | undefined;
-  actor?: string | undefined;
+export interface CommandFilter extends Omit<CommandListFilter, 'state' | 'priority'> {
   /** Commands with at least one execution in this state. */
   state?: ExecutionState | undefined;
   priority?: Priority | undefined;
-  /** Commands that reached an agent of this site. */
-  site?: string | undefined;
-  correlationId?: string | undefined;
-  origin?: string | undefined;
-  /** Whether they wait for a second person. */
-  awaitingApproval?: boolean | undefined;
-  createdAfter?: Date | undefined;
-  createdBefore?: Date | undefined;
 }
 
 export const outputStreams = ['stdout', 'stderr'] as const;

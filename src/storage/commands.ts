@@ -1,7 +1,7 @@
 import { approvalOf, type StoredApproval } from './approvals.ts';
 import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
-import type { TransitionRow } from './execution-changes.ts';
+import type { ResultColumns, TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
 
 export interface CommandRow {
@@ -149,24 +149,10 @@ export async function insertCommands(
 }
 
 /** A command as it is read back, with the states of its executions counted. */
-export interface StoredCommand {
-  commandId: string;
-  actor: string;
-  verb: string;
+export interface StoredCommand
+  extends Omit<CommandRow, 'args' | 'argsBytes' | 'target' | 'traceparent' | 'rollout' | 'needsApproval'> {
   args: Record<string, unknown>;
   target: unknown;
-  priority: number;
-  timeoutMs: number;
-  timeToLiveMs: number;
-  maxRetries: number;
-  skipped: number;
-  retryOf: string | null;
-  origin: string | null;
-  idempotencyKey: string | null;
-  idempotencyDigest: Uint8Array | null;
-  correlationId: string | null;
-  createdAt: Date;
-  expiresAt: Date;
   counts: Record<string, number> | null;
   rollout: StoredRollout | null;
   approval: StoredApproval | null;
@@ -237,13 +223,17 @@ const list = statement(
 export interface CommandListFilter {
   verb?: string | undefined;
   actor?: string | undefined;
+  /** Commands that reached this agent. */
   agentId?: string | undefined;
+  /** Commands with at least one execution in this state. */
   state?: string | undefined;
   /** 0 critical, 1 high, 2 normal, 3 low. */
   priority?: number | undefined;
+  /** Commands that reached an agent of this site. */
   site?: string | undefined;
   correlationId?: string | undefined;
   origin?: string | undefined;
+  /** Whether they wait for a second person. */
   awaitingApproval?: boolean | undefined;
   createdAfter?: Date | undefined;
   createdBefore?: Date | undefined;
@@ -273,7 +263,7 @@ export const listCommands = (
   ]);
 
 /** An execution as it is read back. */
-export interface StoredExecution {
+export interface StoredExecution extends Omit<ResultColumns, 'output'> {
   executionId: string;
   commandId: string;
   agentId: string;
@@ -282,19 +272,7 @@ export interface StoredExecution {
   attempt: number;
   transitions: TransitionRow[];
   revision: number;
-  exitCode: number | null;
-  signal: string | null;
-  stdout: Uint8Array | null;
-  stdoutTotal: number | null;
-  stdoutTruncated: boolean | null;
-  stderr: Uint8Array | null;
-  stderrTotal: number | null;
-  stderrTruncated: boolean | null;
   output: Record<string, unknown> | null;
-  failureCode: string | null;
-  failureMessage: string | null;
-  startedAt: Date | null;
-  finishedAt: Date | null;
 }
 
 const executionColumns = `e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
