@@ -47,7 +47,7 @@ test('docker.run shows the output of the container and ends as it does', async (
   const { code, stdout, stderr } = await cli('run', 'docker.run', '--all', ...args, '--', 'uname', '-a');
   expect({ code, stdout }).toEqual({ code: 1, stdout: 'Linux\n' });
   expect(stderr).toMatch(/careful[\s\S]*The program ended with exit code 3\./);
-  expect((await called('run'))?.slice(2)).toEqual(['--rm', '--env=A=b c', '--', 'alpine:3', 'uname', '-a']);
+  expect((await called('run'))?.slice(3)).toEqual(['--rm', '--env=A=b c', '--', 'alpine:3', 'uname', '-a']);
 });
 
 test('what may be repeated is tried again where docker may answer later, and not where it never will', async () => {

@@ -200,11 +200,12 @@ const cases: Case[] = [
   verb(
     DockerRunArgsSchema,
     { image: 'nginx', environment: {}, labels: {} },
-    (args) => runArgv(args, args.name || 'viworks-x'),
+    (args) => runArgv(args, args.name || 'viworks-x', '/tmp/id'),
     ['run'],
     [
       ...[
         '--name',
+        '--cidfile',
         '--detach',
         '--rm',
         '--env',

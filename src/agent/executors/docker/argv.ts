@@ -71,9 +71,11 @@ export const execArgv = (args: Plain<DockerExecArgs>): string[] => [
 ];
 
 /** @param name of the container, also where the args leave it to us */
-export const runArgv = (args: Plain<DockerRunArgs>, name: string): string[] => [
+/** @param idFile where docker writes the id of the container */
+export const runArgv = (args: Plain<DockerRunArgs>, name: string, idFile: string): string[] => [
   'run',
   ...option('name', name),
+  ...option('cidfile', idFile),
   ...flag('detach', args.detach),
   ...flag('rm', args.remove),
   ...pairs('env', args.environment),
@@ -91,7 +93,7 @@ export const runArgv = (args: Plain<DockerRunArgs>, name: string): string[] => [
   ...values(args.image, ...args.command),
 ];
 
-export const killArgv = (name: string): string[] => ['kill', ...values(name)];
+export const killArgv = (containerId: string): string[] => ['kill', ...values(containerId)];
 
 export const stopArgv = (args: Plain<DockerStopArgs>): string[] => [
   'stop',

@@ -180,6 +180,8 @@ test('what a container writes is told as it comes', async () => {
   expect(told).toEqual({ stdout: 'served\n', stderr: 'warned\n' });
 });
 
+const idFile = expect.stringMatching(/^--cidfile=./);
+
 test('docker.run in the foreground ends as the program does', async () => {
   const docker = await dockerStandIn();
   await docker.answers('run', { stdout: 'Linux\n', exitCode: 3 });
@@ -189,7 +191,7 @@ test('docker.run in the foreground ends as the program does', async () => {
   expect(textOf(outcome.stdout)).toBe('Linux\n');
   expect(outputOf(DockerRunResultSchema, outcome)).toMatchObject({ name: 'job', containerId: '' });
   expect(await docker.calls()).toEqual([
-    ['run', '--name=job', '--rm', '--', 'alpine:3', 'sh', '-c', 'exit 3'],
+    ['run', '--name=job', idFile, '--rm', '--', 'alpine:3', 'sh', '-c', 'exit 3'],
   ]);
 });
 
@@ -203,7 +205,14 @@ test('docker.run in the background answers with the id', async () => {
   const output = outputOf(DockerRunResultSchema, outcome);
   expect(output.containerId).toBe('f1d2c3');
   expect(output.name).toMatch(/^viworks-[0-9a-f-]{36}$/);
-  expect((await docker.calls())[0]).toEqual(['run', `--name=${output.name}`, '--detach', '--', 'nginx']);
+  expect((await docker.calls())[0]).toEqual([
+    'run',
+    `--name=${output.name}`,
+    idFile,
+    '--detach',
+    '--',
+    'nginx',
+  ]);
 });
 
 /** Resolves when the file is there. */
@@ -216,17 +225,22 @@ async function fileMade(dir: string, name: string): Promise<void> {
   watcher.close();
 }
 
-test('an interrupted docker.run kills its container', async () => {
+test('an interrupted docker.run kills its container, and none of that name that was there before', async () => {
   const docker = await dockerStandIn();
-  await docker.runs('run', `: > "${docker.dir}/begun"; exec /bin/sleep 300`);
   await docker.answers('kill', {});
-  const controller = new AbortController();
-  const args = { image: 'alpine', name: 'long' };
-  const running = execute(dockerRunExecutor(docker), DockerRunArgsSchema, args, { controller });
-  await fileMade(docker.dir, 'begun');
-  controller.abort('cancelled');
-  expect((await running).interrupted).toBe(true);
-  expect((await docker.calls()).at(-1)).toEqual(['kill', '--', 'long']);
+  const interrupt = async (begun: string, script: string) => {
+    await docker.runs('run', `${script} : > "${docker.dir}/${begun}"; exec /bin/sleep 300`);
+    const controller = new AbortController();
+    const args = { image: 'alpine', name: 'long' };
+    const running = execute(dockerRunExecutor(docker), DockerRunArgsSchema, args, { controller });
+    await fileMade(docker.dir, begun);
+    controller.abort('cancelled');
+    expect((await running).interrupted).toBe(true);
+    return (await docker.calls()).at(-1);
+  };
+  expect((await interrupt('pulling', ''))?.[0]).toBe('run');
+  const made = 'for a in "$@"; do case "$a" in --cidfile=*) printf f1d2c3 > "${a#--cidfile=}";; esac; done;';
+  expect(await interrupt('made', made)).toEqual(['kill', '--', 'f1d2c3']);
 });
 
 test('docker.exec tells a failure of docker from one of the program', async () => {

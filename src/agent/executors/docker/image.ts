@@ -1,6 +1,3 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import {
   DockerBuildArgsSchema,
@@ -11,6 +8,7 @@ import {
 } from '#gen/viworks/verbs/v1/docker_image_pb.js';
 import { defineExecutor, type Executor } from '../executor.ts';
 import { buildArgv, pullArgv } from './argv.ts';
+import { withIdFile } from './id-file.ts';
 import { type DockerDeps, dockerFailed, stream, streamsOf, succeeded, textOf } from './program.ts';
 
 /** Verbs that bring images to the machine: pull and build. */
@@ -27,16 +25,14 @@ export function dockerPullExecutor(deps: DockerDeps): Executor {
 /** docker.build */
 export function dockerBuildExecutor(deps: DockerDeps): Executor {
   return defineExecutor(DockerBuildArgsSchema, DockerBuildResultSchema, async (args, context) => {
-    const dir = await mkdtemp(join(tmpdir(), 'viworks-build-'));
-    try {
-      const idFile = join(dir, 'image-id');
-      const end = await stream(deps, buildArgv(args, idFile), context);
+    return withIdFile(async (idFile) => {
+      const end = await stream(deps, buildArgv(args, idFile.path), context);
       if (!succeeded(end)) return dockerFailed(end, streamsOf(end));
-      const imageId = (await readFile(idFile, 'utf8').catch(() => '')).trim();
-      return { ...streamsOf(end), output: create(DockerBuildResultSchema, { imageId }) };
-    } finally {
-      await rm(dir, { recursive: true, force: true });
-    }
+      return {
+        ...streamsOf(end),
+        output: create(DockerBuildResultSchema, { imageId: await idFile.read() }),
+      };
+    });
   });
 }
 

@@ -12,6 +12,7 @@ import type { ProgramEnd } from '../../process.ts';
 import { defineExecutor, type Executor, type ExecutorOutcome } from '../executor.ts';
 import { execArgv, killArgv, logsArgv, runArgv } from './argv.ts';
 import { isDockersOwn } from './failure.ts';
+import { withIdFile } from './id-file.ts';
 import { ask, type DockerDeps, dockerFailed, stream, streamsOf, succeeded, textOf } from './program.ts';
 
 /** Verbs whose output is that of a container: run, exec and logs. */
@@ -22,13 +23,17 @@ const killMs = 5_000;
 /** docker.run: a container from an image, in the foreground unless it is detached. */
 export function dockerRunExecutor(deps: DockerDeps): Executor {
   return defineExecutor(DockerRunArgsSchema, DockerRunResultSchema, async (args, context) => {
-    // Named in any case: the end of the docker command does not end the container, and a name finds it.
+    // Named in any case, so that whoever looks for it finds it.
     const name = args.name === '' ? `viworks-${newId()}` : args.name;
     const watch = stopwatch();
-    const end = args.detach
-      ? await ask(deps, runArgv(args, name), context.signal)
-      : await stream(deps, runArgv(args, name), context);
-    if (end.interrupted) await kill(deps, name);
+    const end = await withIdFile(async (idFile) => {
+      const argv = runArgv(args, name, idFile.path);
+      const ran = args.detach ? await ask(deps, argv, context.signal) : await stream(deps, argv, context);
+      // The end of the docker command does not end the container. By its name another one might be meant, which was
+      // there before.
+      if (ran.interrupted) await kill(deps, await idFile.read());
+      return ran;
+    });
     const outcome = args.detach ? detached(end) : ended(end);
     const containerId = args.detach && succeeded(end) ? textOf(end.stdout).trim() : '';
     return {
@@ -37,9 +42,10 @@ export function dockerRunExecutor(deps: DockerDeps): Executor {
     };
   });
 
-  async function kill(deps: DockerDeps, name: string): Promise<void> {
-    // It may never have begun; then there is nothing to kill, and docker says so.
-    await ask(deps, killArgv(name), AbortSignal.timeout(killMs)).catch(() => {});
+  async function kill(deps: DockerDeps, containerId: string): Promise<void> {
+    if (containerId === '') return;
+    // It may have ended by itself; then there is nothing to kill, and docker says so.
+    await ask(deps, killArgv(containerId), AbortSignal.timeout(killMs)).catch(() => {});
   }
 }
 
