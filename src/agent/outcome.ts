@@ -123,7 +123,7 @@ export function lostInRestart(name: ExecutionName, startedAt: number | undefined
     return rejected(name, { code: 'agent_restarted', message: 'The agent restarted before it began.' }, now);
   const failure = {
     code: 'agent_restarted',
-    message: 'The agent restarted while it ran; how it ended is hidden.',
+    message: 'The agent restarted while it ran; how it ended is not known.',
   };
   return withoutRun(name, UNKNOWN, failure, { startedAt, finishedAt: now });
 }

@@ -239,7 +239,8 @@ test('an interrupted docker.run kills its container, and none of that name that 
     return (await docker.calls()).at(-1);
   };
   expect((await interrupt('pulling', ''))?.[0]).toBe('run');
-  const made = 'for a in "$@"; do case "$a" in --cidfile=*) printf f1d2c3 > "${a#--cidfile=}";; esac; done;';
+  const made =
+    'for a in "$@"; do case "$a" in --cidfile=*) printf f1d2c3 > "$(echo "$a" | /bin/sed s/--cidfile=//)";; esac; done;';
   expect(await interrupt('made', made)).toEqual(['kill', '--', 'f1d2c3']);
 });
 
