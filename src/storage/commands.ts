@@ -210,6 +210,10 @@ export async function findCommandByKey(
   return row;
 }
 
+/** Of few, by the index of those that are pending. */
+const awaitingApproval = `select p.command_id from approvals p where p.state = 'pending' and exists (
+  select 1 from executions e where e.command_id = p.command_id and e.hold = 'approval')`;
+
 const list = statement(
   'commands_list',
   `select ${commandColumns} from commands c
@@ -225,9 +229,8 @@ const list = statement(
        where e.command_id = c.command_id and a.site = $10))
      and ($11::text is null or c.correlation_id = $11)
      and ($12::text is null or c.origin = $12)
-     and ($13::bool is null or $13 = exists (
-       select 1 from approvals p where p.command_id = c.command_id and p.state = 'pending' and exists (
-         select 1 from executions e where e.command_id = c.command_id and e.hold = 'approval')))
+     and ($13::bool is distinct from true or c.command_id in (${awaitingApproval}))
+     and ($13::bool is distinct from false or c.command_id not in (${awaitingApproval}))
      and ($5::timestamptz is null or c.created_at >= $5)
      and ($6::timestamptz is null or c.created_at < $6)
      and ($7::uuid is null or c.command_id < $7)
