@@ -9,7 +9,7 @@ import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createCommandEngine } from './commands/engine.ts';
-import { checkSpec } from './commands/specs.ts';
+import { checkSpec } from './commands/submission/specs.ts';
 import type { CommandService, SubmitInput } from './commands/types.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';

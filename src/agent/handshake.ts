@@ -25,7 +25,7 @@ export type HelloFacts = Omit<
   'agentId' | 'keyId' | 'incarnation' | 'protocolVersions' | 'ephemeralKey' | '$typeName'
 >;
 
-export const offeredVersions: readonly number[] = Array.from(
+const offeredVersions: readonly number[] = Array.from(
   { length: protocolVersion - protocolFloor + 1 },
   (_, index) => protocolVersion - index,
 );

@@ -1,14 +1,12 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { create } from '@bufbuild/protobuf';
 import { z } from 'zod';
 import {
   type EnrollRequest,
   EnrollRequestSchema,
   type EnrollResponse,
 } from '#gen/viworks/agent/v1/agent_service_pb.js';
-import type { VerificationKeySchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ViworksError } from '../errors.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem, signBytes } from '../protocol/keys.ts';
@@ -125,15 +123,6 @@ export async function enrollIdentity(
   };
   await writeDurably(identityFile(dir), `${JSON.stringify(storable(identity), null, 2)}\n`);
   return identity;
-}
-
-/** Server keys in the form that travels, for tests and tools that play the server. */
-export function verificationKey(key: ServerKey): MessageInitShape<typeof VerificationKeySchema> {
-  return {
-    keyId: key.keyId,
-    publicKey: key.publicKey,
-    ...(key.notAfter === undefined ? {} : { notAfter: timestampFromMs(key.notAfter) }),
-  };
 }
 
 function storable(identity: AgentIdentity): z.infer<typeof storedIdentity> {

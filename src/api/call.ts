@@ -6,7 +6,7 @@ import type { ApiDeps } from './deps.ts';
 export type Surface = 'trpc' | 'grpc' | 'http';
 
 /** Milliseconds in which a call that is not a stream must be answered. */
-export const callTimeoutMs = 30_000;
+const callTimeoutMs = 30_000;
 
 /** The work goes on when the deadline passes; its caller no longer waits for it. @throws deadline_exceeded */
 export async function withinDeadline<T>(work: Promise<T>, timeoutMs = callTimeoutMs): Promise<T> {

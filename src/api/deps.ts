@@ -1,4 +1,4 @@
-import type { RolloutService } from '../commands/rollout-service.ts';
+import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/types.ts';
 import type { EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';

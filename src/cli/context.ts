@@ -108,7 +108,7 @@ export function accessOf(context: CliContext, options: ClientOptions): Access {
   return { url, token };
 }
 
-export function clientDataDir({ env }: CliContext, options: { dataDir?: string }): string {
+function clientDataDir({ env }: CliContext, options: { dataDir?: string }): string {
   return resolve(options.dataDir ?? (env.VIWORKS_DATA_DIR || '.viworks'));
 }
 

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { promisify } from 'node:util';
 import type { Config } from '../config/schema.ts';
 import { statement } from '../storage/database.ts';
-import { findBinaries } from '../storage/embedded-binaries.ts';
+import { findBinaries } from '../storage/embedded/binaries.ts';
 import { createClient } from './client.ts';
 import { accessOf, type CliContext, type ClientOptions, configOf, type ServerOptions } from './context.ts';
 import { prepareDataDir } from './data-dir.ts';

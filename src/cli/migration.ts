@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import { createLogger } from '../lib/logger.ts';
-import { createEmbeddedPostgres } from '../storage/embedded.ts';
+import { createEmbeddedPostgres } from '../storage/embedded/embedded.ts';
 import { migrate } from '../storage/migrate.ts';
 import { lockDataDir, prepareDataDir } from './data-dir.ts';
 import { useDatabase } from './preflight.ts';

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
-import { rolloutStates } from '../commands/rollout-types.ts';
+import { rolloutStates } from '../commands/rollouts/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
 import { planLine, rolloutLine } from './rollout-view.ts';

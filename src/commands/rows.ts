@@ -3,9 +3,9 @@ import type { StoredApproval } from '../storage/approvals.ts';
 import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
 import type { TransitionRow } from '../storage/execution-changes.ts';
 import type { StoredRollout } from '../storage/rollout-columns.ts';
-import type { Approval } from './approval.ts';
-import { planOf } from './rollout-state.ts';
-import type { Rollout, RolloutInput, RolloutState } from './rollout-types.ts';
+import type { Approval } from './approvals/decide.ts';
+import { planOf } from './rollouts/decide.ts';
+import type { Rollout, RolloutInput, RolloutState } from './rollouts/types.ts';
 import {
   type Command,
   type Execution,

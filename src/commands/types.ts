@@ -1,8 +1,8 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
 import type { AgentStatus } from '../storage/agents.ts';
-import type { Approval, Verdict } from './approval.ts';
-import type { Rollout, RolloutInput } from './rollout-types.ts';
+import type { Approval, Verdict } from './approvals/decide.ts';
+import type { Rollout, RolloutInput } from './rollouts/types.ts';
 
 /**
  * A command is what somebody asked for; an execution is that command on one agent, the unit that is queued,

@@ -2,8 +2,8 @@ import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import { type ChangedExecutions, executionsChangedSince, findCommand } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
-import { readExecutions } from './executions.ts';
-import { newOutput, type StreamEnds } from './output-pages.ts';
+import { readExecutions } from './executions/read.ts';
+import { newOutput, type StreamEnds } from './output/pages.ts';
 import { commandOf, progressOf } from './rows.ts';
 import type { WatchEvent } from './types.ts';
 

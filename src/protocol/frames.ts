@@ -9,8 +9,6 @@ import { wireLimits } from './limits.ts';
 
 export const frameHeaderBytes = 5;
 
-/** The message is compressed. */
-export const frameCompressed = 0x01;
 /** Connect only: the last frame of a response; it says in JSON how the stream ended. */
 export const frameEndOfStream = 0x02;
 

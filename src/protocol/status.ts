@@ -83,7 +83,7 @@ const isErrorCode = (code: string | undefined): code is ErrorCode =>
   code !== undefined && Object.hasOwn(catalogue, code);
 
 /** Close codes of the WebSocket (RFC 6455 section 7.4.1; 4000 to 4999 are an application's own). */
-export const closeCodes = {
+const closeCodes = {
   normal: 1000,
   protocolError: 1002,
   tooLarge: 1009,

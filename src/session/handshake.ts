@@ -8,7 +8,7 @@ import {
   type Welcome,
   WelcomeSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
-import type { Account } from '../commands/state.ts';
+import type { Account } from '../commands/executions/state.ts';
 import { storableText } from '../lib/text.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import type { SessionOpening } from '../storage/sessions.ts';

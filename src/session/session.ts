@@ -4,8 +4,8 @@ import { CancelSchema, CommandUpdateSchema, ResultSchema } from '#gen/viworks/ag
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { DrainSchema, ErrorSchema, HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { AgentLink } from '../commands/dispatch/links.ts';
 import type { CommandEngine } from '../commands/engine.ts';
-import type { AgentLink } from '../commands/links.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';

@@ -1,28 +1,18 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
-import { silentLogger } from '../lib/logger.ts';
+import { openTestDatabase } from '../../test/support/postgres.ts';
 import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
-import { createDatabase, type Database, statement } from './database.ts';
+import { type Database, statement } from './database.ts';
 
-let own: TestDatabase;
+let own: Awaited<ReturnType<typeof openTestDatabase>>;
 let database: Database;
 
 beforeAll(async () => {
-  own = await createTestDatabase();
-  database = createDatabase({
-    url: own.url,
-    maxConnections: 3,
-    connectTimeoutMs: 10_000,
-    idleTimeoutMs: 10_000,
-    log: silentLogger,
-  });
+  own = await openTestDatabase();
+  database = own.database;
 });
 
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
+afterAll(() => own.drop());
 
 const nullable = <T>(arbitrary: fc.Arbitrary<T>) =>
   fc.array(fc.option(arbitrary), { size: 'max', maxLength: 40 });

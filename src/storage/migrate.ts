@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { Database } from './database.ts';
 
 /** Names of the advisory locks; any two numbers that nobody else uses. */
-export const migrationLock = 7_486_001;
+const migrationLock = 7_486_001;
 export const instanceLock = 7_486_002;
 
 const folder = fileURLToPath(new URL('../../migrations', import.meta.url));

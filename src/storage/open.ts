@@ -1,7 +1,7 @@
 import { ViworksError } from '../errors.ts';
 import type { Resources } from '../lib/resources.ts';
 import { createDatabase, type Database, type DatabaseOptions } from './database.ts';
-import { createEmbeddedPostgres } from './embedded.ts';
+import { createEmbeddedPostgres } from './embedded/embedded.ts';
 import { holdInstanceLock } from './instance-lock.ts';
 import { migrate } from './migrate.ts';
 

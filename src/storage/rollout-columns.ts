@@ -12,7 +12,7 @@ const ended = `e.state in ('succeeded', 'failed', 'timed_out', 'cancelled', 'exp
 const count = (condition: string) => `(count(*) filter (where ${condition}))::int`;
 
 /** Counts over executions e, each of which is in exactly one. @param released the SQL for how many were let go */
-export const rolloutCounts = (released: string) => ({
+const rolloutCounts = (released: string) => ({
   succeeded: count(`e.state = 'succeeded'`),
   failed: count(`e.state in ('failed', 'timed_out') or case when ${either} then ${reached} end`),
   undelivered: count(`e.state = 'expired' or case when ${either} then not ${reached} end`),

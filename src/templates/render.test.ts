@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkSpec } from '../commands/specs.ts';
+import { checkSpec } from '../commands/submission/specs.ts';
 import { matchesWhole } from '../lib/pattern.ts';
 import { builtInCatalogue } from '../protocol/verbs.ts';
 import { readParameters } from './parameters.ts';

@@ -174,7 +174,7 @@ function refuse(
 }
 
 /** The encoding of grpc-message: all but printable ASCII, and the percent sign, as %XX of its UTF-8. */
-export function percentEncoded(text: string): string {
+function percentEncoded(text: string): string {
   let encoded = '';
   for (const byte of Buffer.from(text)) {
     encoded +=

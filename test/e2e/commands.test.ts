@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { type Core, executionIn, startCore, statesOf, watchUntil } from '../support/app-core.ts';
-import { enrolled, spoken } from '../support/fake-agent.ts';
+import { type Core, executionIn, startCore, statesOf, submitTo, watchUntil } from '../support/app-core.ts';
+import { connected, enrolled, spoken } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 let database: TestDatabase;
@@ -21,27 +21,13 @@ afterAll(async () => {
 
 const later = 31_000;
 
-const submit = (agentId: string, input: Partial<SubmitInput> = {}) =>
-  core.engine.submit('tester', {
-    verb: 'exec',
-    args: { argv: ['true'] },
-    target: { agents: [agentId] },
-    ...input,
-  });
-
-async function connected(agentId: string, options: Parameters<typeof open>[1] = {}) {
-  return open(await enrolled(core, agentId), options);
-}
-const open = async (
-  agent: Awaited<ReturnType<typeof enrolled>>,
-  options: Parameters<typeof agent.connect>[0] = {},
-) => ({ agent, session: await agent.connect(options) });
+const submit = (agentId: string, input?: Partial<SubmitInput>) => submitTo(core, agentId, input);
 
 describe('delivery', () => {
   test.each(['connect', 'websocket'] as const)(
     'a command for a connected agent goes there at once and ends with its result, over %s',
     async (transport) => {
-      const { session } = await connected(`fast-${transport}`, { transport });
+      const { session } = await connected(core, `fast-${transport}`, { transport });
       await session.beat();
       const command = await submit(`fast-${transport}`, { args: { argv: ['echo', 'x'] } });
       const order = await session.order();
@@ -67,7 +53,7 @@ describe('delivery', () => {
     const agent = await enrolled(core, 'away');
     const command = await submit('away');
     expect(command.counts).toEqual({ queued: 1 });
-    const { session } = await open(agent);
+    const session = await agent.connect();
     session.result(await session.order());
     await executionIn(core.engine, command.commandId, 'succeeded');
   });
@@ -81,7 +67,7 @@ describe('delivery', () => {
       names.push(name);
       ids.set((await submit('backlog', { priority })).commandId, name);
     }
-    const { session } = await open(agent);
+    const session = await agent.connect();
     const got: (string | undefined)[] = [];
     for (const _ of names) got.push(ids.get((await session.order()).commandId));
     expect(got).toEqual(['critical-0', 'critical-1', 'high-0', 'normal-0', 'normal-1', 'low-0']);
@@ -91,7 +77,7 @@ describe('delivery', () => {
     const agent = await enrolled(core, 'window');
     const commands = [];
     for (let n = 0; n < 5; n++) commands.push(await submit('window'));
-    const { session } = await open(agent, { offer: { executionCredit: 2 } });
+    const session = await agent.connect({ offer: { executionCredit: 2 } });
     const first = await session.order();
     const second = await session.order();
     commands.push(await submit('window'));
@@ -111,19 +97,19 @@ describe('delivery', () => {
   });
 
   test('an agent that announces its departure gets nothing more, and finds it when it is back', async () => {
-    const { agent, session } = await connected('leaving');
+    const { agent, session } = await connected(core, 'leaving');
     session.send({ case: 'drain', value: { reason: 'update' } });
     await session.beat();
     const command = await submit('leaving');
     await session.beat();
     expect(spoken(session)).not.toContain('command');
     session.close();
-    const { session: next } = await open(agent);
+    const next = await agent.connect();
     expect((await next.order()).commandId).toBe(command.commandId);
   });
 
   test('an agent that never acknowledges is offered the execution again after the deadline', async () => {
-    const { session } = await connected('mute');
+    const { session } = await connected(core, 'mute');
     await session.beat();
     const command = await submit('mute', { verb: 'system.info', args: {} });
     const order = await session.order();
@@ -137,12 +123,12 @@ describe('delivery', () => {
   });
 
   test('an execution whose session broke before the COMMAND was acknowledged is offered to the next one', async () => {
-    const { agent, session } = await connected('broken');
+    const { agent, session } = await connected(core, 'broken');
     await session.beat();
     const command = await submit('broken');
     const order = await session.order();
     session.destroy();
-    const { session: next } = await open(agent);
+    const next = await agent.connect();
     expect((await next.order()).executionId).toBe(order.executionId);
     expect((await executionIn(core.engine, command.commandId, 'sent')).attempt).toBe(1);
   });
@@ -159,13 +145,13 @@ describe('deadlines', () => {
     await core.engine.sweeper.sweep();
     const { transitions } = await executionIn(core.engine, command.commandId, 'expired');
     expect(transitions.at(-1)?.cause).toMatch(/time to live/);
-    const { session } = await open(agent);
+    const session = await agent.connect();
     await session.beat();
     expect(spoken(session)).not.toContain('command');
   });
 
   test('the agent’s own time limit ends as timed_out, with what it said', async () => {
-    const { session } = await connected('slow');
+    const { session } = await connected(core, 'slow');
     await session.beat();
     const command = await submit('slow', { timeoutMs: 1000 });
     const order = await session.order();
@@ -179,7 +165,7 @@ describe('deadlines', () => {
   });
 
   test('no result after time-out and grace becomes outcome_unknown, and a late result still counts', async () => {
-    const { session } = await connected('late');
+    const { session } = await connected(core, 'late');
     await session.beat();
     const command = await submit('late', {
       verb: 'file.read',
@@ -198,7 +184,7 @@ describe('deadlines', () => {
   });
 
   test('what was handed over and never acknowledged until its time to live is over is not run again if it may only run once', async () => {
-    const { session } = await connected('once');
+    const { session } = await connected(core, 'once');
     await session.beat();
     const command = await submit('once', { timeToLiveMs: 1000 });
     await session.order();
@@ -218,13 +204,13 @@ describe('cancel', () => {
     expect(execution.transitions.at(-1)?.cause).toBe('cancelled by alice: wrong site');
     await core.engine.cancel('alice', command.commandId, 'again');
     expect(await executionIn(core.engine, command.commandId, 'cancelled')).toEqual(execution);
-    const { session } = await open(agent);
+    const session = await agent.connect();
     await session.beat();
     expect(spoken(session)).not.toContain('command');
   });
 
   test('what runs is told to stop and ends by what the agent says', async () => {
-    const { session } = await connected('cancel-running');
+    const { session } = await connected(core, 'cancel-running');
     await session.beat();
     const command = await submit('cancel-running');
     const order = await session.order();
@@ -247,14 +233,14 @@ describe('cancel', () => {
     'what is cancelled while the agent is away is settled when it comes back and %s',
     async (_, phase) => {
       const name = `cancelled-${phase ?? 'never'}`.toLowerCase();
-      const { agent, session } = await connected(name);
+      const { agent, session } = await connected(core, name);
       await session.beat();
       const command = await submit(name);
       const order = await session.order();
       session.destroy();
       await core.engine.cancel('alice', command.commandId, 'late');
       const account = phase === undefined ? [] : [{ order, phase }];
-      const { session: next } = await open(agent, { account });
+      const next = await agent.connect({ account });
       if (phase !== undefined) {
         expect(await next.next('cancel')).toMatchObject({ executionId: order.executionId });
         next.result(order, { outcome: Outcome.CANCELLED });
@@ -266,7 +252,7 @@ describe('cancel', () => {
   );
 
   test('what the agent hands back after a cancel is not offered again', async () => {
-    const { session } = await connected('cancel-back');
+    const { session } = await connected(core, 'cancel-back');
     await session.beat();
     const command = await submit('cancel-back');
     const order = await session.order();
@@ -285,7 +271,7 @@ describe('cancel', () => {
 
 describe('maintenance', () => {
   test('commands are held and released again; what the agent has goes on', async () => {
-    const { session } = await connected('kept');
+    const { session } = await connected(core, 'kept');
     await session.beat();
     const before = await submit('kept');
     const order = await session.order();
@@ -309,7 +295,7 @@ describe('maintenance', () => {
     const queued = await submit('parked');
     await core.agents.setMaintenance('parked', true, 'move');
     await executionIn(core.engine, queued.commandId, 'held');
-    const { session } = await open(agent);
+    const session = await agent.connect();
     await session.beat();
     expect(spoken(session)).not.toContain('command');
     await core.agents.setMaintenance('parked', false, '');
@@ -317,7 +303,7 @@ describe('maintenance', () => {
   });
 
   test('what is held for want of an acknowledgement, and ran all the same, ends with its result', async () => {
-    const { session } = await connected('ran-held');
+    const { session } = await connected(core, 'ran-held');
     await session.beat();
     const command = await submit('ran-held');
     const order = await session.order();

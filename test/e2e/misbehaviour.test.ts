@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { type Core, executionIn, startCore, statesOf } from '../support/app-core.ts';
-import { enrolled, spoken } from '../support/fake-agent.ts';
+import { type Core, executionIn, startCore, statesOf, submitTo } from '../support/app-core.ts';
+import { connected, enrolled, spoken } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Agents that say what is wrong, odd or unwelcome, on purpose or not. */
@@ -21,26 +21,12 @@ afterAll(async () => {
   await database.drop();
 });
 
-const submit = (agentId: string, input: Partial<SubmitInput> = {}) =>
-  core.engine.submit('tester', {
-    verb: 'exec',
-    args: { argv: ['true'] },
-    target: { agents: [agentId] },
-    ...input,
-  });
-
-async function connected(agentId: string, options: Parameters<typeof open>[1] = {}) {
-  return open(await enrolled(core, agentId), options);
-}
-const open = async (
-  agent: Awaited<ReturnType<typeof enrolled>>,
-  options: Parameters<typeof agent.connect>[0] = {},
-) => ({ agent, session: await agent.connect(options) });
+const submit = (agentId: string, input?: Partial<SubmitInput>) => submitTo(core, agentId, input);
 
 const nested = (depth: number) => Buffer.from(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
 
 test('a result that comes twice is acknowledged twice and counts once', async () => {
-  const { session } = await connected('twice');
+  const { session } = await connected(core, 'twice');
   await session.beat();
   const command = await submit('twice');
   const order = await session.order();
@@ -52,7 +38,7 @@ test('a result that comes twice is acknowledged twice and counts once', async ()
 });
 
 test('progress after the result changes nothing', async () => {
-  const { session } = await connected('backwards');
+  const { session } = await connected(core, 'backwards');
   await session.beat();
   const command = await submit('backwards');
   const order = await session.order();
@@ -67,8 +53,8 @@ test('progress after the result changes nothing', async () => {
 });
 
 test('a result for an execution of another agent changes nothing', async () => {
-  const { session } = await connected('victim');
-  const { session: thief } = await connected('thief');
+  const { session } = await connected(core, 'victim');
+  const { session: thief } = await connected(core, 'thief');
   await session.beat();
   const command = await submit('victim');
   const order = await session.order();
@@ -79,7 +65,7 @@ test('a result for an execution of another agent changes nothing', async () => {
 });
 
 test('a result of another attempt changes nothing', async () => {
-  const { session } = await connected('attempts');
+  const { session } = await connected(core, 'attempts');
   await session.beat();
   const command = await submit('attempts');
   const order = await session.order();
@@ -107,7 +93,7 @@ test.each([
   ['JSON that is no object', { outputEncoding: 2, output: Buffer.from('"\\u0000"') }],
 ])('%s in a result do not keep it from being stored', async (what, init) => {
   const name = `garbage-${what.replaceAll(/[^a-z]/g, '')}`;
-  const { session } = await connected(name);
+  const { session } = await connected(core, name);
   await session.beat();
   const command = await submit(name);
   await session.acknowledged(session.result(await session.order(), init));
@@ -118,7 +104,7 @@ test.each([
 });
 
 test('a flood of results is acknowledged to the last one', async () => {
-  const { session } = await connected('flood');
+  const { session } = await connected(core, 'flood');
   let last = 0n;
   for (let n = 0; n < 5000; n++) last = session.result({ executionId: newId(), attempt: 1 });
   await session.acknowledged(last);
@@ -126,7 +112,7 @@ test('a flood of results is acknowledged to the last one', async () => {
 });
 
 test('a rejection ends the execution with the agent’s reason', async () => {
-  const { session } = await connected('refuses');
+  const { session } = await connected(core, 'refuses');
   await session.beat();
   const command = await submit('refuses');
   session.result(await session.order(), {
@@ -138,7 +124,7 @@ test('a rejection ends the execution with the agent’s reason', async () => {
 });
 
 test('an agent without room keeps its place: the execution is offered again when another one ends, and does not expire early', async () => {
-  const { session } = await connected('full');
+  const { session } = await connected(core, 'full');
   await session.beat();
   const first = await submit('full');
   const one = await session.order();

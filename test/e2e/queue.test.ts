@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CommandBody } from '#gen/viworks/agent/v1/command_pb.js';
-import { ageingStepMs } from '../../src/commands/queue.ts';
+import { ageingStepMs } from '../../src/commands/submission/queue.ts';
 import type { Priority, SubmitInput } from '../../src/commands/types.ts';
 import { type Core, type CoreOptions, executionIn, startCore, stopAfterTest } from '../support/app-core.ts';
 import { enrolled, type FakeSession } from '../support/fake-agent.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExecutionState } from '../../src/commands/types.ts';
-import { type Core, executionIn, startCore, statesOf } from '../support/app-core.ts';
+import { type Core, executionIn, startCore, statesOf, submitTo } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { enrolled, type FakeSession, spoken } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -21,11 +21,7 @@ afterAll(async () => {
 });
 
 const submit = (agentId: string, verb = 'exec', on = core) =>
-  on.engine.submit('tester', {
-    verb,
-    args: verb === 'exec' ? { argv: ['true'] } : {},
-    target: { agents: [agentId] },
-  });
+  submitTo(on, agentId, verb === 'exec' ? {} : { verb, args: {} });
 
 const cases: [string, string, string | undefined, Parameters<typeof expectAfter>[1]][] = [
   ['sent', 'exec', undefined, 'offered again'],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { RolloutInput, RolloutState } from '../../src/commands/rollout-types.ts';
+import type { RolloutInput, RolloutState } from '../../src/commands/rollouts/types.ts';
 import type { Command, SubmitInput } from '../../src/commands/types.ts';
 import { type Core, startCore, watchUntil } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';

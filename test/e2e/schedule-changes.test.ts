@@ -1,39 +1,29 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ScheduleInput } from '../../src/schedules/types.ts';
-import { statement } from '../../src/storage/database.ts';
-import { type Core, createTestClock, startCore } from '../support/app-core.ts';
+import type { Core } from '../support/app-core.ts';
 import {
   action,
   around,
   automationOf,
+  clearSchedules,
   fullHour,
   hourly,
+  startAutomationCore,
   submittedBy,
   toHour,
 } from '../support/automation.ts';
-import { enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
 let core: Core;
 
 const minuteMs = 60_000;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  // A quarter of an hour before a full hour.
-  core = await startCore(database.url, { clock: createTestClock(Date.parse('2026-05-04T02:45:00Z')) });
-  await enrolled(core, 'agent-1', { site: 'berlin' });
+  core = await startAutomationCore();
 });
 
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+afterAll(() => core.stop());
 
-beforeEach(async () => {
-  await core.database.query(statement('test_clear', 'delete from schedules'), []);
-});
+beforeEach(() => clearSchedules(core));
 
 describe('a change', () => {
   /** Holds the first submit until it is let go. */

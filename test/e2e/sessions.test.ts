@@ -8,9 +8,9 @@ import { Result_Outcome as Outcome, ResultSchema } from '#gen/viworks/agent/v1/c
 import { newIdBytes } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createDatabase } from '../../src/storage/database.ts';
-import { createEmbeddedPostgres } from '../../src/storage/embedded.ts';
+import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { agentIs, type Core, executionIn, startCore, stopAfterTest } from '../support/app-core.ts';
+import { agentIs, type Core, executionIn, startCore, stopAfterTest, submitTo } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { dial, enrolled, type FakeSession, proofOf, sayHello, spoken } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -29,11 +29,7 @@ afterAll(async () => {
 });
 
 const submit = (agentId: string, verb = 'exec', on = core) =>
-  on.engine.submit('tester', {
-    verb,
-    args: verb === 'exec' ? { argv: ['true'] } : {},
-    target: { agents: [agentId] },
-  });
+  submitTo(on, agentId, verb === 'exec' ? {} : { verb, args: {} });
 
 async function refused(session: FakeSession) {
   const error = await session.next('error');

@@ -12,7 +12,7 @@ import {
   rejected,
   withoutRun,
 } from '../../src/agent/outcome.ts';
-import type { Account } from '../../src/commands/state.ts';
+import type { Account } from '../../src/commands/executions/state.ts';
 
 /** What goes over the wire, as far as the model cares. */
 export type ToAgent =

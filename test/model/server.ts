@@ -1,10 +1,15 @@
-import { mergeChanges } from '../../src/commands/changes.ts';
-import { type InFlight, inFlightOf } from '../../src/commands/links.ts';
-import { decideResult, resultChanges } from '../../src/commands/progress.ts';
-import { reconcileRow } from '../../src/commands/reconcile.ts';
+import { type InFlight, inFlightOf } from '../../src/commands/dispatch/links.ts';
+import { mergeChanges } from '../../src/commands/executions/changes.ts';
+import { decideResult, resultChanges } from '../../src/commands/executions/progress.ts';
+import { reconcileRow } from '../../src/commands/executions/reconcile.ts';
+import {
+  type Account,
+  acknowledgeMs,
+  allowedFrom,
+  resultGraceMs,
+} from '../../src/commands/executions/state.ts';
+import { overdueChange } from '../../src/commands/executions/sweeper.ts';
 import { transitionRow } from '../../src/commands/rows.ts';
-import { type Account, acknowledgeMs, allowedFrom, resultGraceMs } from '../../src/commands/state.ts';
-import { overdueChange } from '../../src/commands/sweeper.ts';
 import { builtInCatalogue } from '../../src/protocol/verbs.ts';
 import type { ExecutionChange } from '../../src/storage/execution-changes.ts';
 import type { ToAgent, ToServer } from './agent.ts';

@@ -2,32 +2,22 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ExecutionState, executionStates, finalStates } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { silentLogger } from '../../src/lib/logger.ts';
-import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
+import { type Database, statement } from '../../src/storage/database.ts';
 import { applyExecutionChanges, type ExecutionChange } from '../../src/storage/execution-changes.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { openTestDatabase } from '../support/postgres.ts';
 import { apply, type Row } from './storage.ts';
 
 /** The model's idea of a statement over the rows is what PostgreSQL does. */
 
-let own: TestDatabase;
+let own: Awaited<ReturnType<typeof openTestDatabase>>;
 let database: Database;
 
 beforeAll(async () => {
-  own = await createTestDatabase();
-  database = createDatabase({
-    url: own.url,
-    maxConnections: 4,
-    connectTimeoutMs: 10_000,
-    idleTimeoutMs: 10_000,
-    log: silentLogger,
-  });
+  own = await openTestDatabase();
+  database = own.database;
 });
 
-afterAll(async () => {
-  await database.close();
-  await own.drop();
-});
+afterAll(() => own.drop());
 
 const insert = statement(
   'model_insert',

@@ -1,6 +1,6 @@
-import type { RolloutService } from '../../src/commands/rollout-service.ts';
-import { planOf } from '../../src/commands/rollout-state.ts';
-import type { Rollout, RolloutInput, RolloutState } from '../../src/commands/rollout-types.ts';
+import { planOf } from '../../src/commands/rollouts/decide.ts';
+import type { RolloutService } from '../../src/commands/rollouts/service.ts';
+import type { Rollout, RolloutInput, RolloutState } from '../../src/commands/rollouts/types.ts';
 import type { Command, CommandService } from '../../src/commands/types.ts';
 import { ViworksError } from '../../src/errors.ts';
 

@@ -124,7 +124,7 @@ export async function startApi(
   };
 }
 
-export function trpcClient(url: string, headers: Record<string, string>, batch = true) {
+function trpcClient(url: string, headers: Record<string, string>, batch = true) {
   const endpoint = { url: `${url}/trpc`, headers };
   return createTRPCClient<AppRouter>({
     links: [
@@ -158,7 +158,7 @@ function rpcTransport(baseUrl: string, protocol: 'grpc' | 'connect', headers: Re
   return { transport, manager: sessionManager };
 }
 
-export function healthyReport(): HealthReport {
+function healthyReport(): HealthReport {
   return {
     status: 'ok',
     version: '0.1.0',
@@ -169,7 +169,7 @@ export function healthyReport(): HealthReport {
   };
 }
 
-export function memoryHealth(): HealthSource & { set(status: ServingStatus): void; listeners(): number } {
+function memoryHealth(): HealthSource & { set(status: ServingStatus): void; listeners(): number } {
   const names = ['', 'viworks.control.v1.ControlService'];
   const listeners = new Set<() => void>();
   let status: ServingStatus = 'serving';

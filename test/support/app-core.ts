@@ -1,11 +1,11 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
-import type { QueueLimits } from '../../src/commands/admission.ts';
-import type { ApprovalPolicy } from '../../src/commands/approval.ts';
-import type { CapacityLimits } from '../../src/commands/capacity.ts';
+import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
+import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
-import type { Execution, ExecutionState, WatchEvent } from '../../src/commands/types.ts';
+import type { QueueLimits } from '../../src/commands/submission/admission.ts';
+import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
 import { createAgentAuthentication } from '../../src/identity/authentication.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -38,6 +38,15 @@ export function createTestClock(start = Date.now()): TestClock {
     },
   };
 }
+
+/** Submits a quick `exec` for one agent, unless the input says otherwise. */
+export const submitTo = (core: Pick<Core, 'engine'>, agentId: string, input: Partial<SubmitInput> = {}) =>
+  core.engine.submit('tester', {
+    verb: 'exec',
+    args: { argv: ['true'] },
+    target: { agents: [agentId] },
+    ...input,
+  });
 
 /** The core of the service on a real database and real sockets, with every part within a test's reach. */
 export interface Core {

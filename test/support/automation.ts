@@ -1,14 +1,17 @@
 import { onTestFinished } from 'vitest';
-import { checkSpec } from '../../src/commands/specs.ts';
+import { checkSpec } from '../../src/commands/submission/specs.ts';
 import type { CommandService } from '../../src/commands/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue } from '../../src/protocol/verbs.ts';
 import { createSchedules, type Schedules, type SchedulesDeps } from '../../src/schedules/schedules.ts';
 import type { ScheduleInput } from '../../src/schedules/types.ts';
+import { statement } from '../../src/storage/database.ts';
 import { createTemplates } from '../../src/templates/templates.ts';
 import type { TemplateService } from '../../src/templates/types.ts';
-import type { Core } from './app-core.ts';
+import { type Core, createTestClock, startCore } from './app-core.ts';
+import { enrolled } from './fake-agent.ts';
+import { createTestDatabase } from './postgres.ts';
 
 export interface Automation {
   templates: TemplateService;
@@ -36,6 +39,24 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
   });
   onTestFinished(schedules.stop);
   return { templates, schedules };
+}
+
+/** A core with an agent in berlin, a quarter of an hour before a full hour. Its stop drops its database too. */
+export async function startAutomationCore(): Promise<Core> {
+  const own = await createTestDatabase();
+  const core = await startCore(own.url, { clock: createTestClock(Date.parse('2026-05-04T02:45:00Z')) });
+  await enrolled(core, 'agent-1', { site: 'berlin' });
+  return {
+    ...core,
+    async stop() {
+      await core.stop();
+      await own.drop();
+    },
+  };
+}
+
+export async function clearSchedules({ database }: Core): Promise<void> {
+  await database.query(statement('test_clear', 'delete from schedules'), []);
 }
 
 /** Commands of the core, where something happens before or after each submit. */

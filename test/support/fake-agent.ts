@@ -107,6 +107,12 @@ export async function enrolled(
   return agent;
 }
 
+/** Enrols an agent and connects it. */
+export async function connected(core: Core, agentId: string, options: ConnectOptions = {}) {
+  const agent = await enrolled(core, agentId);
+  return { agent, session: await agent.connect(options) };
+}
+
 export function enrollRequest(token: string, agentId: string, key: KeyPair, labels = {}) {
   return create(EnrollRequestSchema, {
     token,

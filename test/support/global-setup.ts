@@ -6,7 +6,7 @@ import type { TestProject } from 'vitest/node';
 import { newId } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createDatabase } from '../../src/storage/database.ts';
-import { createEmbeddedPostgres } from '../../src/storage/embedded.ts';
+import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { migrate } from '../../src/storage/migrate.ts';
 import { withDatabaseName } from './database-url.ts';
 

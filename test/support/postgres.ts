@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { inject } from 'vitest';
 import { newId } from '../../src/lib/ids.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { createDatabase, type Database } from '../../src/storage/database.ts';
 import { withDatabaseName } from './database-url.ts';
 
 /** A migrated database of its own for one test file. */
@@ -24,6 +26,25 @@ export async function createTestDatabase(): Promise<TestDatabase> {
         await administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
         throw error;
       }
+    },
+  };
+}
+
+/** The same with connections to it, for tests of statements. Closed first, then dropped. */
+export async function openTestDatabase(): Promise<{ database: Database; drop(): Promise<void> }> {
+  const own = await createTestDatabase();
+  const database = createDatabase({
+    url: own.url,
+    maxConnections: 4,
+    connectTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
+    log: silentLogger,
+  });
+  return {
+    database,
+    async drop() {
+      await database.close();
+      await own.drop();
     },
   };
 }

@@ -5,7 +5,7 @@ import {
   StatisticsGroup as GroupMessage,
   type StatisticsSchema,
 } from '#gen/viworks/control/v1/history_pb.js';
-import type { Approval } from '../../commands/approval.ts';
+import type { Approval } from '../../commands/approvals/decide.ts';
 import type { Statistics, StatisticsGroup } from '../../commands/types.ts';
 
 /** Between approvals and statistics and their messages. */

@@ -6,7 +6,7 @@ import {
   type RolloutSchema,
   RolloutState as RolloutStateMessage,
 } from '#gen/viworks/control/v1/rollout_pb.js';
-import type { Rollout, RolloutInput, RolloutPlan, RolloutState } from '../../commands/rollout-types.ts';
+import type { Rollout, RolloutInput, RolloutPlan, RolloutState } from '../../commands/rollouts/types.ts';
 
 /** Between the rollouts of the core and those of viworks.control.v1. */
 

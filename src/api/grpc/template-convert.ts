@@ -15,7 +15,7 @@ import {
   type TemplateSchema,
   type TemplateSpec,
 } from '#gen/viworks/control/v1/template_pb.js';
-import { planOf } from '../../commands/rollout-state.ts';
+import { planOf } from '../../commands/rollouts/decide.ts';
 import type { CommandDraft, Parameter, ParameterType, Template } from '../../templates/types.ts';
 import type { draftInput, saveTemplateInput } from '../schemas/templates.ts';
 import { inverse, priorityMessage, priorityOf, targetMessage } from './convert.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Approval, approvalStates } from '../../commands/approval.ts';
+import { type Approval, approvalStates } from '../../commands/approvals/decide.ts';
 import { commandIdSchema, optionalTimeView, reasonSchema, timeSchema, timeView } from './common.ts';
 
 /** A second person's word on a command that is dangerous. */

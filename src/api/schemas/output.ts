@@ -23,7 +23,7 @@ export function outputPieceView({ data, ...piece }: OutputPiece): OutputPieceVie
   return { ...piece, base64: base64(data) };
 }
 
-export const maximumRange = 1024 * 1024;
+const maximumRange = 1024 * 1024;
 
 export const outputInput = z.strictObject({
   executionId: z.uuid({ error: 'must be the id of an execution, a UUID' }),

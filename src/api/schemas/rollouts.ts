@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Rollout, rolloutStates } from '../../commands/rollout-types.ts';
+import { type Rollout, rolloutStates } from '../../commands/rollouts/types.ts';
 import { commandIdSchema, countSchema, pageInput, reasonSchema, timeSchema, timeView } from './common.ts';
 
 /** How a command goes to its agents in steps, as it is asked for and as it is shown. */

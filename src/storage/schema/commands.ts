@@ -69,7 +69,7 @@ export const executions = pgTable(
     /** The order in which the command named its agents. */
     position: integer('position').notNull(),
     verb: text('verb').notNull(),
-    /** Its place in the agent's queue, the lowest goes first (commands/queue.ts). */
+    /** Its place in the agent's queue, the lowest goes first (commands/submission/queue.ts). */
     rank: bigint('rank', { mode: 'number' }).notNull(),
     state: text('state').notNull(),
     /** Why a held execution waits: maintenance, approval, rollout, backoff. Null in other states. */

@@ -16,7 +16,7 @@ import type {
 export type Plain<Args> = Omit<Args, '$typeName' | '$unknown'>;
 
 /** Lines of logs unless the args say otherwise. */
-export const defaultTail = 1000;
+const defaultTail = 1000;
 
 export const flag = (name: string, on: boolean): string[] => (on ? [`--${name}`] : []);
 export const option = (name: string, value: string | number | bigint | undefined): string[] =>

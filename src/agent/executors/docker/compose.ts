@@ -110,7 +110,7 @@ const row = z.object({
 });
 
 /** @throws where a line is something else */
-export function parseComposePs(text: string): ComposeContainer[] {
+function parseComposePs(text: string): ComposeContainer[] {
   return readRows(text).map((line) => {
     const found = row.parse(line);
     const created = found.CreatedAt ?? found.Created ?? '';

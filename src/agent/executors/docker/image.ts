@@ -41,7 +41,7 @@ export function dockerBuildExecutor(deps: DockerDeps): Executor {
 }
 
 /** Reads what docker prints at the end of a pull; its last line is the full name. */
-export function parsePull(asked: string, text: string): DockerPullResult {
+function parsePull(asked: string, text: string): DockerPullResult {
   const last = text.trim().split('\n').at(-1)?.trim() ?? '';
   return create(DockerPullResultSchema, {
     image: /^[^\s:]+\S*$/.test(last) ? last : asked,

@@ -63,7 +63,7 @@ const document = z.object({
 type Document = z.output<typeof document>;
 
 /** @param raw whether to keep each document as it is @throws where the text is something else */
-export function parseInspect(output: string, raw: boolean): DockerInspectResult_Container[] {
+function parseInspect(output: string, raw: boolean): DockerInspectResult_Container[] {
   const documents = z.array(z.record(z.string(), z.json())).parse(JSON.parse(output));
   return documents.map((one) => {
     const container = containerOf(document.parse(one));

@@ -31,7 +31,7 @@ const row = z.object({
 });
 
 /** @throws where a line is something else */
-export function parseStats(text: string): DockerStatsResult_Container[] {
+function parseStats(text: string): DockerStatsResult_Container[] {
   return readRows(text).map((line) => {
     const found = row.parse(line);
     const [memoryUsedBytes, memoryLimitBytes] = bytePair(found.MemUsage);

@@ -36,7 +36,7 @@ export function dockerRmExecutor(deps: DockerDeps): Executor {
 }
 
 /** Parts docker's words for containers that are not there from all else that it says. */
-export function complaints(said: string): { missing: string[]; other: string[] } {
+function complaints(said: string): { missing: string[]; other: string[] } {
   const missing: string[] = [];
   const other: string[] = [];
   for (const line of lines(said)) {

@@ -1,0 +1,57 @@
+import type { Bus } from '../../bus/bus.ts';
+import { ViworksError } from '../../errors.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { storableText } from '../../lib/text.ts';
+import { cancelUnapproved, lockApproval, releaseApproved, saveDecision } from '../../storage/approvals.ts';
+import type { Database } from '../../storage/database.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { transitionRow } from '../rows.ts';
+import { judge, type Verdict } from './decide.ts';
+
+/**
+ * Approvals: what is dangerous waits for a second person. A command that needs one is stored with all of its
+ * executions held; whoever decides locks its approval, so that of two people only one does.
+ */
+export interface Approvals {
+  /** @throws approval_unknown, approval_state, approval_own */
+  decide(actor: string, commandId: string, verdict: Verdict, reason: string): Promise<void>;
+}
+
+export interface ApprovalsDeps {
+  database: Database;
+  dispatcher: Pick<Dispatcher, 'wake'>;
+  bus: Bus;
+  clock: Clock;
+}
+
+export function createApprovals({ database, dispatcher, bus, clock }: ApprovalsDeps): Approvals {
+  return {
+    async decide(actor, commandId, verdict, given) {
+      const reason = storableText(given);
+      const now = clock.now();
+      const cause = `${verdict} by ${actor}${reason === '' ? '' : `: ${reason}`}`;
+      const agents = await database.transaction(async (query) => {
+        const approval = await lockApproval(query, commandId);
+        if (approval === undefined) {
+          throw new ViworksError('approval_unknown', `The command ${commandId} needs no approval.`);
+        }
+        if (judge(approval, actor, verdict) === 'done') return undefined;
+        const moved =
+          verdict === 'approved'
+            ? await releaseApproved(query, commandId, transitionRow('queued', cause, now))
+            : await cancelUnapproved(query, commandId, transitionRow('cancelled', cause, now));
+        if (moved.length === 0) {
+          throw new ViworksError(
+            'approval_state',
+            'Nothing of the command waits any more: its time is over.',
+          );
+        }
+        await saveDecision(query, commandId, { state: verdict, by: actor, at: new Date(now), reason });
+        return moved;
+      });
+      if (agents === undefined) return;
+      bus.publish('command.changed', commandId);
+      if (verdict === 'approved') for (const agentId of new Set(agents)) dispatcher.wake(agentId);
+    },
+  };
+}

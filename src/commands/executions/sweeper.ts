@@ -1,0 +1,106 @@
+import { ViworksError } from '../../errors.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/logger.ts';
+import type { VerbCatalogue } from '../../protocol/verbs.ts';
+import type { Database } from '../../storage/database.ts';
+import type { ExecutionChange } from '../../storage/execution-changes.ts';
+import { type OpenRow, overdueExecutions } from '../../storage/executions.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import type { AgentLinks } from '../dispatch/links.ts';
+import type { ExecutionState } from '../types.ts';
+import type { ChangeWriter } from './changes.ts';
+import { changeOf } from './reconcile.ts';
+import { decideRetry, retryChange } from './retry.ts';
+import { decideOverdue, type Effect, type Hold } from './state.ts';
+
+/** The sweeper watches every deadline: nothing waits for ever. */
+export interface Sweeper {
+  start(): void;
+  /** Looks once now; answers with how many executions it changed. */
+  sweep(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export interface SweeperDeps {
+  database: Database;
+  writer: ChangeWriter;
+  dispatcher: Dispatcher;
+  links: AgentLinks;
+  clock: Clock;
+  log: Logger;
+  intervalMs: number;
+  verbs: Pick<VerbCatalogue, 'effectOf'>;
+}
+
+const rowsAtOnce = 1000;
+
+export function createSweeper(deps: SweeperDeps): Sweeper {
+  const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<unknown> | undefined;
+
+  async function sweep(): Promise<number> {
+    const now = clock.now();
+    const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
+    const applied = await Promise.all(
+      rows.map(async (row) => {
+        const wanted = overdueChange(row, now, Math.random(), verbs.effectOf(row.verb));
+        if (wanted === undefined) return undefined;
+        const change = await writer.add(wanted);
+        if (change === undefined) return undefined;
+        links.get(row.agentId)?.inFlight.delete(row.executionId);
+        if (change.state === 'queued') dispatcher.wake(row.agentId);
+        else dispatcher.creditReturned(row.agentId);
+        return change;
+      }),
+    );
+    const count = applied.filter((change) => change !== undefined).length;
+    if (count > 0) log.info({ count }, 'executions passed their deadline');
+    return count;
+  }
+
+  function tick(): void {
+    if (running !== undefined) return;
+    dispatcher.nudge();
+    running = sweep()
+      .catch((error: unknown) => log.warn({ err: ViworksError.from(error) }, 'cannot look for deadlines now'))
+      .finally(() => {
+        running = undefined;
+      });
+  }
+
+  return {
+    sweep,
+    start() {
+      timer ??= setInterval(tick, intervalMs);
+    },
+    async stop() {
+      clearInterval(timer);
+      timer = undefined;
+      await running;
+    },
+  };
+}
+
+/** What is done about an execution whose deadline has passed. @param random in [0, 1) */
+export function overdueChange(
+  row: OpenRow,
+  now: number,
+  random: number,
+  effect: Effect,
+): ExecutionChange | undefined {
+  const expiresAt = row.expiresAt.getTime();
+  const hold = (row.hold ?? undefined) as Hold | undefined;
+  const state = row.state as ExecutionState;
+  const overdue = decideOverdue({ state, hold, handedOver: row.epoch !== null, expiresAt }, now);
+  if (overdue === undefined) return undefined;
+  if (row.cancelReason !== null) {
+    // What was cancelled while it was out of reach is not offered again.
+    const cause = `cancelled (${row.cancelReason}), and the agent never answered`;
+    return changeOf(row, overdue.to === 'queued' ? { to: 'outcome_unknown', cause } : overdue, now);
+  }
+  const budget = { ...row, effect, expiresAt };
+  const retry = decideRetry({ ...overdue, code: undefined }, budget, now, random);
+  const ended = changeOf(row, overdue, now);
+  return retry === undefined ? ended : retryChange(ended, row.attempt, retry, now);
+}

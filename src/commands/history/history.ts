@@ -1,0 +1,99 @@
+import { invalidField, ViworksError } from '../../errors.ts';
+import { firstIdAt } from '../../lib/ids.ts';
+import { decodeToken, type Page, type PageRequest, pageOf } from '../../lib/page.ts';
+import { commandStatistics, type StatisticsRow } from '../../storage/command-statistics.ts';
+import { findCommand, listCommands, listExecutions } from '../../storage/commands.ts';
+import type { Database } from '../../storage/database.ts';
+import { listRolloutCommands } from '../../storage/rollouts.ts';
+import { readExecutions } from '../executions/read.ts';
+import type { RolloutState } from '../rollouts/types.ts';
+import { commandOf } from '../rows.ts';
+import {
+  type Command,
+  type CommandFilter,
+  type CommandService,
+  priorities,
+  type Statistics,
+  type StatisticsQuery,
+} from '../types.ts';
+
+/**
+ * The history: commands as they were and are. A page goes on behind the last id or position of the one before,
+ * which never change, so that it neither skips nor repeats what was there when the first page was read.
+ */
+export interface History extends Pick<CommandService, 'get' | 'list' | 'statistics'> {
+  /** @throws command_unknown */
+  commandAt(commandId: string): Promise<Command>;
+  listRollouts(filter: { state?: RolloutState | undefined }, page: PageRequest): Promise<Page<Command>>;
+}
+
+export function createHistory({ query }: Pick<Database, 'query'>): History {
+  async function commandAt(commandId: string): Promise<Command> {
+    const row = await findCommand(query, commandId);
+    if (row === undefined) throw new ViworksError('command_unknown', `There is no command ${commandId}.`);
+    return commandOf(row);
+  }
+
+  return {
+    commandAt,
+
+    async get(commandId, page) {
+      const after = page.token === undefined ? -1 : positionOf(page.token);
+      const command = await commandAt(commandId);
+      const rows = await listExecutions(query, commandId, after, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => String(row.position));
+      return { command, executions: { items: await readExecutions(query, items), nextToken } };
+    },
+
+    async list(filter, page) {
+      const before = page.token === undefined ? undefined : idOf(page.token);
+      const rows = await listCommands(query, storedFilter(filter), before, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
+      return { items: items.map(commandOf), nextToken };
+    },
+
+    async listRollouts({ state }, page) {
+      const before = page.token === undefined ? undefined : idOf(page.token);
+      const rows = await listRolloutCommands(query, state, before, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
+      return { items: items.map(commandOf), nextToken };
+    },
+
+    async statistics({ by, from, to }) {
+      if (to <= from) throw invalidField('to', 'must be later than from');
+      const rows = await commandStatistics(query, by, firstIdAt(from.getTime()), firstIdAt(to.getTime()));
+      return rows.map((row) => statisticsOf(row, by));
+    },
+  };
+}
+
+const storedFilter = ({ priority, ...rest }: CommandFilter) => ({
+  ...rest,
+  priority: priority === undefined ? undefined : priorities.indexOf(priority),
+});
+
+function statisticsOf(row: StatisticsRow, by: StatisticsQuery['by']): Statistics {
+  const { key, waitP50, waitP95, runP50, runP95, runMaximum, ...counts } = row;
+  return {
+    ...counts,
+    key: by === 'priority' ? (priorities[Number(key)] ?? key) : key,
+    waitMs: waitP50 === null || waitP95 === null ? undefined : { p50: waitP50, p95: waitP95 },
+    runMs:
+      runP50 === null || runP95 === null || runMaximum === null
+        ? undefined
+        : { p50: runP50, p95: runP95, maximum: runMaximum },
+  };
+}
+
+function positionOf(token: string): number {
+  const key = decodeToken(token);
+  if (!/^\d{1,9}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
+  return Number(key);
+}
+
+function idOf(token: string): string {
+  const key = decodeToken(token);
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key))
+    throw invalidField('pageToken', 'must be the token of the page before');
+  return key;
+}
