@@ -1,10 +1,12 @@
 import { type Command, Option } from 'commander';
 import type { AgentView } from '../api/schemas/agents.ts';
+import { defined } from '../lib/defined.ts';
 import { agentStatuses } from '../registry/types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { collect } from './options.ts';
-import { since, table } from './terminal.ts';
+import { everyPage } from './pages.ts';
+import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks agents`: who there is, and taking an agent out of service. */
 
@@ -69,23 +71,10 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
   const client = clientOf(context, options);
   const { site, status, capability } = options;
-  const filter = {
-    ...(site === undefined ? {} : { site }),
-    ...(status === undefined ? {} : { status }),
-    ...(capability === undefined ? {} : { capability }),
-    ...(options.label === undefined ? {} : { labels: parseLabels(options.label) }),
-  };
-  const agents: AgentView[] = [];
-  let pageToken: string | undefined;
-  do {
-    const page = await client.agents.list.query({
-      filter,
-      pageSize: 1000,
-      ...(pageToken === undefined ? {} : { pageToken }),
-    });
-    agents.push(...page.agents);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== undefined);
+  const labels = options.label && parseLabels(options.label);
+  const filter = defined({ site, status, capability, labels });
+  const { pages } = await everyPage((page) => client.agents.list.query({ filter, ...page }));
+  const agents = pages.flatMap((page) => page.agents);
   if (options.json) return terminal.json(agents);
   if (agents.length === 0) return terminal.line('No agents. Enrol one: viworks token enroll --site SITE');
   const rows = agents.map((agent) => [
@@ -96,9 +85,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     agent.connection?.transport ?? '-',
     since(agent.lastSeenAt, Date.now()),
   ]);
-  for (const line of table(['AGENT', 'STATUS', 'SITE', 'SYSTEM', 'TRANSPORT', 'LAST SEEN'], rows)) {
-    terminal.line(line);
-  }
+  printTable(terminal, ['AGENT', 'STATUS', 'SITE', 'SYSTEM', 'TRANSPORT', 'LAST SEEN'], rows);
 }
 
 /** @throws UsageError */
@@ -147,5 +134,5 @@ function describe(agent: AgentView): string[] {
     ],
     ['enrolled', `${agent.createdAt} (incarnation ${agent.incarnation}, epoch ${agent.epoch})`],
   ];
-  return rows.map(([name, value]) => `${name.padEnd(13)} ${value}`);
+  return rows.map(([name, value]) => `${name.padEnd(13)} ${printable(value)}`);
 }

@@ -1,18 +1,19 @@
 import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
-import type { ExecutionView } from '../api/schemas/executions.ts';
 import { executionStates, priorities } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import { approvalLine, countsOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { decisionCommands } from './decisions.ts';
 import { follow } from './follow.ts';
 import { moment, wholeNumber } from './options.ts';
 import { outputCommand } from './output.ts';
+import { everyPage } from './pages.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
 import { rolloutLine } from './rollout-view.ts';
 import { statisticsCommand } from './statistics.ts';
-import { since, table } from './terminal.ts';
+import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks commands`: the history, one command, following and cancelling it. */
 
@@ -97,21 +98,22 @@ Examples:
 
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
-  const { verb, agent, actor, state, priority, site, correlationId, origin, since: from, until } = options;
+  const { verb, agent, actor, state, priority, site, correlationId, origin } = options;
+  const { awaitingApproval, since: from, until } = options;
   const { commands } = await clientOf(context, options).commands.list.query({
-    filter: {
-      ...(verb === undefined ? {} : { verb }),
-      ...(agent === undefined ? {} : { agentId: agent }),
-      ...(actor === undefined ? {} : { actor }),
-      ...(state === undefined ? {} : { state }),
-      ...(priority === undefined ? {} : { priority }),
-      ...(site === undefined ? {} : { site }),
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(origin === undefined ? {} : { origin }),
-      ...(options.awaitingApproval ? { awaitingApproval: true } : {}),
-      ...(from === undefined ? {} : { createdAfter: from }),
-      ...(until === undefined ? {} : { createdBefore: until }),
-    },
+    filter: defined({
+      verb,
+      agentId: agent,
+      actor,
+      state,
+      priority,
+      site,
+      correlationId,
+      origin,
+      awaitingApproval,
+      createdAfter: from,
+      createdBefore: until,
+    }),
     pageSize: options.limit,
   });
   if (options.json) return terminal.json(commands);
@@ -123,42 +125,39 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     since(command.createdAt, Date.now()),
     countsOf(command),
   ]);
-  for (const line of table(['COMMAND', 'VERB', 'BY', 'WHEN', 'EXECUTIONS'], rows)) terminal.line(line);
+  printTable(terminal, ['COMMAND', 'VERB', 'BY', 'WHEN', 'EXECUTIONS'], rows);
 }
 
 async function get(context: CliContext, options: ClientOptions, commandId: string): Promise<void> {
   const { terminal } = context;
   const client = clientOf(context, options);
-  const executions: ExecutionView[] = [];
-  let command: CommandView;
-  let pageToken: string | undefined;
-  do {
-    const page = await client.commands.get.query({
-      commandId,
-      pageSize: 1000,
-      ...(pageToken === undefined ? {} : { pageToken }),
-    });
-    command = page.command;
-    executions.push(...page.executions);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== undefined);
+  const { pages, last } = await everyPage((page) => client.commands.get.query({ commandId, ...page }));
+  const { command } = last;
+  const executions = pages.flatMap((page) => page.executions);
   if (options.json) return terminal.json({ command, executions });
-  terminal.line(`command   ${command.commandId}`);
-  terminal.line(`verb      ${command.verb} ${JSON.stringify(command.args)}`);
-  terminal.line(`by        ${command.actor} at ${command.createdAt}, expires ${command.expiresAt}`);
-  terminal.line(`priority  ${command.priority}`);
-  terminal.line(`state     ${countsOf(command)}`);
-  if (command.retryOf !== undefined) terminal.line(`retry of  ${command.retryOf}`);
-  if (command.origin !== undefined) terminal.line(`origin    ${command.origin}`);
-  if (command.approval !== undefined) terminal.line(`approval  ${approvalLine(command.approval)}`);
-  if (command.rollout !== undefined) terminal.line(`rollout   ${rolloutLine(command.rollout)}`);
+  for (const line of describe(command)) terminal.line(printable(line));
   terminal.line();
   for (const execution of executions) {
     terminal.line(progressLine(execution, Date.now(), widthOf(executions)).trimEnd());
     for (const { at, state, cause } of execution.transitions) {
-      terminal.line(terminal.style('dim', `  ${at}  ${state.padEnd(15)} ${cause}`.trimEnd()));
+      terminal.line(terminal.style('dim', `  ${at}  ${state.padEnd(15)} ${printable(cause)}`.trimEnd()));
     }
   }
   terminal.line();
   printResults(terminal, command.verb, executions);
+}
+
+function describe(command: CommandView): string[] {
+  const { commandId, verb, args, actor, createdAt, expiresAt, priority, retryOf, origin } = command;
+  return [
+    `command   ${commandId}`,
+    `verb      ${verb} ${JSON.stringify(args)}`,
+    `by        ${actor} at ${createdAt}, expires ${expiresAt}`,
+    `priority  ${priority}`,
+    `state     ${countsOf(command)}`,
+    ...(retryOf === undefined ? [] : [`retry of  ${retryOf}`]),
+    ...(origin === undefined ? [] : [`origin    ${origin}`]),
+    ...(command.approval === undefined ? [] : [`approval  ${approvalLine(command.approval)}`]),
+    ...(command.rollout === undefined ? [] : [`rollout   ${rolloutLine(command.rollout)}`]),
+  ];
 }

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { retryableStates } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import { countsOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
@@ -46,8 +47,7 @@ export function decisionCommands(commands: Command, context: CliContext, exit: (
     const { state: states, idempotencyKey } = options;
     const { command } = await client.commands.retry.mutate({
       commandId,
-      ...(states === undefined ? {} : { states }),
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...defined({ states, idempotencyKey }),
     });
     if (options.wait) {
       if (options.json) terminal.json({ event: 'submitted', command });

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { ViworksError } from '../errors.ts';
 import { failureOf, UsageError } from './failure.ts';
+import { everyPage } from './pages.ts';
 import { progressLine } from './progress.ts';
-import { outputsOf } from './results.ts';
+import { outputsOf, printResults } from './results.ts';
 import { printable, since, table } from './terminal.ts';
 
 const execution = (more: Partial<ExecutionView>): ExecutionView => ({
@@ -88,4 +89,33 @@ test('failures have an exit code and, where it helps, a hint', () => {
   });
   expect(failureOf(new ViworksError('unavailable', 'x'))).toMatchObject({ exitCode: 1 });
   expect(failureOf(new TypeError('oops')).message).not.toContain('oops');
+});
+
+test('what machines say of themselves does not take over the terminal, in a table either', () => {
+  expect(table(['HOST'], [['a\u001b[2Jb']])).toEqual(['HOST', 'a\\x1b[2Jb']);
+});
+
+test.each([
+  [true, 'a\\x1b[2Jb'],
+  [false, 'a\u001b[2Jb'],
+])(
+  'results on a terminal (%s) show control characters, and elsewhere are as they were written',
+  (interactive, line) => {
+    const lines: string[] = [];
+    const terminal = { interactive, line: (text = '') => lines.push(text), note: () => {} };
+    const done = execution({ state: 'succeeded', result: { stdout: stream('a\u001b[2Jb\n') } });
+    printResults(terminal, 'exec', [done]);
+    expect(lines).toEqual([line]);
+  },
+);
+
+test('every page is read, each after the one before', async () => {
+  const asked: (string | undefined)[] = [];
+  const { pages, last } = await everyPage(async ({ pageToken }) => {
+    asked.push(pageToken);
+    return asked.length < 3 ? { nextPageToken: `after ${asked.length}` } : {};
+  });
+  expect(asked).toEqual([undefined, 'after 1', 'after 2']);
+  expect(pages).toHaveLength(3);
+  expect(last).toBe(pages[2]);
 });

@@ -1,6 +1,6 @@
 import type { AppInputs } from '../api/trpc/router.ts';
 import type { Client } from './client.ts';
-import { printable, type Terminal, table } from './terminal.ts';
+import { printTable, type Terminal } from './terminal.ts';
 
 /** `viworks run --dry-run`: shows what would run where, and why not elsewhere. */
 export async function showPlan(
@@ -16,21 +16,21 @@ export async function showPlan(
   }
   const agents = (n: number) => (n === 1 ? '1 agent' : `${n} agents`);
   terminal.line(`${input.verb} would go to ${agents(plan.chosenCount)}; nothing was submitted.`);
-  for (const line of table(
+  printTable(
+    terminal,
     ['AGENT', 'BEGINS AS', 'WHY'],
     plan.chosen.map(({ agentId, state, reason = 'at once' }) => [agentId, state, reason]),
-  ))
-    terminal.line(printable(line));
+  );
   if (plan.chosen.length < plan.chosenCount)
     terminal.line(`… and ${plan.chosenCount - plan.chosen.length} more`);
   if (plan.leftOutCount === 0) return plan.chosenCount > 0;
   terminal.line('');
   terminal.line(`Not to ${agents(plan.leftOutCount)}:`);
-  for (const line of table(
+  printTable(
+    terminal,
     ['AGENT', 'WHY NOT'],
     plan.leftOut.map(({ agentId, reason }) => [agentId, reason]),
-  ))
-    terminal.line(printable(line));
+  );
   if (plan.leftOut.length < plan.leftOutCount)
     terminal.line(`… and ${plan.leftOutCount - plan.leftOut.length} more`);
   return plan.chosenCount > 0;

@@ -2,11 +2,11 @@ import type { ExecutionView } from '../api/schemas/executions.ts';
 import { fieldsOf } from '../protocol/verb-fields.ts';
 import { builtInCatalogue } from '../protocol/verbs.ts';
 import { styles } from './progress.ts';
-import type { Terminal } from './terminal.ts';
+import { printable, type Terminal } from './terminal.ts';
 
 /** What the agents answered: as it is from one agent, each line with the agent's name from several. */
 export function printResults(
-  terminal: Terminal,
+  terminal: Pick<Terminal, 'interactive' | 'line' | 'note'>,
   verb: string | undefined,
   executions: readonly ExecutionView[],
   shown: (executionId: string) => boolean = () => false,
@@ -17,8 +17,10 @@ export function printResults(
     for (const { text, toStderr } of outputsOf(verb, execution, shown(execution.executionId))) {
       const lines = text.replace(/\n$/, '').split('\n');
       for (const line of lines) {
-        if (toStderr) terminal.note(prefix + line);
-        else terminal.line(prefix + line);
+        // A file or another program gets what was written; a person's terminal is not taken over by it.
+        const shownLine = prefix + (terminal.interactive ? printable(line) : line);
+        if (toStderr) terminal.note(shownLine);
+        else terminal.line(shownLine);
       }
     }
   }

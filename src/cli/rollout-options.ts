@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AppInputs } from '../api/trpc/router.ts';
+import { defined } from '../lib/defined.ts';
 import { wholeNumber } from './options.ts';
 
 /** The options of `viworks run` that make a rollout of a command. */
@@ -51,12 +52,14 @@ export function withRolloutOptions(command: Command, duration: (text: string) =>
 export function rolloutOf(options: RolloutOptions): Plan | undefined {
   const { rollout, canary, batch, maxInFlight, failAt, undeliveredAt, deliveryTimeout } = options;
   const plan: Plan = {
-    ...(canary === undefined ? {} : { canary }),
-    ...(batch === undefined ? {} : { batch }),
-    ...(maxInFlight === undefined ? {} : { maxInFlight }),
-    ...(failAt === undefined ? {} : { failureThreshold: failAt }),
-    ...(undeliveredAt === undefined ? {} : { deliveryFailureThreshold: undeliveredAt }),
-    ...(deliveryTimeout === undefined ? {} : { deliveryTimeoutMs: deliveryTimeout }),
+    ...defined({
+      canary,
+      batch,
+      maxInFlight,
+      failureThreshold: failAt,
+      deliveryFailureThreshold: undeliveredAt,
+      deliveryTimeoutMs: deliveryTimeout,
+    }),
     ...(options.pauseAfterCanary === true ? { pauseAfterCanary: true } : {}),
   };
   return rollout === true || Object.keys(plan).length > 0 ? plan : undefined;

@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import { rolloutStates } from '../commands/rollouts/types.ts';
+import { defined } from '../lib/defined.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
 import { planLine, rolloutLine } from './rollout-view.ts';
-import { since, table } from './terminal.ts';
+import { printTable, since } from './terminal.ts';
 
 /** `viworks rollouts`: commands that go to their agents in steps, and what a person may do about them. */
 
@@ -85,7 +86,7 @@ Examples:
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
   const { commands } = await clientOf(context, options).rollouts.list.query({
-    ...(options.state === undefined ? {} : { state: options.state }),
+    ...defined({ state: options.state }),
     pageSize: options.limit,
   });
   if (options.json) return terminal.json(commands);
@@ -96,7 +97,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
       ? []
       : [[commandId, verb, actor, since(createdAt, Date.now()), rolloutLine(rollout)]],
   );
-  for (const line of table(['COMMAND', 'VERB', 'BY', 'WHEN', 'ROLLOUT'], rows)) terminal.line(line);
+  printTable(terminal, ['COMMAND', 'VERB', 'BY', 'WHEN', 'ROLLOUT'], rows);
 }
 
 function show({ terminal }: CliContext, options: ClientOptions, command: CommandView): void {

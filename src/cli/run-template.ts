@@ -1,4 +1,5 @@
 import type { AppInputs } from '../api/trpc/router.ts';
+import { defined } from '../lib/defined.ts';
 import type { Client } from './client.ts';
 import { UsageError } from './failure.ts';
 import { paramsOf } from './params.ts';
@@ -53,8 +54,7 @@ export function templateOf(verb: string | undefined, options: TemplateOptions): 
     name: name ?? '',
     params: paramsOf(param),
     ...(verb === undefined ? optionalTargetOf(options) : {}),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    ...(correlationId === undefined ? {} : { correlationId }),
+    ...defined({ idempotencyKey, correlationId }),
   };
 }
 

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { otherVerb } from '../api/client.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
@@ -120,12 +121,14 @@ export function submitInputOf(
     verb: otherVerb(verb),
     args,
     target: targetOf(options),
-    ...(priority === undefined ? {} : { priority }),
-    ...(timeout === undefined ? {} : { timeoutMs: timeout }),
-    ...(ttl === undefined ? {} : { timeToLiveMs: ttl }),
-    ...(retries === undefined ? {} : { maxRetries: retries }),
-    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-    ...(correlationId === undefined ? {} : { correlationId }),
-    ...(rollout === undefined ? {} : { rollout }),
+    ...defined({
+      priority,
+      timeoutMs: timeout,
+      timeToLiveMs: ttl,
+      maxRetries: retries,
+      idempotencyKey,
+      correlationId,
+      rollout,
+    }),
   };
 }

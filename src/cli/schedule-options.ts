@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import { UsageError } from './failure.ts';
 import { collect, duration, wholeNumber } from './options.ts';
@@ -50,9 +51,7 @@ type Timing = AppInputs['schedules']['create']['timing'];
 export function timingOf(options: TimingOptions, before?: Timing): Timing | undefined {
   const { cron, at, timeZone, missed, catchUpWithin, overlap } = options;
   const policy = {
-    ...(missed === undefined ? {} : { missed }),
-    ...(catchUpWithin === undefined ? {} : { catchUpWithinMs: catchUpWithin }),
-    ...(overlap === undefined ? {} : { overlap }),
+    ...defined({ missed, catchUpWithinMs: catchUpWithin, overlap }),
   };
   const kept = before && {
     missed: before.missed,
@@ -69,7 +68,7 @@ export function timingOf(options: TimingOptions, before?: Timing): Timing | unde
     const zone = timeZone ?? old?.timeZone;
     return {
       cron: cron ?? old?.cron ?? '',
-      ...(zone === undefined ? {} : { timeZone: zone }),
+      ...defined({ timeZone: zone }),
       ...kept,
       ...policy,
     };

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { ScheduleView } from '../api/schemas/schedules.ts';
+import { defined } from '../lib/defined.ts';
 import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -14,7 +15,7 @@ import {
   withActionOptions,
   withTimingOptions,
 } from './schedule-options.ts';
-import { printable, since, table } from './terminal.ts';
+import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks schedules`: commands that are submitted at their times. */
 
@@ -100,7 +101,7 @@ Examples:
     const { revision } = given;
     await clientOf(context, given).schedules.delete.mutate({
       name,
-      ...(revision === undefined ? {} : { revision }),
+      ...defined({ revision }),
     });
     if (given.json) context.terminal.json({});
     else context.terminal.note(`deleted ${name}`);
@@ -137,9 +138,9 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     whatLine(schedule),
     nextLine(schedule),
     since(schedule.lastAt, Date.now()),
-    schedule.lastError === undefined ? 'ok' : printable(schedule.lastError),
+    schedule.lastError === undefined ? 'ok' : schedule.lastError,
   ]);
-  for (const line of table(['NAME', 'WHEN', 'WHAT', 'NEXT', 'LAST', 'STATE'], rows)) terminal.line(line);
+  printTable(terminal, ['NAME', 'WHEN', 'WHAT', 'NEXT', 'LAST', 'STATE'], rows);
 }
 
 async function create(
@@ -175,9 +176,7 @@ async function update(
   const { schedule } = await client.schedules.update.mutate({
     name,
     revision,
-    ...(description === undefined ? {} : { description }),
-    ...(timing === undefined ? {} : { timing }),
-    ...(action === undefined ? {} : { action }),
+    ...defined({ description, timing, action }),
   });
   show(context, options, schedule);
 }

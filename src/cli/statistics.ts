@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { StatisticsView } from '../api/schemas/statistics.ts';
 import { statisticsGroups } from '../commands/types.ts';
+import { defined } from '../lib/defined.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { moment } from './options.ts';
-import { table } from './terminal.ts';
+import { printTable } from './terminal.ts';
 
 /** `viworks commands stats`: figures over the commands of a span of time. */
 
@@ -23,8 +24,7 @@ export function statisticsCommand(commands: Command, context: CliContext): void 
     const { terminal } = context;
     const found = await clientOf(context, options).commands.statistics.query({
       by,
-      ...(since === undefined ? {} : { from: since }),
-      ...(until === undefined ? {} : { to: until }),
+      ...defined({ from: since, to: until }),
     });
     if (options.json) return terminal.json(found);
     terminal.note(`Commands submitted from ${found.from} to ${found.to}`);
@@ -39,7 +39,7 @@ export function statisticsCommand(commands: Command, context: CliContext): void 
       'WAIT P50/P95',
       'RUN P50/P95/MAX',
     ];
-    for (const line of table(header, found.statistics.map(rowOf))) terminal.line(line);
+    printTable(terminal, header, found.statistics.map(rowOf));
   });
 }
 

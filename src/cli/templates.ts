@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { TemplateView } from '../api/schemas/templates.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
+import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { UsageError } from './failure.ts';
+import { failureOf, UsageError } from './failure.ts';
 import { collect, wholeNumber } from './options.ts';
 import { paramsOf } from './params.ts';
 import { optionalTargetOf, type TargetOptions, withTargetOptions } from './target.ts';
-import { printable, since, table } from './terminal.ts';
+import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks templates`: commands with parameters, kept under a name. `viworks run --template` submits one. */
 
@@ -111,25 +112,32 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     parameters.map((parameter) => parameter.name).join(' ') || '-',
     String(number),
     since(updatedAt, Date.now()),
-    printable(description),
+    description,
   ]);
   const header = ['NAME', 'VERB', 'PARAMETERS', 'REVISION', 'CHANGED', 'DESCRIPTION'];
-  for (const line of table(header, rows)) terminal.line(line);
+  printTable(terminal, header, rows);
 }
 
 async function save(context: CliContext, file: string, options: SaveOptions): Promise<void> {
   const client = clientOf(context, options);
   const template = readTemplate(file);
   const number = options.force
-    ? await client.templates.get.query({ name: template.name }).then(
-        (found) => found.template.revision,
-        () => undefined,
-      )
+    ? await revisionOf(client, template.name)
     : (options.revision ?? template.revision);
   const { revision: _, ...rest } = template;
   const input = number === undefined ? rest : { ...rest, revision: number };
   const saved = await client.templates.save.mutate(input);
   show(context, options, saved.template);
+}
+
+/** Undefined where there is no such template. */
+async function revisionOf(client: Client, name: string): Promise<number | undefined> {
+  try {
+    return (await client.templates.get.query({ name })).template.revision;
+  } catch (error) {
+    if (failureOf(error).code === 'template_unknown') return undefined;
+    throw error;
+  }
 }
 
 /** What `get --json` prints is a file that can be saved again. */

@@ -43,8 +43,9 @@ export function createTerminal(color: boolean): Terminal {
   };
 }
 
-/** Columns as wide as their widest cell; the last one is not padded. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** Columns as wide as their widest cell; the last one is not padded. Cells may be text from elsewhere. */
+export function table(header: readonly string[], cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(printable));
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
   return [header, ...rows].map((row) =>
     row
@@ -52,6 +53,14 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .join('  ')
       .trimEnd(),
   );
+}
+
+export function printTable(
+  terminal: Pick<Terminal, 'line'>,
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
+  for (const line of table(header, rows)) terminal.line(line);
 }
 
 /** Text from elsewhere may carry control characters that would take over the terminal; they become visible. */

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { type Role, roles } from '../identity/types.ts';
+import { defined } from '../lib/defined.ts';
 import { parseLabels } from './agents.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { collect, duration, wholeNumber } from './options.ts';
@@ -45,7 +46,7 @@ Examples:
     const made = await clientOf(context, options).tokens.createApi.mutate({
       subject,
       role,
-      ...(lifetime === undefined ? {} : { lifetimeMs: lifetime }),
+      ...defined({ lifetimeMs: lifetime }),
     });
     print(context, options, made);
   });
@@ -64,9 +65,7 @@ Examples:
     const made = await clientOf(context, options).tokens.createEnrollment.mutate({
       site,
       uses,
-      ...(lifetime === undefined ? {} : { lifetimeMs: lifetime }),
-      ...(agent === undefined ? {} : { agentId: agent }),
-      ...(label === undefined ? {} : { labels: parseLabels(label) }),
+      ...defined({ lifetimeMs: lifetime, agentId: agent, labels: label && parseLabels(label) }),
     });
     print(context, options, made);
   });

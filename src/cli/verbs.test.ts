@@ -4,6 +4,7 @@ import { parsePluginVerbs } from '../protocol/plugin-verbs.ts';
 import { argsFromJson } from '../protocol/verb-values.ts';
 import { builtInVerbs, createVerbCatalogue, type VerbSpec } from '../protocol/verbs.ts';
 import { parseArgs } from './run-args.ts';
+import { explained } from './verbs.ts';
 
 const plugin = parsePluginVerbs(
   'x.json',
@@ -128,4 +129,15 @@ test('args of a plug-in are read in the types of its schema', () => {
   expect(wrong('size=many')).toThrow(/size is a whole number/);
   expect(wrong('extra={')).toThrow(/extra is JSON/);
   expect(wrong('sise=1')).toThrow(/did you mean size\?/);
+});
+
+test('an explained verb has its headings in bold, and nothing else that a terminal acts on', () => {
+  const [verb] = plugin.verbs;
+  const hostile = JSON.parse(
+    JSON.stringify({ ...verbDetailView(verb as VerbSpec), summary: 'Do\u001b[2J it' }),
+  );
+  const bold = (_format: unknown, text: string) => `\u001b[1m${text}\u001b[22m`;
+  const lines = explained(hostile, { style: bold });
+  expect(lines[0]).toBe('\u001b[1mtest.do\u001b[22m  Do\\x1b[2J it');
+  expect(lines).toContain('\u001b[1mArgs\u001b[22m');
 });

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { AppOutputs } from '../api/trpc/router.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { printable, type Terminal, table } from './terminal.ts';
+import { printable, printTable, type Terminal } from './terminal.ts';
 
 type Verb = AppOutputs['verbs']['get']['verb'];
 type Field = Verb['args'][number];
@@ -22,7 +22,7 @@ export function verbsCommand(program: Command, context: CliContext): void {
     if (name !== undefined) {
       const { verb } = await client.verbs.get.query({ name });
       if (options.json) return terminal.json(verb);
-      for (const line of explained(verb, terminal)) terminal.line(printable(line));
+      for (const line of explained(verb, terminal)) terminal.line(line);
       return;
     }
     const { verbs } = await client.verbs.list.query();
@@ -36,7 +36,7 @@ export function verbsCommand(program: Command, context: CliContext): void {
       verb.summary,
     ]);
     const header = ['VERB', 'EFFECT', 'RISK', 'TIMEOUT', 'NEEDS', 'WHAT IT DOES'];
-    for (const line of table(header, rows)) terminal.line(printable(line));
+    printTable(terminal, header, rows);
   });
 }
 
@@ -46,21 +46,26 @@ const effects: Record<Verb['effect'], string> = {
   once: 'must not happen twice, and is never tried again once it has begun',
 };
 
-function explained(verb: Verb, terminal: Terminal): string[] {
+/** A verb for a person. Names and texts may come from a plug-in. */
+export function explained(verb: Verb, terminal: Pick<Terminal, 'style'>): string[] {
   const heading = (text: string) => ['', terminal.style('bold', text)];
   return [
-    `${terminal.style('bold', verb.name)}  ${verb.summary}`,
+    `${terminal.style('bold', printable(verb.name))}  ${printable(verb.summary)}`,
     '',
     `  effect   ${verb.effect}: ${effects[verb.effect]}`,
     `  risk     ${verb.risk}`,
     `  timeout  ${formatDuration(verb.defaultTimeoutMs)}`,
-    `  needs    agents with the capability ${verb.capability}`,
+    `  needs    agents with the capability ${printable(verb.capability)}`,
     ...heading('Args'),
-    ...(verb.args.length === 0 ? ['  none'] : verb.args.flatMap((field) => described(field, verb))),
+    ...(verb.args.length === 0
+      ? ['  none']
+      : verb.args.flatMap((field) => described(field, verb)).map(printable)),
     ...heading('Result'),
-    ...(verb.result.length === 0 ? ['  none'] : verb.result.map(({ name, type }) => `  ${name}  ${type}`)),
+    ...(verb.result.length === 0
+      ? ['  none']
+      : verb.result.map(({ name, type }) => printable(`  ${name}  ${type}`))),
     ...heading('Example'),
-    `  ${verb.example}`,
+    `  ${printable(verb.example)}`,
   ];
 }
 

@@ -2,13 +2,13 @@ import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import { storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
-import { cancelExecutions, moveWaitingExecutions } from '../storage/executions.ts';
 import { createApprovals } from './approvals/approvals.ts';
 import { type CapacityLimits, createCapacity } from './dispatch/capacity.ts';
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './dispatch/links.ts';
+import { setHeld } from './dispatch/maintenance.ts';
+import { cancelCommand } from './executions/cancel.ts';
 import { createChangeWriter } from './executions/changes.ts';
 import { createProgress, type Progress } from './executions/progress.ts';
 import { createReconciler, type Reconciler } from './executions/reconcile.ts';
@@ -16,9 +16,8 @@ import { createSweeper, type Sweeper } from './executions/sweeper.ts';
 import { createHistory } from './history/history.ts';
 import { createRetention, type Retention } from './history/retention.ts';
 import { createOutputIntake, readOutput } from './output/output.ts';
-import { createRollouts, rolloutUnknown } from './rollouts/rollouts.ts';
-import type { RolloutService } from './rollouts/service.ts';
-import { transitionRow } from './rows.ts';
+import { createRollouts } from './rollouts/rollouts.ts';
+import { createRolloutService, type RolloutService } from './rollouts/service.ts';
 import { createAdmission, type QueueLimits } from './submission/admission.ts';
 import { retryInput } from './submission/again.ts';
 import { planCommand } from './submission/plan.ts';
@@ -28,9 +27,8 @@ import type { Command, CommandService } from './types.ts';
 import { watchCommand } from './watch.ts';
 
 /**
- * The engine owns commands from submit to their last state. It puts together the parts of this folder:
- * submitting, dispatching, what agents say, reconciliation, deadlines, watching. Sessions reach it through
- * their links, the API through CommandService.
+ * The engine owns commands from submit to their last state. It puts together the parts of this folder and does
+ * nothing by itself. Sessions reach it through their links, the API through CommandService and RolloutService.
  */
 export interface CommandEngine extends CommandService, RolloutService, Reconciler, Progress {
   readonly links: AgentLinks;
@@ -92,27 +90,11 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const approvals = createApprovals({ database, dispatcher, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
   const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
-
-  async function rolloutAt(commandId: string): Promise<Command> {
-    const command = await commandAt(commandId);
-    if (command.rollout === undefined) throw rolloutUnknown(commandId);
-    return command;
-  }
+  const shared = { database, dispatcher, links, bus, clock };
 
   async function cancel(actor: string, commandId: string, reason: string): Promise<Command> {
     await commandAt(commandId);
-    const cause = storableText(`cancelled by ${actor}${reason === '' ? '' : `: ${reason}`}`);
-    const transition = transitionRow('cancelled', cause, clock.now());
-    const handOverAgain = dispatcher.withhold(commandId);
-    const open = await cancelExecutions(database, commandId, cause, transition).finally(handOverAgain);
-    bus.publish('command.changed', commandId);
-    for (const { agentId, executionId, attempt, epoch } of open) {
-      const link = links.get(agentId);
-      if (link?.epoch !== epoch) continue;
-      const entry = link.inFlight.get(executionId);
-      if (entry !== undefined) entry.cancelled = true;
-      link.cancel(executionId, attempt, cause);
-    }
+    await cancelCommand(shared, actor, commandId, reason);
     return commandAt(commandId);
   }
 
@@ -140,44 +122,14 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
       return submitter.submit(actor, await retryInput({ query: database.query, verbs }, command, options));
     },
     cancel,
-    getRollout: rolloutAt,
-    listRollouts: history.listRollouts,
-    async pauseRollout(actor, commandId, reason) {
-      await rolloutAt(commandId);
-      await rollouts.pause(actor, commandId, reason);
-      return rolloutAt(commandId);
-    },
-    async resumeRollout(actor, commandId, { force }) {
-      await rolloutAt(commandId);
-      await rollouts.resume(actor, commandId, force);
-      return rolloutAt(commandId);
-    },
-    async abortRollout(actor, commandId, reason, { stopRunning }) {
-      await rolloutAt(commandId);
-      await rollouts.abort(actor, commandId, reason);
-      return stopRunning ? cancel(actor, commandId, reason) : rolloutAt(commandId);
-    },
+    ...createRolloutService({ rollouts, history, cancel }),
 
     output: (executionId, stream, offset, limit) =>
       readOutput({ database }, executionId, stream, offset, limit),
 
     watch: (commandId, cursor, signal) => watchCommand({ database, bus }, commandId, cursor, signal),
 
-    async setHeld(agentId, held, reason) {
-      const link = links.get(agentId);
-      if (link !== undefined) link.paused = held;
-      const transition = held
-        ? transitionRow('held', `the agent is in maintenance: ${reason}`, clock.now())
-        : transitionRow('queued', 'the agent is back from maintenance', clock.now());
-      const changed = await moveWaitingExecutions(
-        database.query,
-        agentId,
-        held ? 'queued' : 'held',
-        transition,
-      );
-      for (const commandId of changed) bus.publish('command.changed', commandId);
-      if (!held) dispatcher.wake(agentId);
-    },
+    setHeld: (agentId, held, reason) => setHeld(shared, agentId, held, reason),
 
     start() {
       sweeper.start();

@@ -1,4 +1,5 @@
 import type { JsonObject } from '@bufbuild/protobuf';
+import { storableText } from '../lib/text.ts';
 import type { StoredApproval } from '../storage/approvals.ts';
 import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
 import type { TransitionRow } from '../storage/execution-changes.ts';
@@ -24,6 +25,10 @@ export const transitionRow = (state: ExecutionState, cause: string, at: number):
   cause,
   at: new Date(at).toISOString(),
 });
+
+/** What somebody did, as a cause: `cancelled by ada: wrong site`. */
+export const causeBy = (what: string, actor: string, reason: string): string =>
+  storableText(`${what} by ${actor}${reason === '' ? '' : `: ${reason}`}`);
 
 export function commandOf(row: StoredCommand): Command {
   const progress = progressOf(row.counts ?? {}, row.rollout);

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Page, PageRequest } from '../lib/page.ts';
 import type { AgentStatus } from '../storage/agents.ts';
+import type { StatisticsCounts, StatisticsGroup } from '../storage/command-statistics.ts';
 import type { Approval, Verdict } from './approvals/decide.ts';
 import type { Rollout, RolloutInput } from './rollouts/types.ts';
 
@@ -58,7 +59,7 @@ export type Target = (
 
 export interface CommandSpec {
   verb: string;
-  /** The verb's args message in its protobuf JSON form. */
+  /** The verb's args: its message in the protobuf JSON form, or what the JSON Schema of a plug-in says. */
   args: JsonObject;
   target: Target;
   priority: Priority;
@@ -137,7 +138,7 @@ export interface ExecutionResult {
   signal: string | undefined;
   stdout: StreamOutput | undefined;
   stderr: StreamOutput | undefined;
-  /** The verb's result message in its protobuf JSON form. */
+  /** The verb's result, in the same form as the args. */
   output: JsonObject | undefined;
   failure: { code: string; message: string } | undefined;
   /** The agent's times. */
@@ -238,8 +239,7 @@ export interface RetryOptions {
   idempotencyKey?: string | undefined;
 }
 
-export const statisticsGroups = ['verb', 'agent', 'site', 'actor', 'priority', 'state'] as const;
-export type StatisticsGroup = (typeof statisticsGroups)[number];
+export { type StatisticsGroup, statisticsGroups } from '../storage/command-statistics.ts';
 
 export interface StatisticsQuery {
   by: StatisticsGroup;
@@ -249,16 +249,9 @@ export interface StatisticsQuery {
 }
 
 /** Of the executions of one group. */
-export interface Statistics {
+export interface Statistics extends StatisticsCounts {
   /** The verb, agent, site, actor, priority or state. */
   key: string;
-  total: number;
-  succeeded: number;
-  failed: number;
-  timedOut: number;
-  cancelled: number;
-  expired: number;
-  outcomeUnknown: number;
   /** Milliseconds from submit to the first hand-over to an agent. */
   waitMs: { p50: number; p95: number } | undefined;
   /** Milliseconds that the work took, by the agents' clocks. */

@@ -1,6 +1,4 @@
-/**
- * Every bound of the wire in one place, because the libraries below set none of them (see docs/security.md).
- */
+/** Every bound of the wire in one place, because the libraries below set none of them. */
 export const wireLimits = {
   /** Bytes of one serialised envelope. */
   messageBytes: 1024 * 1024,

@@ -1,7 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { decodeToken, pageOf } from '../lib/page.ts';
+import { keyBefore, pageOf } from '../lib/page.ts';
 import { storableText } from '../lib/text.ts';
 import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
@@ -29,7 +29,7 @@ export function createAgentRegistry({ database, clock, hold }: RegistryDeps): Ag
 
   return {
     async list(filter, page) {
-      const after = page.token === undefined ? undefined : decodeToken(page.token);
+      const after = keyBefore(page);
       const rows = await listAgents(database.query, filter, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.agentId);
       return { items: items.map(agentOf), nextToken };

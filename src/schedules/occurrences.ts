@@ -46,7 +46,10 @@ export function occurrencesOf(when: When): Occurrences {
 const isEveryHour = (cron: string): boolean =>
   new CronPattern(cron, 'UTC', { mode }).hour.every((runs) => runs === 1);
 
-/** The last occurrence up to an instant, where there is one after `from`. Looks at some dozens, however many there are. */
+/**
+ * The last occurrence up to an instant, where there is one after `from`. Looks at some dozens, however many there
+ * are.
+ */
 export function latestUpTo({ after }: Occurrences, from: number, instant: number): number | undefined {
   let found = after(from);
   if (found === undefined || found > instant) return undefined;

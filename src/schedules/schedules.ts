@@ -4,7 +4,7 @@ import { invalidField, ViworksError, withFieldsUnder } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import { decodeToken, pageOf } from '../lib/page.ts';
+import { keyBefore, pageOf } from '../lib/page.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -120,7 +120,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     get,
 
     async list(page) {
-      const after = page.token === undefined ? undefined : decodeToken(page.token);
+      const after = keyBefore(page);
       const rows = await listSchedules(query, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.name);
       return { items: items.map(scheduleOf), nextToken };

@@ -2,11 +2,12 @@ import { type Database, statement } from './database.ts';
 
 /** Figures over the executions of a span of time. */
 
-const groups = ['verb', 'agent', 'site', 'actor', 'priority', 'state'] as const;
-type StatisticsGroup = (typeof groups)[number];
+/** What they can be counted by. */
+export const statisticsGroups = ['verb', 'agent', 'site', 'actor', 'priority', 'state'] as const;
+export type StatisticsGroup = (typeof statisticsGroups)[number];
 
-export interface StatisticsRow {
-  key: string;
+/** Executions in all, and by how they ended; the others are open. */
+export interface StatisticsCounts {
   total: number;
   succeeded: number;
   failed: number;
@@ -14,6 +15,10 @@ export interface StatisticsRow {
   cancelled: number;
   expired: number;
   outcomeUnknown: number;
+}
+
+export interface StatisticsRow extends StatisticsCounts {
+  key: string;
   /** Milliseconds from submit to the moment it was handed to its agent. */
   waitP50: number | null;
   waitP95: number | null;
@@ -57,7 +62,7 @@ const statementOf = (group: StatisticsGroup) =>
      group by 1 order by total desc, key limit 1000`,
   );
 
-const statements = Object.fromEntries(groups.map((group) => [group, statementOf(group)])) as Record<
+const statements = Object.fromEntries(statisticsGroups.map((group) => [group, statementOf(group)])) as Record<
   StatisticsGroup,
   ReturnType<typeof statementOf>
 >;
@@ -69,28 +74,3 @@ export const commandStatistics = (
   fromId: string,
   toId: string,
 ) => query<StatisticsRow>(statements[group], [fromId, toId]);
-
-const expired = statement(
-  'commands_delete_old',
-  `with old as (
-     select c.command_id from commands c
-     where c.command_id < $1 and not exists (
-       select 1 from executions e where e.command_id = c.command_id and e.deadline_at is not null)
-       and not exists (select 1 from rollouts r where r.command_id = c.command_id and r.state in ('running', 'paused'))
-     order by c.command_id limit $2
-     for update of c skip locked
-   ), o as (delete from execution_output x using old where x.command_id = old.command_id
-   ), e as (delete from executions x using old where x.command_id = old.command_id
-   ), a as (delete from approvals x using old where x.command_id = old.command_id
-   ), r as (delete from rollouts x using old where x.command_id = old.command_id)
-   delete from commands x using old where x.command_id = old.command_id returning x.command_id`,
-);
-
-/** Deletes some of the finished commands with ids before one, and all that belongs to them; answers with how many. */
-export async function deleteOldCommands(
-  query: Database['query'],
-  beforeId: string,
-  limit: number,
-): Promise<number> {
-  return (await query(expired, [beforeId, limit])).length;
-}

@@ -1,6 +1,9 @@
 import { type Database, statement } from './database.ts';
 
-/** Schedules. Whoever runs one holds its row, so that of several instances one submits, and nobody changes it meanwhile. */
+/**
+ * Schedules. Whoever runs one holds its row, so that of several instances one submits, and nobody changes it
+ * meanwhile.
+ */
 
 export interface ScheduleRow {
   name: string;

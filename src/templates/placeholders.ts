@@ -4,9 +4,9 @@ import type { ParameterValue } from './types.ts';
 
 /**
  * Places for parameters in the args of a command. `{{name}}` alone is the value with its type; in a longer text
- * it is put in as text, and `{{name|text}}` is text in any case. A value is never read again: what looks like a place in it stays as it is. Braces with
- * anything but a name in them are no place (`{{.ID}}` of Docker's formats), and `\{{name}}` stands for the text
- * `{{name}}`.
+ * it is put in as text, and `{{name|text}}` is text in any case. A value is never read again: what looks like a
+ * place in it stays as it is. Braces with anything but a name in them are no place (`{{.ID}}` of Docker's
+ * formats), and `\{{name}}` stands for the text `{{name}}`.
  */
 const place = /(\\?)\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(?:\| *text *)?\}\}/g;
 const placeAlone = /^\{\{ *([A-Za-z_][A-Za-z0-9_]*) *(\| *text *)?\}\}$/;

@@ -1,7 +1,8 @@
 import type { CommandService, SubmitInput } from '../commands/types.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { decodeToken, pageOf } from '../lib/page.ts';
+import { defined } from '../lib/defined.ts';
+import { keyBefore, pageOf } from '../lib/page.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -44,7 +45,7 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
     render,
 
     async list(page) {
-      const after = page.token === undefined ? undefined : decodeToken(page.token);
+      const after = keyBefore(page);
       const rows = await listTemplates(query, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.name);
       return { items: items.map(templateOf), nextToken };
@@ -70,7 +71,8 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
 
     async run(actor, name, use, options) {
       const input = await render(name, use);
-      return commands.submit(actor, { ...input, ...given(options), origin: `template:${name}` });
+      // What is not set does not hide what the template says.
+      return commands.submit(actor, { ...input, ...defined(options), origin: `template:${name}` });
     },
   };
 
@@ -85,10 +87,6 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
     );
   }
 }
-
-/** Only what is set, so that it does not hide what the template says. */
-const given = <T extends object>(options: T): Partial<T> =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 
 const unknown = (name: string) => new ViworksError('template_unknown', `There is no template ${name}.`);
 

@@ -130,6 +130,18 @@ describe.each([ReflectionV1, ReflectionV1Alpha])('%s', (service) => {
   });
 });
 
+test('a filter by a number that no state has is refused, and not left out', async () => {
+  await using api = await startApi();
+  const client = await api.control('grpc', 'viewer');
+  const unknown: number = 99;
+  await expect(client.listCommands({ filter: { state: unknown } })).rejects.toThrow(
+    /invalid_argument.*state/,
+  );
+  await expect(client.listAgents({ filter: { status: unknown } })).rejects.toThrow(
+    /invalid_argument.*status/,
+  );
+});
+
 describe('grpc.health.v1', () => {
   const control = 'viworks.control.v1.ControlService';
 

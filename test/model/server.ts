@@ -1,7 +1,7 @@
 import { type InFlight, inFlightOf } from '../../src/commands/dispatch/links.ts';
 import { mergeChanges } from '../../src/commands/executions/changes.ts';
-import { decideResult, resultChanges } from '../../src/commands/executions/progress.ts';
 import { reconcileRow } from '../../src/commands/executions/reconcile.ts';
+import { decideResult, resultChanges } from '../../src/commands/executions/result.ts';
 import {
   type Account,
   acknowledgeMs,

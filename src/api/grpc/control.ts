@@ -1,7 +1,6 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { defaultPageSize, type PageRequest } from '../../lib/page.ts';
 import { wireLimits } from '../../protocol/limits.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
@@ -15,6 +14,7 @@ import {
   executionMessage,
   healthMessage,
   outputMessage,
+  pageRequest,
   streamOf,
 } from './convert.ts';
 import { createGuard } from './guard.ts';
@@ -163,8 +163,4 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
   return (router) => {
     router.service(ControlService, service, limits);
   };
-}
-
-function pageRequest({ pageSize, pageToken }: { pageSize: number; pageToken: string }): PageRequest {
-  return { size: pageSize || defaultPageSize, token: pageToken || undefined };
 }

@@ -29,8 +29,10 @@ import type {
   Priority,
   Target,
 } from '../../commands/types.ts';
+import { defaultPageSize, type PageRequest } from '../../lib/page.ts';
 import type { Agent, AgentFilter, AgentStatus } from '../../registry/types.ts';
 import type { HealthReport } from '../health-report.ts';
+import { inverse } from './enums.ts';
 
 import { approvalMessage } from './history-convert.ts';
 import { planMessage, rolloutMessage } from './rollout-convert.ts';
@@ -68,12 +70,6 @@ const streamMessage: Record<OutputStream, OutputStreamMessage> = {
   stderr: OutputStreamMessage.STDERR,
 };
 
-/** Keys of T, backwards; a number that stands for none of them gives undefined. */
-export function inverse<K extends string, V>(record: Record<K, V>): (value: V) => K | undefined {
-  const keys = new Map<V, K>();
-  for (const key in record) keys.set(record[key], key);
-  return (value) => keys.get(value);
-}
 export const statusOf = inverse(statusMessage);
 export const stateOf = inverse(stateMessage);
 export const priorityOf = inverse(priorityMessage);
@@ -225,4 +221,8 @@ export function healthMessage(report: HealthReport): MessageInitShape<typeof Hea
     agents: { ...agents },
     executions: { ...executions },
   };
+}
+
+export function pageRequest({ pageSize, pageToken }: { pageSize: number; pageToken: string }): PageRequest {
+  return { size: pageSize || defaultPageSize, token: pageToken || undefined };
 }

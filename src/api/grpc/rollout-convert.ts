@@ -7,6 +7,7 @@ import {
   RolloutState as RolloutStateMessage,
 } from '#gen/viworks/control/v1/rollout_pb.js';
 import type { Rollout, RolloutInput, RolloutPlan, RolloutState } from '../../commands/rollouts/types.ts';
+import { inverse } from './enums.ts';
 
 /** Between the rollouts of the core and those of viworks.control.v1. */
 
@@ -18,10 +19,7 @@ const stateMessage: Record<RolloutState, RolloutStateMessage> = {
   completed: RolloutStateMessage.COMPLETED,
 };
 
-export function rolloutStateOf(message: RolloutStateMessage): RolloutState | undefined {
-  const states = Object.keys(stateMessage) as RolloutState[];
-  return states.find((state) => stateMessage[state] === message);
-}
+export const rolloutStateOf = inverse(stateMessage);
 
 export function planMessage(plan: RolloutPlan): MessageInitShape<typeof RolloutPlanSchema> {
   const { batch, maxInFlight, deliveryFailureThreshold, deliveryTimeoutMs, ...rest } = plan;

@@ -1,7 +1,6 @@
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { defaultPageSize } from '../../lib/page.ts';
 import type { ApiDeps } from '../deps.ts';
-import { commandMessage } from './convert.ts';
+import { commandMessage, pageRequest } from './convert.ts';
 import type { Guard } from './guard.ts';
 import { rolloutStateOf } from './rollout-convert.ts';
 
@@ -13,9 +12,11 @@ export function rolloutMethods({ rollouts }: Pick<ApiDeps, 'rollouts'>, { unary 
       return { command: commandMessage(await rollouts.getRollout(commandId)) };
     }),
 
-    listRollouts: unary(method.listRollouts, async ({ state, pageSize, pageToken }) => {
-      const request = { size: pageSize || defaultPageSize, token: pageToken || undefined };
-      const page = await rollouts.listRollouts({ state: rolloutStateOf(state) }, request);
+    listRollouts: unary(method.listRollouts, async (request) => {
+      const page = await rollouts.listRollouts(
+        { state: rolloutStateOf(request.state) },
+        pageRequest(request),
+      );
       return { commands: page.items.map(commandMessage), nextPageToken: page.nextToken ?? '' };
     }),
 

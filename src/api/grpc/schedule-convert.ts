@@ -9,10 +9,12 @@ import {
   type ScheduleTiming,
   type ScheduleTimingSchema,
 } from '#gen/viworks/control/v1/schedule_pb.js';
+import { defined } from '../../lib/defined.ts';
 import type { Action, Schedule, Timing } from '../../schedules/types.ts';
-import { inverse, targetMessage } from './convert.ts';
+import { targetMessage } from './convert.ts';
+import { inverse } from './enums.ts';
 import { readTarget } from './submit.ts';
-import { draftField, draftMessage, readDraft, set } from './template-convert.ts';
+import { draftField, draftMessage, readDraft } from './template-convert.ts';
 
 /** Between the schedules of the core and those of viworks.control.v1. What is read is checked by its schema. */
 
@@ -62,7 +64,7 @@ export function readTiming(message: ScheduleTiming | undefined) {
   const { when, missed, catchUpWithin, overlap } = message;
   return {
     ...readWhen(when),
-    ...set({
+    ...defined({
       missed: missedOf(missed),
       catchUpWithinMs: catchUpWithin && Math.ceil(durationMs(catchUpWithin)),
       overlap: overlapOf(overlap),
@@ -86,7 +88,7 @@ export function readAction(message: ScheduleAction | undefined) {
   if (action?.case === 'command') return { command: readDraft(action.value) };
   if (action?.case !== 'template') return undefined;
   const { name, params, target } = action.value;
-  return { template: set({ name, params: params ?? {}, target: readTarget(target) }) };
+  return { template: defined({ name, params: params ?? {}, target: readTarget(target) }) };
 }
 
 const timingNames: Readonly<Record<string, string>> = {

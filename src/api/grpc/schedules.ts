@@ -1,25 +1,21 @@
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import type { z } from 'zod';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { defaultPageSize } from '../../lib/page.ts';
+import { defined } from '../../lib/defined.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createScheduleInput, nextInput, updateScheduleInput } from '../schemas/schedules.ts';
-import { commandMessage } from './convert.ts';
+import { commandMessage, pageRequest } from './convert.ts';
 import type { Guard } from './guard.ts';
 import { readAction, readTiming, scheduleField, scheduleMessage } from './schedule-convert.ts';
 import { withFieldsNamed } from './submit.ts';
-import { set } from './template-convert.ts';
 
 /** The methods of ControlService for schedules. */
 export function scheduleMethods({ schedules }: Pick<ApiDeps, 'schedules'>, { unary }: Pick<Guard, 'unary'>) {
   const { method } = ControlService;
   return {
-    listSchedules: unary(method.listSchedules, async ({ pageSize, pageToken }) => {
-      const page = await schedules.list({
-        size: pageSize || defaultPageSize,
-        token: pageToken || undefined,
-      });
+    listSchedules: unary(method.listSchedules, async (request) => {
+      const page = await schedules.list(pageRequest(request));
       return { schedules: page.items.map(scheduleMessage), nextPageToken: page.nextToken ?? '' };
     }),
 
@@ -40,7 +36,7 @@ export function scheduleMethods({ schedules }: Pick<ApiDeps, 'schedules'>, { una
     updateSchedule: unary(method.updateSchedule, async (request, { actor }) => {
       const timing = readTiming(request.timing);
       const action = readAction(request.action);
-      const given = set({ description: request.description, timing, action });
+      const given = defined({ description: request.description, timing, action });
       return named(async () => {
         const input = parse(updateScheduleInput, {
           ...given,

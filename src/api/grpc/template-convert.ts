@@ -16,9 +16,11 @@ import {
   type TemplateSpec,
 } from '#gen/viworks/control/v1/template_pb.js';
 import { planOf } from '../../commands/rollouts/decide.ts';
+import { defined } from '../../lib/defined.ts';
 import type { CommandDraft, Parameter, ParameterType, Template } from '../../templates/types.ts';
 import type { draftInput, saveTemplateInput } from '../schemas/templates.ts';
-import { inverse, priorityMessage, priorityOf, targetMessage } from './convert.ts';
+import { priorityMessage, priorityOf, targetMessage } from './convert.ts';
+import { inverse } from './enums.ts';
 import { planMessage, readPlan } from './rollout-convert.ts';
 import { readTarget, specField } from './submit.ts';
 
@@ -52,7 +54,7 @@ export function draftMessage(draft: CommandDraft): MessageInitShape<typeof Comma
 export function readDraft(message: CommandDraftMessage | undefined): Partial<z.input<typeof draftInput>> {
   if (message === undefined) return {};
   const { verb, args, target, priority, timeout, timeToLive, correlationId, maxRetries, rollout } = message;
-  return set({
+  return defined({
     verb,
     args: args ?? {},
     target: readTarget(target),
@@ -64,9 +66,6 @@ export function readDraft(message: CommandDraftMessage | undefined): Partial<z.i
     rollout: rollout && readPlan(rollout),
   }) as Partial<z.input<typeof draftInput>>;
 }
-
-export const set = <T extends object>(values: T): Partial<T> =>
-  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 
 export function templateMessage(template: Template): MessageInitShape<typeof TemplateSchema> {
   const { name, description, parameters, command, revision, updatedBy, createdAt, updatedAt } = template;
@@ -87,7 +86,7 @@ export function templateMessage(template: Template): MessageInitShape<typeof Tem
 function parameterMessage(parameter: Parameter) {
   const { type, default: preset, example, values = [], description = '', pattern = '', ...rest } = parameter;
   return {
-    ...set(rest),
+    ...defined(rest),
     name: parameter.name,
     description,
     pattern,
@@ -110,7 +109,7 @@ export function readTemplate(spec: TemplateSpec | undefined, revision: number) {
 
 function readParameter(message: TemplateParameter) {
   const { name, description, type, required, defaultValue, example, pattern, min, max, values } = message;
-  return set({
+  return defined({
     name,
     description: description || undefined,
     type: typeOf(type),

@@ -1,9 +1,8 @@
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { defaultPageSize } from '../../lib/page.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { renderTemplateInput, runTemplateInput, saveTemplateInput } from '../schemas/templates.ts';
-import { commandMessage } from './convert.ts';
+import { commandMessage, pageRequest } from './convert.ts';
 import type { Guard } from './guard.ts';
 import { readTarget, specField, withFieldsNamed } from './submit.ts';
 import { draftMessage, readTemplate, templateField, templateMessage } from './template-convert.ts';
@@ -12,11 +11,8 @@ import { draftMessage, readTemplate, templateField, templateMessage } from './te
 export function templateMethods({ templates }: Pick<ApiDeps, 'templates'>, { unary }: Pick<Guard, 'unary'>) {
   const { method } = ControlService;
   return {
-    listTemplates: unary(method.listTemplates, async ({ pageSize, pageToken }) => {
-      const page = await templates.list({
-        size: pageSize || defaultPageSize,
-        token: pageToken || undefined,
-      });
+    listTemplates: unary(method.listTemplates, async (request) => {
+      const page = await templates.list(pageRequest(request));
       return { templates: page.items.map(templateMessage), nextPageToken: page.nextToken ?? '' };
     }),
 

@@ -5,7 +5,7 @@ import { storableText } from '../../lib/text.ts';
 import { cancelUnapproved, lockApproval, releaseApproved, saveDecision } from '../../storage/approvals.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import { transitionRow } from '../rows.ts';
+import { causeBy, transitionRow } from '../rows.ts';
 import { judge, type Verdict } from './decide.ts';
 
 /**
@@ -29,7 +29,7 @@ export function createApprovals({ database, dispatcher, bus, clock }: ApprovalsD
     async decide(actor, commandId, verdict, given) {
       const reason = storableText(given);
       const now = clock.now();
-      const cause = `${verdict} by ${actor}${reason === '' ? '' : `: ${reason}`}`;
+      const cause = causeBy(verdict, actor, reason);
       const agents = await database.transaction(async (query) => {
         const approval = await lockApproval(query, commandId);
         if (approval === undefined) {

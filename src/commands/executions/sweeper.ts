@@ -1,6 +1,7 @@
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import { createTicker, type Ticker } from '../../lib/ticker.ts';
 import type { VerbCatalogue } from '../../protocol/verbs.ts';
 import type { Database } from '../../storage/database.ts';
 import type { ExecutionChange } from '../../storage/execution-changes.ts';
@@ -14,11 +15,9 @@ import { decideRetry, retryChange } from './retry.ts';
 import { decideOverdue, type Effect, type Hold } from './state.ts';
 
 /** The sweeper watches every deadline: nothing waits for ever. */
-export interface Sweeper {
-  start(): void;
+export interface Sweeper extends Ticker {
   /** Looks once now; answers with how many executions it changed. */
   sweep(): Promise<number>;
-  stop(): Promise<void>;
 }
 
 export interface SweeperDeps {
@@ -36,8 +35,6 @@ const rowsAtOnce = 1000;
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
   const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<unknown> | undefined;
 
   async function sweep(): Promise<number> {
     const now = clock.now();
@@ -59,27 +56,16 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     return count;
   }
 
-  function tick(): void {
-    if (running !== undefined) return;
-    dispatcher.nudge();
-    running = sweep()
-      .catch((error: unknown) => log.warn({ err: ViworksError.from(error) }, 'cannot look for deadlines now'))
-      .finally(() => {
-        running = undefined;
-      });
-  }
+  const ticker = createTicker({
+    intervalMs,
+    work() {
+      dispatcher.nudge();
+      return sweep();
+    },
+    failed: (error) => log.warn({ err: ViworksError.from(error) }, 'cannot look for deadlines now'),
+  });
 
-  return {
-    sweep,
-    start() {
-      timer ??= setInterval(tick, intervalMs);
-    },
-    async stop() {
-      clearInterval(timer);
-      timer = undefined;
-      await running;
-    },
-  };
+  return { sweep, ...ticker };
 }
 
 /** What is done about an execution whose deadline has passed. @param random in [0, 1) */

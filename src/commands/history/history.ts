@@ -1,6 +1,6 @@
 import { invalidField, ViworksError } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
-import { decodeToken, type Page, type PageRequest, pageOf } from '../../lib/page.ts';
+import { keyBefore, type Page, type PageRequest, pageOf } from '../../lib/page.ts';
 import { commandStatistics, type StatisticsRow } from '../../storage/command-statistics.ts';
 import { findCommand, listCommands, listExecutions } from '../../storage/commands.ts';
 import type { Database } from '../../storage/database.ts';
@@ -27,6 +27,9 @@ export interface History extends Pick<CommandService, 'get' | 'list' | 'statisti
   listRollouts(filter: { state?: RolloutState | undefined }, page: PageRequest): Promise<Page<Command>>;
 }
 
+const positionForm = /^\d{1,9}$/;
+const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 export function createHistory({ query }: Pick<Database, 'query'>): History {
   async function commandAt(commandId: string): Promise<Command> {
     const row = await findCommand(query, commandId);
@@ -38,7 +41,7 @@ export function createHistory({ query }: Pick<Database, 'query'>): History {
     commandAt,
 
     async get(commandId, page) {
-      const after = page.token === undefined ? -1 : positionOf(page.token);
+      const after = Number(keyBefore(page, positionForm) ?? -1);
       const command = await commandAt(commandId);
       const rows = await listExecutions(query, commandId, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => String(row.position));
@@ -46,14 +49,14 @@ export function createHistory({ query }: Pick<Database, 'query'>): History {
     },
 
     async list(filter, page) {
-      const before = page.token === undefined ? undefined : idOf(page.token);
+      const before = keyBefore(page, idForm);
       const rows = await listCommands(query, storedFilter(filter), before, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
       return { items: items.map(commandOf), nextToken };
     },
 
     async listRollouts({ state }, page) {
-      const before = page.token === undefined ? undefined : idOf(page.token);
+      const before = keyBefore(page, idForm);
       const rows = await listRolloutCommands(query, state, before, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
       return { items: items.map(commandOf), nextToken };
@@ -83,17 +86,4 @@ function statisticsOf(row: StatisticsRow, by: StatisticsQuery['by']): Statistics
         ? undefined
         : { p50: runP50, p95: runP95, maximum: runMaximum },
   };
-}
-
-function positionOf(token: string): number {
-  const key = decodeToken(token);
-  if (!/^\d{1,9}$/.test(key)) throw invalidField('pageToken', 'must be the token of the page before');
-  return Number(key);
-}
-
-function idOf(token: string): string {
-  const key = decodeToken(token);
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(key))
-    throw invalidField('pageToken', 'must be the token of the page before');
-  return key;
 }

@@ -3,15 +3,14 @@ import type { Clock } from '../../lib/clock.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Metrics } from '../../lib/metrics.ts';
-import { deleteOldCommands } from '../../storage/command-statistics.ts';
+import { createTicker, type Ticker } from '../../lib/ticker.ts';
 import type { Database } from '../../storage/database.ts';
+import { deleteOldCommands } from '../../storage/retention.ts';
 
 /** Retention forgets commands that ended long ago, a few at a time, so that nobody waits for it. */
-export interface Retention {
-  start(): void;
+export interface Retention extends Ticker {
   /** Looks once now; answers with how many commands were deleted. */
   clean(): Promise<number>;
-  stop(): Promise<void>;
 }
 
 export interface RetentionDeps {
@@ -29,8 +28,6 @@ const commandsAtOnce = 200;
 const batchesAtOnce = 200;
 
 export function createRetention({ database, clock, log, metrics, keepMs }: RetentionDeps): Retention {
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<unknown> | undefined;
   let stopped = false;
 
   async function clean(): Promise<number> {
@@ -47,25 +44,18 @@ export function createRetention({ database, clock, log, metrics, keepMs }: Reten
     return count;
   }
 
-  function tick(): void {
-    running ??= clean()
-      .catch((error: unknown) =>
-        log.warn({ err: ViworksError.from(error) }, 'cannot delete old commands now'),
-      )
-      .finally(() => {
-        running = undefined;
-      });
-  }
+  const ticker = createTicker({
+    intervalMs,
+    work: clean,
+    failed: (error) => log.warn({ err: ViworksError.from(error) }, 'cannot delete old commands now'),
+  });
 
   return {
     clean,
-    start() {
-      timer ??= setInterval(tick, intervalMs);
-    },
-    async stop() {
+    start: ticker.start,
+    stop() {
       stopped = true;
-      clearInterval(timer);
-      await running;
+      return ticker.stop();
     },
   };
 }

@@ -3,7 +3,6 @@ import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Metrics } from '../../lib/metrics.ts';
-import { storableText } from '../../lib/text.ts';
 import type { Database } from '../../storage/database.ts';
 import {
   cancelUnsent,
@@ -15,7 +14,7 @@ import {
   takeBackExecutions,
 } from '../../storage/rollouts.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import { transitionRow } from '../rows.ts';
+import { causeBy, transitionRow } from '../rows.ts';
 import { decideRollout, type Forgiven, planOf, type RolloutProgress } from './decide.ts';
 import { createRolloutLoop, type RolloutLoop } from './loop.ts';
 import type { RolloutInput, RolloutState } from './types.ts';
@@ -217,7 +216,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       await underLock(commandId, async (query, row, outcome) => {
         if (row.state === 'paused') return;
         if (row.state !== 'running') throw wrongState(row, 'only a running one can be paused');
-        await turn(query, row, 'paused', by('paused', actor, reason), outcome);
+        await turn(query, row, 'paused', causeBy('paused', actor, reason), outcome);
       });
     },
 
@@ -232,7 +231,7 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
         if (force) row.plan.forgiven = { succeeded, failed, undelivered, canaryFailed };
         Object.assign(row, {
           state: 'running',
-          reason: by(force ? 'resumed by force' : 'resumed', actor, ''),
+          reason: causeBy(force ? 'resumed by force' : 'resumed', actor, ''),
         });
         await saveRollout(query, row, new Date(clock.now()));
         outcome.changed = true;
@@ -245,14 +244,11 @@ export function createRollouts(deps: RolloutsDeps): Rollouts {
       await underLock(commandId, async (query, row, outcome) => {
         if (row.state === 'aborted') return;
         if (row.state === 'completed') throw wrongState(row, 'it cannot be aborted any more');
-        await turn(query, row, 'aborted', by('aborted', actor, reason), outcome);
+        await turn(query, row, 'aborted', causeBy('aborted', actor, reason), outcome);
       });
     },
   };
 }
-
-const by = (what: string, actor: string, reason: string) =>
-  storableText(`${what} by ${actor}${reason === '' ? '' : `: ${reason}`}`);
 
 export const rolloutUnknown = (commandId: string) =>
   new ViworksError('rollout_unknown', `The command ${commandId} is no rollout.`);

@@ -1,5 +1,7 @@
 import type { Page, PageRequest } from '../../lib/page.ts';
+import type { History } from '../history/history.ts';
 import type { Command } from '../types.ts';
+import { type Rollouts, rolloutUnknown } from './rollouts.ts';
 import type { RolloutState } from './types.ts';
 
 /** What the API calls. Each answers with the command as it is then. */
@@ -28,4 +30,38 @@ export interface RolloutService {
     reason: string,
     options: { stopRunning: boolean },
   ): Promise<Command>;
+}
+
+export interface RolloutServiceDeps {
+  rollouts: Rollouts;
+  history: Pick<History, 'commandAt' | 'listRollouts'>;
+  cancel(actor: string, commandId: string, reason: string): Promise<Command>;
+}
+
+export function createRolloutService({ rollouts, history, cancel }: RolloutServiceDeps): RolloutService {
+  async function getRollout(commandId: string): Promise<Command> {
+    const command = await history.commandAt(commandId);
+    if (command.rollout === undefined) throw rolloutUnknown(commandId);
+    return command;
+  }
+
+  return {
+    getRollout,
+    listRollouts: history.listRollouts,
+    async pauseRollout(actor, commandId, reason) {
+      await getRollout(commandId);
+      await rollouts.pause(actor, commandId, reason);
+      return getRollout(commandId);
+    },
+    async resumeRollout(actor, commandId, { force }) {
+      await getRollout(commandId);
+      await rollouts.resume(actor, commandId, force);
+      return getRollout(commandId);
+    },
+    async abortRollout(actor, commandId, reason, { stopRunning }) {
+      await getRollout(commandId);
+      await rollouts.abort(actor, commandId, reason);
+      return stopRunning ? cancel(actor, commandId, reason) : getRollout(commandId);
+    },
+  };
 }
