@@ -315,6 +315,8 @@ test('what no name and no revision can be is refused before anybody looks for it
     () => client.runSchedule({ name }),
     () => client.updateSchedule({ name, revision }),
     () => client.deleteSchedule({ name, revision }),
+    () => client.getAgent({ agentId: name }),
+    () => client.setAgentStatus({ agentId: name }),
   ];
   const revised = ['a', 2 ** 31] as const;
   const withRevision = [3, 8, 9].map((index) => calls(...revised)[index] ?? (() => Promise.resolve()));
