@@ -211,7 +211,7 @@ const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
 
 /** Turns an error of the driver into one of the catalogue. */
-function databaseError(error: unknown): ViworksError {
+export function databaseError(error: unknown): ViworksError {
   if (error instanceof ViworksError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   const isStatement = error instanceof pg.DatabaseError && !transientStates.test(code ?? '');
