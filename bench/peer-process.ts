@@ -21,7 +21,8 @@ export type PeerCalls = {
 const creators: Record<PeerName, (urls: { databaseUrl: string; redisUrl: string }) => Promise<Peer>> = {
   'graphile-worker': ({ databaseUrl }) => createGraphileWorker(databaseUrl, { batched: false }),
   'graphile-worker, batched': ({ databaseUrl }) => createGraphileWorker(databaseUrl, { batched: true }),
-  'pg-boss': ({ databaseUrl }) => createPgBoss(databaseUrl),
+  'pg-boss': ({ databaseUrl }) => createPgBoss(databaseUrl, { burst: false }),
+  'pg-boss, in bursts': ({ databaseUrl }) => createPgBoss(databaseUrl, { burst: true }),
   BullMQ: ({ redisUrl }) => createBullmq(redisUrl),
 };
 

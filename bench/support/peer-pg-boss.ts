@@ -3,53 +3,34 @@ import { type Job, jobResult, type Peer, queueName } from './peer.ts';
 
 /** Jobs in one fetch, and in one insert. */
 const atOnce = 1000;
+/** Seconds between two looks for jobs; the shortest that it takes. */
+const pollingIntervalSeconds = 0.5;
 
-/** pg-boss in batches of a thousand, fetched and completed by hand, which is its fastest way. */
-export async function createPgBoss(connectionString: string): Promise<Peer> {
+/**
+ * pg-boss with its own worker, in batches of a thousand. In a burst it fetches again at once as long as its batches
+ * are full; otherwise it waits for its next look, as it does by default. A job counts when its function has returned,
+ * which is a moment before its end is durable.
+ */
+export async function createPgBoss(connectionString: string, { burst }: { burst: boolean }): Promise<Peer> {
   const boss = new PgBoss({ connectionString, supervise: false, schedule: false });
   boss.on('error', () => {});
   await boss.start();
   await boss.createQueue(queueName);
-  let working: Promise<void> | undefined;
-  let resting = false;
-
-  async function workOff(onDone: (job: Job) => void): Promise<void> {
-    while (!resting) {
-      const jobs = await boss.fetch<Job>(queueName, { batchSize: atOnce });
-      if (jobs.length === 0) {
-        // Without a notification it has to ask again; this is far more often than its worker would.
-        await new Promise((resolve) => setTimeout(resolve, 5));
-        continue;
-      }
-      await boss.complete(
-        queueName,
-        jobs.map((job) => job.id),
-        jobResult,
-      );
-      for (const job of jobs) onDone(job.data);
-    }
-  }
   return {
     async add(jobs) {
       for (let at = 0; at < jobs.length; at += atOnce) {
-        await boss.insert(
-          queueName,
-          jobs.slice(at, at + atOnce).map((data) => ({ data })),
-        );
+        const batch = jobs.slice(at, at + atOnce).map((data) => ({ data }));
+        await boss.insert(queueName, batch);
       }
     },
     async work(onDone) {
-      resting = false;
-      working = workOff(onDone);
+      const options = { batchSize: atOnce, pollingIntervalSeconds, burstWhenBatchFull: burst };
+      await boss.work<Job>(queueName, options, async (jobs) => {
+        for (const job of jobs) onDone(job.data);
+        return jobResult;
+      });
     },
-    async rest() {
-      resting = true;
-      await working;
-    },
-    async close() {
-      resting = true;
-      await working;
-      await boss.stop({ graceful: false });
-    },
+    rest: () => boss.offWork(queueName, { wait: true }),
+    close: () => boss.stop({ graceful: false }),
   };
 }

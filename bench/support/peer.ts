@@ -18,5 +18,11 @@ export interface Job {
 export const jobResult = { exitCode: 0, stdout: 'done\n', duration: '0.001s' };
 export const queueName = 'bench';
 
-export const peerNames = ['graphile-worker', 'graphile-worker, batched', 'pg-boss', 'BullMQ'] as const;
+export const peerNames = [
+  'graphile-worker',
+  'graphile-worker, batched',
+  'pg-boss',
+  'pg-boss, in bursts',
+  'BullMQ',
+] as const;
 export type PeerName = (typeof peerNames)[number];

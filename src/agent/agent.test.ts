@@ -167,6 +167,18 @@ test('whatever an executor throws becomes a failure that tells nothing private',
   expect(failure?.message).not.toContain('secret');
 });
 
+test('an outcome that cannot travel fails its execution, and the next one is run', async () => {
+  const odd = { exitCode: 2 ** 40, failure: { code: 'x' } as { code: string; message: string } };
+  const broken = defineExecutor(ExecArgsSchema, ExecResultSchema, () => Promise.resolve(odd));
+  const rig = startRig({ executors: executorSet([broken]), concurrency: 1 });
+  const { connection } = await rig.server.open();
+  for (let n = 0; n < 2; n++) {
+    connection.send(execCommand(newId()));
+    const { outcome, failure } = await connection.next('result');
+    expect([outcome, failure?.code]).toEqual([FAILED, 'internal']);
+  }
+});
+
 test('a result that is too large for a message is a failure', async () => {
   const data = new Uint8Array(800 * 1024);
   const large = defineExecutor(ExecArgsSchema, ExecResultSchema, () =>

@@ -165,8 +165,25 @@ export function createRunner(deps: RunnerDeps): Runner {
     offTimeout();
     offRunning();
     const times = { startedAt, finishedAt: clock.now() };
-    const rest = withoutAcknowledged(outcome, sink.close());
-    await finish(item, resultOf(nameOf(order), rest, stopReason(controller.signal), times));
+    const acknowledged = sink.close();
+    await finish(item, resultFrom(order, outcome, acknowledged, stopReason(controller.signal), times));
+  }
+
+  /** An outcome that cannot travel is a defect of its executor, and ends no more than its execution. */
+  function resultFrom(
+    order: Order,
+    outcome: ExecutorOutcome,
+    acknowledged: ReturnType<OutputSink['close']>,
+    stop: StopReason | undefined,
+    times: Parameters<typeof resultOf>[3],
+  ): Result {
+    const name = nameOf(order);
+    try {
+      return resultOf(name, withoutAcknowledged(outcome, acknowledged), stop, times);
+    } catch (err) {
+      log.error({ err, verb: order.executor.verb.name }, 'the outcome of an executor cannot be told');
+      return resultOf(name, { failure: failureOf(err) }, stop, times);
+    }
   }
 
   async function runToEnd(

@@ -38,7 +38,10 @@ Examples:
   ).action((options: ListOptions) => list(context, options));
 
   withClientOptions(
-    rollouts.command('show <command-id>').description('Show one rollout: its plan and how far it is.'),
+    rollouts
+      .command('show <command-id>')
+      .alias('get')
+      .description('Show one rollout: its plan and how far it is.'),
   ).action(async (commandId: string, options: ClientOptions) => {
     const { command } = await clientOf(context, options).rollouts.get.query({ commandId });
     show(context, options, command);

@@ -14,7 +14,8 @@ type Options = ClientOptions & { by: (typeof statisticsGroups)[number]; since?: 
 export function statisticsCommand(commands: Command, context: CliContext): void {
   withClientOptions(
     commands
-      .command('stats')
+      .command('statistics')
+      .alias('stats')
       .description('Figures over the commands of a span of time: how they ended, how long they took.')
       .addOption(new Option('--by <group>', 'one line for each').choices(statisticsGroups).default('verb'))
       .option('--since <when>', 'from then on: 24h ago, or a time (default: 24h)', moment)

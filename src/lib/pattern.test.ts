@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { matchesWhole, patternProblem } from './pattern.ts';
+import { createMatcher, matchesWhole, patternProblem } from './pattern.ts';
 
 test('the whole text has to match', () => {
   expect(matchesWhole('[a-z]+', 'abc')).toBe(true);
@@ -24,3 +24,19 @@ test('a match that would never be done is given up, soon', () => {
 test('a busy machine is no reason to give up', () => {
   for (let n = 0; n < 200; n++) expect(matchesWhole('/.+', '/var/log/syslog')).toBe(true);
 });
+
+test('simple patterns and others find the same', () => {
+  for (const pattern of ['^[a-z][a-z0-9]*$', '^(?:[a-z])[a-z0-9]*$']) {
+    const matches = createMatcher(pattern);
+    expect(['a1', '1a', 'a', 'A', ''].map(matches)).toEqual([true, false, true, false, false]);
+  }
+  expect(createMatcher('b+c')('abbc')).toBe(true);
+  expect(() => createMatcher('(')).toThrow(SyntaxError);
+});
+
+test.each(['(a+)+$', '^(a+)+$', '^a*a*a*a*a*b', '^[a-z]*[a-z]*[a-z]*[a-z]*!', 'a*a*a*a*b', '^(?:a|a)*$'])(
+  'a search for %s that would never be done is given up',
+  (pattern) => {
+    expect(createMatcher(pattern)(`${'a'.repeat(5000)}?`)).toBeUndefined();
+  },
+);

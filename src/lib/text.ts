@@ -41,6 +41,12 @@ export function findUnstorable(value: unknown): string | undefined {
 const joinPath = (path: string, inner: string) =>
   inner === '' || inner.startsWith('[') ? path + inner : `${path}.${inner}`;
 
+/** Whether a JSON value has more levels of lists and objects than these: what reads it goes in as deep. */
+export function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeperThan(levels - 1, part));
+}
+
 /** JSON with the keys of every object in order: equal values give equal text. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>

@@ -1,7 +1,7 @@
 import { type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { Command } from '#gen/viworks/agent/v1/command_pb.js';
+import type { Command, Output, Result } from '#gen/viworks/agent/v1/command_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 
 /**
@@ -59,6 +59,7 @@ function writeEnvelope(writer: BinaryWriter, message: Envelope): void {
   if (known === undefined) throw new Error(`an envelope has no body ${body.case}`);
   writer.tag(known.number, WireType.LengthDelimited);
   if (body.case === 'command') writeCommand(writer, body.value);
+  else if (body.case === 'result' && body.value.$unknown === undefined) writeResult(writer, body.value);
   else writer.bytes(toBinary(known.schema, body.value as MessageShape<DescMessage>));
 }
 
@@ -71,6 +72,40 @@ function writeCommand(writer: BinaryWriter, { body, signatures }: Command): void
     if (value.byteLength > 0) writer.tag(2, WireType.LengthDelimited).bytes(value);
     writer.join();
   }
+  writer.join();
+}
+
+function writeResult(writer: BinaryWriter, result: Result): void {
+  const { executionId, attempt, outcome, exitCode, signal, stdout, stderr, output, outputEncoding } = result;
+  const { failure, startedAt, finishedAt } = result;
+  writer.fork();
+  if (executionId !== '') writer.tag(1, WireType.LengthDelimited).string(executionId);
+  if (attempt !== 0) writer.tag(2, WireType.Varint).uint32(attempt);
+  if (outcome !== 0) writer.tag(3, WireType.Varint).int32(outcome);
+  if (exitCode !== undefined) writer.tag(4, WireType.Varint).int32(exitCode);
+  if (signal !== '') writer.tag(5, WireType.LengthDelimited).string(signal);
+  if (stdout !== undefined) writeOutput(writer, 6, stdout);
+  if (stderr !== undefined) writeOutput(writer, 7, stderr);
+  if (output.byteLength > 0) writer.tag(8, WireType.LengthDelimited).bytes(output);
+  if (outputEncoding !== 0) writer.tag(9, WireType.Varint).int32(outputEncoding);
+  if (failure !== undefined) {
+    writer.tag(10, WireType.LengthDelimited).fork();
+    if (failure.code !== '') writer.tag(1, WireType.LengthDelimited).string(failure.code);
+    if (failure.message !== '') writer.tag(2, WireType.LengthDelimited).string(failure.message);
+    writer.join();
+  }
+  if (startedAt !== undefined) writeTimestamp(writer, 11, startedAt);
+  if (finishedAt !== undefined) writeTimestamp(writer, 12, finishedAt);
+  writer.join();
+}
+
+function writeOutput(writer: BinaryWriter, field: number, output: Output): void {
+  const { data, totalBytes, truncated, offset } = output;
+  writer.tag(field, WireType.LengthDelimited).fork();
+  if (data.byteLength > 0) writer.tag(1, WireType.LengthDelimited).bytes(data);
+  writeCount(writer, 2, totalBytes);
+  if (truncated) writer.tag(3, WireType.Varint).bool(truncated);
+  writeCount(writer, 4, offset);
   writer.join();
 }
 

@@ -15,6 +15,8 @@ import { wireLimits } from './limits.ts';
 
 const uint64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const uint32 = fc.nat({ max: 2 ** 32 - 1 });
+// Of the years 1 to 9999, which is what JSON can say.
+const seconds = fc.bigInt({ min: -62_135_596_800n, max: 253_402_300_799n });
 const bytes = fc.uint8Array({ maxLength: 64 });
 const text = fc.string({ unit: 'grapheme', maxLength: 40 });
 
@@ -30,7 +32,25 @@ const body: fc.Arbitrary<Parameters<typeof envelope>[0]> = fc.oneof(
       executionId: fc.uuid(),
       attempt: uint32,
       exitCode: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
-      stdout: fc.record({ data: bytes, totalBytes: uint64, truncated: fc.boolean() }),
+      outcome: fc.nat({ max: 6 }),
+      signal: text,
+      stdout: fc.record({ data: bytes, totalBytes: uint64, truncated: fc.boolean(), offset: uint64 }),
+      output: bytes,
+      outputEncoding: fc.nat({ max: 2 }),
+      startedAt: fc.record({
+        seconds,
+        nanos: fc.nat({ max: 999_999_999 }),
+      }),
+    }),
+  }),
+  fc.record({
+    case: fc.constant('result' as const),
+    value: fc.record({
+      executionId: fc.uuid(),
+      attempt: uint32,
+      stderr: fc.record({ data: bytes }),
+      failure: fc.record({ code: text, message: text }),
+      finishedAt: fc.record({ seconds, nanos: fc.nat({ max: 999_999_999 }) }),
     }),
   }),
   fc.record({ case: fc.constant('heartbeat' as const), value: fc.record({ running: uint32 }) }),

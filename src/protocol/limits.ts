@@ -16,6 +16,8 @@ export const wireLimits = {
   closeTimeoutMs: 5_000,
   /** Bytes of a command’s serialised args: they travel in one envelope, with room for the rest of it. */
   argsBytes: 512 * 1024,
+  /** Levels of lists and objects in args and results that are JSON; protobuf’s own limit is the same. */
+  jsonLevels: 100,
   /** Bytes kept of stdout, and of stderr, unless a command says less. */
   outputBytes: 256 * 1024,
 } as const;

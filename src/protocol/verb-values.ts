@@ -10,6 +10,8 @@ import {
 } from '@bufbuild/protobuf';
 import { ArgsEncoding } from '#gen/viworks/agent/v1/command_pb.js';
 import { type ErrorCode, type FieldProblem, invalidField, ViworksError } from '../errors.ts';
+import { isDeeperThan } from '../lib/text.ts';
+import { wireLimits } from './limits.ts';
 import { assertValid, problemsOf } from './validation.ts';
 import { builtInCatalogue, type VerbSpec, verbMessages } from './verbs.ts';
 
@@ -80,7 +82,8 @@ export const bytesOfJson = (value: JsonObject): Uint8Array => new TextEncoder().
 function objectOf(bytes: Uint8Array): JsonObject | undefined {
   try {
     const value: JsonValue = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    return isDeeperThan(wireLimits.jsonLevels, value) ? undefined : value;
   } catch {
     return undefined;
   }

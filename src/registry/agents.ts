@@ -1,8 +1,8 @@
 import type { JsonObject } from '@bufbuild/protobuf';
-import { ViworksError } from '../errors.ts';
+import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
-import { storableText } from '../lib/text.ts';
+import { findUnstorable, storableText } from '../lib/text.ts';
 import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
 import { findLatestSample } from '../storage/telemetry.ts';
@@ -29,6 +29,8 @@ export function createAgentRegistry({ database, clock, hold }: RegistryDeps): Ag
 
   return {
     async list(filter, page) {
+      const text = findUnstorable(filter);
+      if (text !== undefined) throw invalidField(`filter.${text}`, 'must be text without NUL');
       const after = keyBefore(page);
       const rows = await listAgents(database.query, filter, after, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.agentId);

@@ -99,6 +99,14 @@ test('agents are found by every field, page by page', async () => {
   });
 });
 
+test('what the database cannot look for is refused', async () => {
+  for (const field of ['capability', 'os'])
+    await expect(core.agents.list({ [field]: 'a\0b' }, { size: 10 })).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: `filter.${field}: must be text without NUL`,
+    });
+});
+
 test('what HELLO says of the machine is stored as far as it can be', async () => {
   const agent = await enrolled(core, 'odd-host');
   await agent.connect({ offer: { software: 'a\0', host: { hostname: '\0host', os: 'Linux' } } });

@@ -3,6 +3,8 @@ import { occurrencesOf } from './occurrences.ts';
 import type { Timing, TimingInput } from './types.ts';
 
 const hourMs = 3_600_000;
+/** The end of the year 9999, the last of ISO 8601 with four digits. */
+const latestMs = 253_402_300_799_999;
 
 /**
  * A complete timing that has something to come.
@@ -18,6 +20,7 @@ export function checkTiming(input: TimingInput, now: number): Timing {
     const at = Date.parse(input.at);
     if (Number.isNaN(at)) throw invalidField('timing.at', 'must be a time such as 2030-01-31T03:00:00Z');
     if (at <= now) throw invalidField('timing.at', 'must be in the future');
+    if (at > latestMs) throw invalidField('timing.at', 'must be before the year 10000');
     return { at: new Date(at).toISOString(), ...policy };
   }
   const { timeZone = 'UTC' } = input;

@@ -7,79 +7,64 @@
  */
 
 type Null = null | undefined;
+type Pick<Row, Value> = (row: Row) => Value | Null;
 
-const isEmpty = (values: readonly unknown[]) =>
-  values.every((value) => value === null || value === undefined);
+const nothing = '{}';
 
 /** Of what has no quotes, commas, braces or spaces: ids, numbers, booleans. */
-export function plainColumn(values: readonly (string | number | boolean | Null)[]): string {
-  if (isEmpty(values)) return '{}';
+export function plainColumn<Row>(rows: readonly Row[], pick: Pick<Row, string | number | boolean>): string {
   let text = '{';
-  for (let at = 0; at < values.length; at++) {
-    if (at > 0) text += ',';
-    text += values[at] ?? 'NULL';
+  let empty = true;
+  for (let at = 0; at < rows.length; at++) {
+    const value = pick(rows[at] as Row);
+    if (value !== null && value !== undefined) empty = false;
+    text += at > 0 ? `,${value ?? 'NULL'}` : (value ?? 'NULL');
   }
-  return `${text}}`;
+  return empty ? nothing : `${text}}`;
 }
 
 /** Of any text. */
-export function textColumn(values: readonly (string | Null)[]): string {
-  if (isEmpty(values)) return '{}';
+export const textColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): string =>
+  quotedColumn(rows, pick, quoted);
+
+export const timeColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Date>): string =>
+  quotedColumn(
+    rows,
+    (row) => pick(row)?.getTime(),
+    (ms) => `"${new Date(ms).toISOString()}"`,
+  );
+
+export const bytesColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Uint8Array>): string =>
+  quotedColumn(rows, pick, hexOf);
+
+/** Rows of one batch often say the same; what was written for the row before is written again. */
+function quotedColumn<Row, Value>(
+  rows: readonly Row[],
+  pick: Pick<Row, Value>,
+  write: (value: Value) => string,
+): string {
   let text = '{';
-  // Rows of one batch often say the same.
-  let last: string | undefined;
+  let last: Value | undefined;
   let written = '';
-  for (let at = 0; at < values.length; at++) {
+  for (let at = 0; at < rows.length; at++) {
     if (at > 0) text += ',';
-    const value = values[at];
+    const value = pick(rows[at] as Row);
     if (value === null || value === undefined) {
       text += 'NULL';
       continue;
     }
     if (value !== last) {
       last = value;
-      written = quoted(value);
+      written = write(value);
     }
     text += written;
   }
-  return `${text}}`;
+  return last === undefined ? nothing : `${text}}`;
 }
 
-const quoted = (value: string) => `"${special.test(value) ? value.replace(everySpecial, '\\$&') : value}"`;
 const special = /["\\]/;
 const everySpecial = /["\\]/g;
+const quoted = (value: string) => `"${special.test(value) ? value.replace(everySpecial, '\\$&') : value}"`;
 
-export function timeColumn(values: readonly (Date | Null)[]): string {
-  if (isEmpty(values)) return '{}';
-  let text = '{';
-  // Rows of one batch often have the same time.
-  let last = Number.NaN;
-  let written = '';
-  for (let at = 0; at < values.length; at++) {
-    if (at > 0) text += ',';
-    const value = values[at];
-    if (value === null || value === undefined) {
-      text += 'NULL';
-      continue;
-    }
-    const ms = value.getTime();
-    if (ms !== last) {
-      last = ms;
-      written = `"${value.toISOString()}"`;
-    }
-    text += written;
-  }
-  return `${text}}`;
-}
-
-export function bytesColumn(values: readonly (Uint8Array | Null)[]): string {
-  if (isEmpty(values)) return '{}';
-  let text = '{';
-  for (let at = 0; at < values.length; at++) {
-    if (at > 0) text += ',';
-    const value = values[at];
-    if (value === null || value === undefined) text += 'NULL';
-    else text += `"\\\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}"`;
-  }
-  return `${text}}`;
-}
+const hexOf = ({ buffer, byteOffset, byteLength }: Uint8Array) =>
+  `"\\\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}"`;

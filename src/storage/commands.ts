@@ -99,49 +99,47 @@ export async function insertCommands(
   commands: readonly CommandRow[],
   executions: readonly NewExecutionRow[],
 ): Promise<Set<string>> {
-  const c = <K extends keyof CommandRow>(key: K) => commands.map((row) => row[key]);
-  const e = <K extends keyof NewExecutionRow>(key: K) => executions.map((row) => row[key]);
   const rollouts = commands.filter((row) => row.rollout !== null);
   const approvals = commands.filter((row) => row.needsApproval);
   const rows = await query<{ command_id: string }>(insert, [
-    plainColumn(c('commandId')),
-    textColumn(c('actor')),
-    textColumn(c('verb')),
-    textColumn(c('args')),
-    bytesColumn(c('argsBytes')),
-    textColumn(c('target')),
-    plainColumn(c('priority')),
-    plainColumn(c('timeoutMs')),
-    plainColumn(c('timeToLiveMs')),
-    plainColumn(c('maxRetries')),
-    plainColumn(c('skipped')),
-    plainColumn(c('retryOf')),
-    textColumn(c('origin')),
-    textColumn(c('idempotencyKey')),
-    bytesColumn(c('idempotencyDigest')),
-    textColumn(c('correlationId')),
-    textColumn(c('traceparent')),
-    timeColumn(c('createdAt')),
-    timeColumn(c('expiresAt')),
-    plainColumn(e('executionId')),
-    plainColumn(e('commandId')),
-    textColumn(e('agentId')),
-    plainColumn(e('incarnation')),
-    plainColumn(e('position')),
-    textColumn(e('verb')),
-    plainColumn(e('rank')),
-    plainColumn(e('state')),
-    plainColumn(e('hold')),
-    plainColumn(e('epoch')),
-    timeColumn(e('expiresAt')),
-    timeColumn(e('deadlineAt')),
-    textColumn(e('transitions').map((transitions) => JSON.stringify(transitions))),
-    plainColumn(rollouts.map((row) => row.commandId)),
-    textColumn(rollouts.map((row) => row.rollout)),
-    timeColumn(rollouts.map((row) => row.createdAt)),
-    plainColumn(approvals.map((row) => row.commandId)),
-    textColumn(approvals.map((row) => row.actor)),
-    timeColumn(approvals.map((row) => row.createdAt)),
+    plainColumn(commands, (row) => row.commandId),
+    textColumn(commands, (row) => row.actor),
+    textColumn(commands, (row) => row.verb),
+    textColumn(commands, (row) => row.args),
+    bytesColumn(commands, (row) => row.argsBytes),
+    textColumn(commands, (row) => row.target),
+    plainColumn(commands, (row) => row.priority),
+    plainColumn(commands, (row) => row.timeoutMs),
+    plainColumn(commands, (row) => row.timeToLiveMs),
+    plainColumn(commands, (row) => row.maxRetries),
+    plainColumn(commands, (row) => row.skipped),
+    plainColumn(commands, (row) => row.retryOf),
+    textColumn(commands, (row) => row.origin),
+    textColumn(commands, (row) => row.idempotencyKey),
+    bytesColumn(commands, (row) => row.idempotencyDigest),
+    textColumn(commands, (row) => row.correlationId),
+    textColumn(commands, (row) => row.traceparent),
+    timeColumn(commands, (row) => row.createdAt),
+    timeColumn(commands, (row) => row.expiresAt),
+    plainColumn(executions, (row) => row.executionId),
+    plainColumn(executions, (row) => row.commandId),
+    textColumn(executions, (row) => row.agentId),
+    plainColumn(executions, (row) => row.incarnation),
+    plainColumn(executions, (row) => row.position),
+    textColumn(executions, (row) => row.verb),
+    plainColumn(executions, (row) => row.rank),
+    plainColumn(executions, (row) => row.state),
+    plainColumn(executions, (row) => row.hold),
+    plainColumn(executions, (row) => row.epoch),
+    timeColumn(executions, (row) => row.expiresAt),
+    timeColumn(executions, (row) => row.deadlineAt),
+    textColumn(executions, (row) => JSON.stringify(row.transitions)),
+    plainColumn(rollouts, (row) => row.commandId),
+    textColumn(rollouts, (row) => row.rollout),
+    timeColumn(rollouts, (row) => row.createdAt),
+    plainColumn(approvals, (row) => row.commandId),
+    textColumn(approvals, (row) => row.actor),
+    timeColumn(approvals, (row) => row.createdAt),
     // Without one, none of the commands can be left out.
     commands.some((row) => row.idempotencyKey !== null),
   ]);
@@ -196,6 +194,10 @@ export async function findCommandByKey(
   return row;
 }
 
+/** Of few, by the index of those that are pending. */
+const awaitingApproval = `select p.command_id from approvals p where p.state = 'pending' and exists (
+  select 1 from executions e where e.command_id = p.command_id and e.hold = 'approval')`;
+
 const list = statement(
   'commands_list',
   `select ${commandColumns} from commands c
@@ -211,9 +213,8 @@ const list = statement(
        where e.command_id = c.command_id and a.site = $10))
      and ($11::text is null or c.correlation_id = $11)
      and ($12::text is null or c.origin = $12)
-     and ($13::bool is null or $13 = exists (
-       select 1 from approvals p where p.command_id = c.command_id and p.state = 'pending' and exists (
-         select 1 from executions e where e.command_id = c.command_id and e.hold = 'approval')))
+     and ($13::bool is distinct from true or c.command_id in (${awaitingApproval}))
+     and ($13::bool is distinct from false or c.command_id not in (${awaitingApproval}))
      and ($5::timestamptz is null or c.created_at >= $5)
      and ($6::timestamptz is null or c.created_at < $6)
      and ($7::uuid is null or c.command_id < $7)

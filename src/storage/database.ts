@@ -64,6 +64,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     // Promise 1: what was acknowledged is on disk, whatever the server's default is.
     options: '-c synchronous_commit=on -c timezone=UTC',
   };
+  const broke = (error: Error) => options.log.warn({ err: error }, 'a database connection broke');
   const createPool = (max: number, settings: string): pg.Pool => {
     const made = new pg.Pool({
       ...clientOptions,
@@ -71,8 +72,10 @@ export function createDatabase(options: DatabaseOptions): Database {
       max,
       idleTimeoutMillis: options.idleTimeoutMs,
     });
-    // An idle connection that breaks is replaced by the next query; without a listener the process would end.
-    made.on('error', (error) => options.log.warn({ err: error }, 'an idle database connection broke'));
+    // Whoever uses a connection is told by the query that fails, and one that is idle is replaced. Each has a
+    // listener of its own for all of its life, since without one a break ends the process.
+    made.on('connect', (client) => client.on('error', broke));
+    made.on('error', () => {});
     return made;
   };
   // A migration holds its lock on one connection and works on another.
@@ -90,21 +93,12 @@ export function createDatabase(options: DatabaseOptions): Database {
         throw databaseError(error);
       }
     };
-  const broke = (error: Error) =>
-    options.log.warn({ err: error }, 'a database connection broke while in use');
   const connect = async (): Promise<pg.PoolClient> => {
     try {
-      const client = await pool.connect();
-      // Between two queries nobody else listens, and the process would end; the next query fails by itself.
-      client.on('error', broke);
-      return client;
+      return await pool.connect();
     } catch (error) {
       throw databaseError(error);
     }
-  };
-  const release = (client: pg.PoolClient, broken: boolean): void => {
-    if (!broken) client.off('error', broke);
-    client.release(broken);
   };
   const [query, queryLookup] = [run(pool), run(lookups)];
 
@@ -124,16 +118,22 @@ export function createDatabase(options: DatabaseOptions): Database {
         });
         throw databaseError(error);
       } finally {
-        release(client, broken);
+        client.release(broken);
       }
     },
     async applyMigrations(migrationsFolder) {
       const { drizzle, migrate } = loadDrizzle();
+      // Of a pool, drizzle would keep a connection for ever that breaks at the wrong moment.
+      const client = await connect();
+      let broken = true;
       try {
-        await migrate(drizzle(pool), { migrationsFolder, migrationsSchema: 'public' });
+        await migrate(drizzle(client), { migrationsFolder, migrationsSchema: 'public' });
+        broken = false;
       } catch (error) {
         // Drizzle wraps the driver's error.
         throw databaseError(error instanceof Error && error.cause !== undefined ? error.cause : error);
+      } finally {
+        client.release(broken);
       }
     },
     async withLock(key, work) {
@@ -146,30 +146,33 @@ export function createDatabase(options: DatabaseOptions): Database {
         await client.query('select pg_advisory_unlock($1)', [key]).catch(() => {
           broken = true;
         });
-        release(client, broken);
+        client.release(broken);
       }
     },
     async tryHoldLock(key, onLost) {
       const client = new pg.Client(clientOptions);
-      const held = await client
-        .connect()
-        .then(() => client.query('select pg_try_advisory_lock($1) as held', [key]))
-        .then((result) => result.rows[0]?.held === true)
-        .catch((error: unknown) => {
-          throw databaseError(error);
-        });
-      if (!held) {
-        await client.end();
-        return false;
-      }
-      holder = client;
-      client.on('error', (error) => options.log.warn({ err: error }, 'the connection with the lock broke'));
+      // From the beginning: it may break while it connects or takes the lock, too.
+      let lost = false;
+      client.on('error', broke);
       client.on('end', () => {
+        lost = true;
         if (holder !== client) return;
         holder = undefined;
         onLost();
       });
-      return true;
+      let held = false;
+      try {
+        await client.connect();
+        const result = await client.query('select pg_try_advisory_lock($1) as held', [key]);
+        held = result.rows[0]?.held === true;
+        if (held && lost) throw new Error('The connection with the lock broke.');
+      } catch (error) {
+        void client.end().catch(() => {});
+        throw databaseError(error);
+      }
+      if (held) holder = client;
+      else await client.end();
+      return held;
     },
     async ping() {
       const started = performance.now();
@@ -205,11 +208,15 @@ function loadDrizzle() {
 /** Classes and codes of SQLSTATE that say "not now" and nothing about the statement. */
 const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
 
+const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
+
 /** Turns an error of the driver into one of the catalogue. */
-function databaseError(error: unknown): ViworksError {
+export function databaseError(error: unknown): ViworksError {
   if (error instanceof ViworksError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
   const isStatement = error instanceof pg.DatabaseError && !transientStates.test(code ?? '');
+  // A defect of ours stays one however often it is tried; the driver's own words for a break are plain errors.
+  if (defects.some((defect) => error instanceof defect)) return ViworksError.from(error);
   if (isStatement) return new ViworksError('internal', 'The database refused a statement.', { cause: error });
   return new ViworksError('database_unavailable', 'The database cannot be reached now.', {
     cause: error,

@@ -84,6 +84,8 @@ export function readParameters(
     const read = readValue(parameter, value);
     if ('problem' in read) fields.push({ field: `params.${name}`, problem: read.problem });
     else values.set(name, read.value);
+    // What holds up the server once is not tried again.
+    if ('slow' in read) break;
   }
   const [first] = fields;
   if (first === undefined) return values;
@@ -98,7 +100,7 @@ export function exampleValues(parameters: readonly Parameter[]): Map<string, Par
   );
 }
 
-type Read = { value: ParameterValue } | { problem: string };
+type Read = { value: ParameterValue } | { problem: string; slow?: true };
 
 function readValue(parameter: Parameter, given: unknown): Read {
   const { type, min = -Infinity, max = Infinity, pattern, values = [] } = parameter;
@@ -127,9 +129,12 @@ function readValue(parameter: Parameter, given: unknown): Read {
       const most = Math.min(max, longestText);
       if (given.length < min) return { problem: `must have at least ${min} characters` };
       if (given.length > most) return { problem: `must have at most ${most} characters` };
-      if (pattern !== undefined && matchesWhole(pattern, given) !== true)
-        return { problem: `must match ${pattern}` };
-      return { value: given };
+      const matches = pattern === undefined || matchesWhole(pattern, given);
+      if (matches === true) return { value: given };
+      const problem = `must match ${pattern}`;
+      return matches === undefined
+        ? { problem: `${problem}, which takes too long to tell`, slow: true }
+        : { problem };
     }
   }
 }

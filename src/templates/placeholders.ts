@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
 import { invalidField } from '../errors.ts';
+import { wireLimits } from '../protocol/limits.ts';
 import type { ParameterValue } from './types.ts';
 
 /**
@@ -41,29 +42,41 @@ export const hasPlace = (text: string): boolean =>
 /**
  * The args with the values in their places. A place alone without a value leaves out its field, or its item of
  * a list; an item of a list stays one item whatever is put into it.
+ * @throws invalid_args where the values in all their places are more than args may be
  */
 export function fillArgs(args: JsonObject, values: ReadonlyMap<string, ParameterValue>): JsonObject {
-  return Object.fromEntries(
-    Object.entries(args).flatMap(([key, value]) => {
-      const filled = fill(value, values);
-      return filled === undefined ? [] : [[key, filled]];
-    }),
-  );
-}
+  let room: number = wireLimits.argsBytes;
 
-function fill(value: JsonValue, values: ReadonlyMap<string, ParameterValue>): JsonValue | undefined {
-  if (typeof value === 'string') {
-    const [, alone, asText] = placeAlone.exec(value) ?? [];
-    if (alone !== undefined) {
-      const given = values.get(alone);
-      return given === undefined || asText === undefined ? given : String(given);
+  /** A long value in many places would fill the memory long before the args could be measured. */
+  function put<Value extends ParameterValue>(given: Value): Value {
+    room -= typeof given === 'string' ? given.length : 0;
+    if (room >= 0) return given;
+    const problem = `must be at most ${wireLimits.argsBytes} bytes with the values in their places`;
+    throw invalidField('args', problem, 'invalid_args');
+  }
+
+  function fill(value: JsonValue): JsonValue | undefined {
+    if (typeof value === 'string') {
+      const [, alone, asText] = placeAlone.exec(value) ?? [];
+      if (alone !== undefined) {
+        const given = values.get(alone);
+        return given === undefined ? undefined : put(asText === undefined ? given : String(given));
+      }
+      return value.replace(place, (found, escaped: string, name: string) =>
+        escaped === '' ? put(String(values.get(name) ?? '')) : found.slice(escaped.length),
+      );
     }
-    return value.replace(place, (found, escaped: string, name: string) =>
-      escaped === '' ? String(values.get(name) ?? '') : found.slice(escaped.length),
+    if (Array.isArray(value)) return value.map(fill).filter((item) => item !== undefined);
+    return typeof value === 'object' && value !== null ? fillObject(value) : value;
+  }
+
+  function fillObject(object: JsonObject): JsonObject {
+    return Object.fromEntries(
+      Object.entries(object).flatMap(([key, value]) => {
+        const filled = fill(value);
+        return filled === undefined ? [] : [[key, filled]];
+      }),
     );
   }
-  if (Array.isArray(value)) {
-    return value.map((item) => fill(item, values)).filter((item) => item !== undefined);
-  }
-  return typeof value === 'object' && value !== null ? fillArgs(value, values) : value;
+  return fillObject(args);
 }

@@ -206,6 +206,27 @@ describe('values', () => {
     expect(matchesWhole('(a+)+', 'aaa')).toBe(true);
   });
 
+  test('of many such patterns the first one is the end of it', () => {
+    const parameters = Array.from({ length: 50 }, (_, n) => text(`p${n}`, { pattern: '(a+)+' }));
+    const params = Object.fromEntries(parameters.map(({ name }) => [name, `${'a'.repeat(40)}!`]));
+    try {
+      readParameters(parameters, params);
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toMatchObject({
+        fields: [{ field: 'params.p0', problem: 'must match (a+)+, which takes too long to tell' }],
+      });
+    }
+  });
+
+  test('a long value in many places is refused before it fills the memory', () => {
+    const line = '{{a}}.'.repeat(10_000);
+    const template = exec(['echo', line, line], [text('a', { example: 'x' })]);
+    expect(used(template, { a: 'y' })).toBeDefined();
+    for (const each of [template, exec(Array(10_000).fill('{{a}}'), [text('a', { example: 'x' })])])
+      expect(() => used(each, { a: 'y'.repeat(16_384) })).toThrow(/^args: must be at most 524288 bytes/);
+  });
+
   test('agents come from whoever uses it before the template, and must come from one of them', () => {
     const { command, ...rest } = exec(['ls']);
     const target = { agents: ['a-1'] };

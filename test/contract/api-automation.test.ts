@@ -300,3 +300,26 @@ describe.each(['trpc', 'grpc', 'connect'] as const)('over %s', (name) => {
     expect(await surface.next({ cron: '0 3 * * *' }, 1)).toEqual(times.slice(0, 1));
   });
 });
+
+test('what no name and no revision can be is refused before anybody looks for it', async () => {
+  await using api = await startApi();
+  const client = await api.control('grpc');
+  const calls = (name: string, revision: number) => [
+    () => client.getTemplate({ name }),
+    () => client.renderTemplate({ name }),
+    () => client.runTemplate({ name }),
+    () => client.deleteTemplate({ name, revision }),
+    () => client.getSchedule({ name }),
+    () => client.pauseSchedule({ name }),
+    () => client.resumeSchedule({ name }),
+    () => client.runSchedule({ name }),
+    () => client.updateSchedule({ name, revision }),
+    () => client.deleteSchedule({ name, revision }),
+    () => client.getAgent({ agentId: name }),
+    () => client.setAgentStatus({ agentId: name }),
+  ];
+  const revised = ['a', 2 ** 31] as const;
+  const withRevision = [3, 8, 9].map((index) => calls(...revised)[index] ?? (() => Promise.resolve()));
+  for (const call of [...calls('a\0b', 1), ...withRevision])
+    expect((await errorOf(call())).code).toBe('invalid_request');
+});

@@ -66,6 +66,18 @@ describe('the list of commands', () => {
     expect(await ids({ createdBefore: from })).not.toContain(plain.commandId);
   });
 
+  test.each<[string, CommandFilter]>([
+    ...(['verb', 'actor', 'correlationId', 'origin'] as const).map((field): [string, CommandFilter] => [
+      field,
+      { [field]: 'a\0b' },
+    ]),
+    ['createdAfter', { createdAfter: new Date(Number.NaN) }],
+    ['createdBefore', { createdBefore: new Date(Number.NaN) }],
+  ])('refuses a %s that cannot be looked for', async (field, filter) => {
+    const refused = { code: 'invalid_request', message: expect.stringMatching(`^filter.${field}: `) };
+    await expect(core.engine.list(filter, { size: 10 })).rejects.toMatchObject(refused);
+  });
+
   test('neither skips nor repeats what was there, while more is written', async () => {
     await startFleet(core, 'paged', 1);
     const before: string[] = [];
@@ -134,6 +146,18 @@ describe('trying a command again', () => {
     const { target } = await core.engine.retry('bob', commandId, { states: ['outcome_unknown'] });
     expect(target).toEqual({ agents: ['perhaps-000', 'perhaps-001'] });
   });
+});
+
+test('statistics of a time that is none are refused', async () => {
+  const [from, none] = [new Date(0), new Date(Number.NaN)];
+  for (const span of [
+    { from, to: none },
+    { from: none, to: from },
+    { from, to: from },
+  ]) {
+    const refused = { code: 'invalid_request', message: 'to: must be later than from' };
+    await expect(core.engine.statistics({ by: 'verb', ...span })).rejects.toMatchObject(refused);
+  }
 });
 
 test('statistics count how executions ended and how long they took', async () => {

@@ -1,5 +1,8 @@
 import { isMessage, type JsonObject } from '@bufbuild/protobuf';
+import { z } from 'zod';
 import { ViworksError } from '../../errors.ts';
+import { isDeeperThan } from '../../lib/text.ts';
+import { wireLimits } from '../../protocol/limits.ts';
 import { bytesOfJson } from '../../protocol/verb-values.ts';
 import type { VerbSpec } from '../../protocol/verbs.ts';
 import type { ExecutionContext, Executor, ExecutorOutcome } from '../executors/executor.ts';
@@ -12,10 +15,40 @@ export function pluginExecutor(verb: VerbSpec, run: PluginExecutor, path: string
     verb,
     async run(args, context) {
       if (isMessage(args)) throw new ViworksError('internal', `The args of ${verb.name} are a message.`);
-      return outcomeOf(verb, await run(args, contextOf(context, path)), context);
+      const outcome: unknown = await run(args, contextOf(context, path));
+      const { error } = outcomeSchema.safeParse(outcome);
+      if (error === undefined) return outcomeOf(verb, outcome as PluginOutcome, context);
+      const [issue] = error.issues;
+      const field = z.core.toDotPath(issue?.path ?? []) || 'what it answers';
+      context.log.error({ verb: verb.name, field }, 'an executor of a plug-in answers what is no outcome');
+      return wrong(verb, `${field}: ${issue?.message}`);
     },
   };
 }
+
+const captured = z.object({
+  data: z.instanceof(Uint8Array),
+  offset: z.int().nonnegative().optional(),
+  totalBytes: z.int().nonnegative(),
+  truncated: z.boolean(),
+});
+
+/** What a module answers is whatever its author wrote. Other than this cannot travel. */
+const outcomeSchema = z.object({
+  output: z
+    .custom((value) => value === null || (typeof value === 'object' && !Array.isArray(value)))
+    .optional(),
+  failure: z.object({ code: z.string(), message: z.string() }).nullish(),
+  program: z
+    .object({
+      exitCode: z.int32().optional(),
+      signal: z.string().max(16).optional(),
+      stdout: captured,
+      stderr: captured,
+      interrupted: z.boolean(),
+    })
+    .nullish(),
+});
 
 function contextOf(context: ExecutionContext, path: string | undefined): PluginContext {
   const { signal, timeoutMs, outputLimit, onOutput, log } = context;
@@ -54,7 +87,9 @@ function outcomeOf(
   };
   if (interrupted) return ended;
   const value: JsonObject = structuredClone(output ?? {});
-  const [problem] = verb.result.kind === 'json' ? verb.result.check(value) : [];
+  const deep = { field: '', problem: `has more than ${wireLimits.jsonLevels} levels` };
+  const problems = verb.result.kind === 'json' ? verb.result.check(value) : [];
+  const problem = isDeeperThan(wireLimits.jsonLevels, value) ? deep : problems[0];
   if (problem === undefined)
     return output === undefined ? ended : { ...ended, output: bytesOfJson(value), outputEncoding: 'json' };
   return failure ? ended : { ...ended, ...wrong(verb, `${problem.field || 'it'} ${problem.problem}`) };

@@ -116,6 +116,62 @@ test('a result that breaks its schema does not leave the agent', async () => {
   expect((await run({ done: 1 })).output).toBeUndefined();
 });
 
+const stream = { data: new Uint8Array(), totalBytes: 0, truncated: false };
+const program = { exitCode: 0, signal: undefined, stdout: stream, stderr: stream, interrupted: false };
+const deep = JSON.parse(`${'{"a":'.repeat(200)}1${'}'.repeat(200)}`);
+
+test.each<[string, unknown, RegExp]>([
+  ['nothing', undefined, /what it answers: /],
+  ['a text', 'done', /what it answers: /],
+  ['a list as output', { output: [] }, /output: /],
+  ['a failure without words', { failure: { code: 'broken' } }, /failure\.message: /],
+  ['an error as failure', { failure: new Error('broken') }, /failure\.code: /],
+  ['an exit code that is none', { program: { ...program, exitCode: 2 ** 40 } }, /program\.exitCode: /],
+  ['a signal that is none', { program: { ...program, signal: 'x'.repeat(17) } }, /program\.signal: /],
+  ['text for bytes', { program: { ...program, stdout: 'hello' } }, /program\.stdout: /],
+  ['a result without a bottom', { output: deep }, /it has more than 100 levels/],
+])('an executor that answers %s fails, and says so', async (_what, answer, message) => {
+  const spec = specOf({ result: { type: 'object' } });
+  const executor = pluginExecutor(spec, async () => answer as object, undefined);
+  const { failure, ...rest } = await executor.run({}, context);
+  expect(failure).toEqual({ code: 'result_invalid', message: expect.stringMatching(message) });
+  expect(rest.output).toBeUndefined();
+});
+
+test('a schema cannot bring down, or hold up, who checks by it', () => {
+  const args = (more: object) => specOf({ args: { ...object, ...more } });
+  expect(() => args({ $async: true })).toThrow('verbs[0].args: must not be $async');
+  expect(() => argsFromJson(args({ $ref: '#' }), {})).toThrow('args: is nested too deeply');
+  const patterned = args({ properties: { name: { type: 'string', pattern: '^(a+)+$' } } });
+  expect(() => argsFromJson(patterned, { name: `${'a'.repeat(60)}!` })).toThrow('args.name: must match');
+  expect(argsFromJson(patterned, { name: 'aaa' }).args).toEqual({ name: 'aaa' });
+  const price = args({ properties: { price: { type: 'number', multipleOf: 0.01 } } });
+  expect(argsFromJson(price, { price: 0.07 }).args).toEqual({ price: 0.07 });
+});
+
+test('items that must differ are compared soon, however many they are', () => {
+  const items = { type: 'array', items: { type: 'object' }, uniqueItems: true };
+  const spec = specOf({ args: { ...object, properties: { items } } });
+  const many = Array.from({ length: 20_000 }, (_, n) => ({ n, m: n }));
+  expect(argsFromJson(spec, { items: many }).bytes.byteLength).toBeGreaterThan(0);
+  const twice = {
+    items: [
+      { a: 1, b: 2 },
+      { b: 2, a: 1 },
+    ],
+  };
+  expect(() => argsFromJson(spec, twice)).toThrow('args.items: must not have the same item twice');
+});
+
+test('JSON that is nested deeper than the database reads is no result', () => {
+  const spec = specOf({ result: { type: 'object' } });
+  const nested = (levels: number) =>
+    new TextEncoder().encode(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
+  expect(resultFromBytes(spec, nested(100), ArgsEncoding.JSON)).toBeDefined();
+  expect(resultFromBytes(spec, nested(101), ArgsEncoding.JSON)).toBeUndefined();
+  expect(resultFromBytes(spec, nested(100_000), ArgsEncoding.JSON)).toBeUndefined();
+});
+
 test('a program that a plug-in runs ends with its verb, and its output is streamed', async () => {
   const controller = new AbortController();
   const executor = pluginExecutor(

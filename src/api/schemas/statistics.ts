@@ -47,7 +47,7 @@ const dayMs = 24 * 3_600_000;
 /** Without both ends it is the last day. */
 export function spanOf(input: { from?: Date | undefined; to?: Date | undefined }, now: number) {
   const to = input.to ?? new Date(now);
-  return { from: input.from ?? new Date(to.getTime() - dayMs), to };
+  return { from: input.from ?? new Date(Math.max(0, to.getTime() - dayMs)), to };
 }
 
 export function statisticsView(span: { from: Date; to: Date }, statistics: Statistics[]): StatisticsView {

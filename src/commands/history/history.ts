@@ -1,6 +1,7 @@
 import { invalidField, ViworksError } from '../../errors.ts';
 import { firstIdAt } from '../../lib/ids.ts';
 import { keyBefore, type Page, type PageRequest, pageOf } from '../../lib/page.ts';
+import { findUnstorable } from '../../lib/text.ts';
 import { commandStatistics, type StatisticsRow } from '../../storage/command-statistics.ts';
 import { findCommand, listCommands, listExecutions } from '../../storage/commands.ts';
 import type { Database } from '../../storage/database.ts';
@@ -49,6 +50,7 @@ export function createHistory({ query }: Pick<Database, 'query'>): History {
     },
 
     async list(filter, page) {
+      checkFilter(filter);
       const before = keyBefore(page, idForm);
       const rows = await listCommands(query, storedFilter(filter), before, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
@@ -63,11 +65,20 @@ export function createHistory({ query }: Pick<Database, 'query'>): History {
     },
 
     async statistics({ by, from, to }) {
-      if (to <= from) throw invalidField('to', 'must be later than from');
+      // A date that is none is neither earlier nor later.
+      if (!(from < to)) throw invalidField('to', 'must be later than from');
       const rows = await commandStatistics(query, by, firstIdAt(from.getTime()), firstIdAt(to.getTime()));
       return rows.map((row) => statisticsOf(row, by));
     },
   };
+}
+
+/** @throws invalid_request for what the database could not look for */
+function checkFilter(filter: CommandFilter): void {
+  const text = findUnstorable(filter);
+  if (text !== undefined) throw invalidField(`filter.${text}`, 'must be text without NUL');
+  for (const field of ['createdAfter', 'createdBefore'] as const)
+    if (Number.isNaN(filter[field]?.getTime())) throw invalidField(`filter.${field}`, 'must be a time');
 }
 
 const storedFilter = ({ priority, ...rest }: CommandFilter) => ({

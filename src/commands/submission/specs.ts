@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { invalidField } from '../../errors.ts';
-import { canonicalJson, findUnstorable } from '../../lib/text.ts';
+import { canonicalJson, findUnstorable, isDeeperThan } from '../../lib/text.ts';
 import { wireLimits } from '../../protocol/limits.ts';
 import { argsFromJson } from '../../protocol/verb-values.ts';
 import type { VerbCatalogue, VerbSpec } from '../../protocol/verbs.ts';
@@ -44,6 +44,9 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
       `unknown verb ${JSON.stringify(input.verb)}${suggestion(defaults.verbs, input.verb)}`,
       'verb_unknown',
     );
+  }
+  if (isDeeperThan(wireLimits.jsonLevels, input.args)) {
+    throw invalidField('args', `must have at most ${wireLimits.jsonLevels} levels`, 'invalid_args');
   }
   const unstorable = findUnstorable(input.args ?? {});
   if (unstorable !== undefined)

@@ -1,0 +1,76 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
+import { silentLogger } from '../lib/logger.ts';
+import { createDatabase, databaseError, statement } from './database.ts';
+
+let testDatabase: TestDatabase;
+beforeAll(async () => {
+  testDatabase = await createTestDatabase();
+});
+afterAll(() => testDatabase.drop());
+
+/** The database behind a wire that breaks as soon as something is said on it. */
+async function databaseThatBreaksAt(words: string) {
+  const {
+    host,
+    port,
+    user,
+    password,
+    database: name,
+  } = new pg.Client({ connectionString: testDatabase.url });
+  const wire = createServer((near) => {
+    const far = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
+    for (const socket of [near, far]) socket.on('error', () => {});
+    near.on('close', () => far.destroy());
+    near.on('data', (data) => {
+      if (data.includes(words)) near.destroy();
+      else far.write(data);
+    });
+    far.pipe(near);
+  });
+  await new Promise<void>((resolve) => wire.listen(0, '127.0.0.1', resolve));
+  const { port: nearPort } = wire.address() as AddressInfo;
+  const who = `${encodeURIComponent(user ?? '')}:${encodeURIComponent(password ?? '')}`;
+  const database = createDatabase({
+    url: `postgresql://${who}@127.0.0.1:${nearPort}/${name}`,
+    maxConnections: 4,
+    connectTimeoutMs: 10_000,
+    idleTimeoutMs: 10_000,
+    log: silentLogger,
+  });
+  onTestFinished(async () => {
+    await database.close();
+    await new Promise((resolve) => wire.close(resolve));
+  });
+  return database;
+}
+
+const away = { code: 'database_unavailable', retryable: true };
+
+// An error that nobody listens to ends the process, and so the run of the tests.
+test('a connection that breaks while it takes a lock ends nothing else', async () => {
+  const database = await databaseThatBreaksAt('pg_try_advisory_lock');
+  await expect(database.tryHoldLock(1, () => {})).rejects.toMatchObject(away);
+});
+
+test('a connection that breaks in a migration ends nothing else', async () => {
+  const database = await databaseThatBreaksAt('begin');
+  await expect(database.applyMigrations('migrations')).rejects.toMatchObject(away);
+});
+
+test('a connection that breaks in a transaction ends nothing else', async () => {
+  const database = await databaseThatBreaksAt('select 42');
+  const work = database.transaction((query) => query(statement('forty_two', 'select 42'), []));
+  await expect(work).rejects.toMatchObject(away);
+});
+
+test('a defect in a transaction is no database that is away', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const work = database.transaction(async () => {
+    throw new TypeError('not a function');
+  });
+  await expect(work).rejects.toMatchObject({ code: 'internal', retryable: false });
+  expect(databaseError(new Error('Connection terminated unexpectedly')).code).toBe('database_unavailable');
+});
