@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import inspector from 'node:inspector/promises';
 import type { App } from '../src/app.ts';
-import type { CommandService, SubmitInput } from '../src/commands/types.ts';
+import type { CommandService } from '../src/commands/service.ts';
+import type { SubmitInput } from '../src/commands/types.ts';
 import { built } from './support/built.ts';
 import { answerCalls } from './support/child.ts';
 import { clockMs } from './support/clock.ts';

@@ -1,5 +1,5 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
-import type { CommandService } from '../commands/types.ts';
+import type { CommandService } from '../commands/service.ts';
 import type { EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';

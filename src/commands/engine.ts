@@ -18,12 +18,13 @@ import { createRetention, type Retention } from './history/retention.ts';
 import { createOutputIntake, readOutput } from './output/output.ts';
 import { createRollouts } from './rollouts/rollouts.ts';
 import { createRolloutService, type RolloutService } from './rollouts/service.ts';
+import type { CommandService } from './service.ts';
 import { createAdmission, type QueueLimits } from './submission/admission.ts';
 import { retryInput } from './submission/again.ts';
 import { planCommand } from './submission/plan.ts';
 import type { SpecDefaults } from './submission/specs.ts';
 import { createSubmitter } from './submission/submit.ts';
-import type { Command, CommandService } from './types.ts';
+import type { Command } from './types.ts';
 import { watchCommand } from './watch.ts';
 
 /**

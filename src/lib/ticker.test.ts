@@ -8,24 +8,32 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('a tick that comes while the work is under way is left out', async () => {
-  let begun = 0;
-  let finish = () => {};
-  const work = () => {
-    begun += 1;
-    return new Promise<void>((resolve) => {
-      finish = resolve;
-    });
+/** Work that lasts until the test has it finish. */
+function heldWork() {
+  const held = {
+    begun: 0,
+    finish: () => {},
+    work() {
+      held.begun += 1;
+      return new Promise<void>((resolve) => {
+        held.finish = resolve;
+      });
+    },
   };
-  const ticker = createTicker({ intervalMs: 10, work, failed: () => {} });
+  return held;
+}
+
+test('a tick that comes while the work is under way is left out', async () => {
+  const held = heldWork();
+  const ticker = createTicker({ intervalMs: 10, work: held.work, failed: () => {} });
   ticker.start();
   ticker.start();
   await vi.advanceTimersByTimeAsync(35);
-  expect(begun).toBe(1);
-  finish();
+  expect(held.begun).toBe(1);
+  held.finish();
   await vi.advanceTimersByTimeAsync(10);
-  expect(begun).toBe(2);
-  finish();
+  expect(held.begun).toBe(2);
+  held.finish();
   await ticker.stop();
 });
 
@@ -40,15 +48,8 @@ test('work that fails is told of and done again', async () => {
 });
 
 test('stop waits for what is under way, and nothing begins after it', async () => {
-  let begun = 0;
-  let finish = () => {};
-  const work = () => {
-    begun += 1;
-    return new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-  };
-  const ticker = createTicker({ intervalMs: 10, work, failed: () => {} });
+  const held = heldWork();
+  const ticker = createTicker({ intervalMs: 10, work: held.work, failed: () => {} });
   ticker.start();
   await vi.advanceTimersByTimeAsync(10);
   let stopped = false;
@@ -57,8 +58,8 @@ test('stop waits for what is under way, and nothing begins after it', async () =
   });
   await vi.advanceTimersByTimeAsync(50);
   expect(stopped).toBe(false);
-  finish();
+  held.finish();
   await stop;
   await vi.advanceTimersByTimeAsync(50);
-  expect(begun).toBe(1);
+  expect(held.begun).toBe(1);
 });

@@ -1,4 +1,5 @@
-import type { CommandService, SubmitInput } from '../commands/types.ts';
+import type { CommandService } from '../commands/service.ts';
+import type { SubmitInput } from '../commands/types.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';

@@ -1,5 +1,6 @@
 import type { Bus } from '../bus/bus.ts';
-import type { CommandService, SubmitInput } from '../commands/types.ts';
+import type { CommandService } from '../commands/service.ts';
+import type { SubmitInput } from '../commands/types.ts';
 import { invalidField, ViworksError, withFieldsUnder } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { CommandService } from '../../src/commands/types.ts';
+import type { CommandService } from '../../src/commands/service.ts';
 import { ViworksError } from '../../src/errors.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { statement } from '../../src/storage/database.ts';

@@ -1,4 +1,4 @@
-import type { CommandService } from '../../src/commands/types.ts';
+import type { CommandService } from '../../src/commands/service.ts';
 import { ViworksError } from '../../src/errors.ts';
 import type { PageRequest } from '../../src/lib/page.ts';
 import type { Schedule, ScheduleService, Timing } from '../../src/schedules/types.ts';

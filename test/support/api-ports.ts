@@ -1,7 +1,7 @@
+import type { CommandService } from '../../src/commands/service.ts';
 import type {
   Command,
   CommandFilter,
-  CommandService,
   CommandSpec,
   Execution,
   ExecutionState,

@@ -1,7 +1,8 @@
 import { planOf } from '../../src/commands/rollouts/decide.ts';
 import type { RolloutService } from '../../src/commands/rollouts/service.ts';
 import type { Rollout, RolloutInput, RolloutState } from '../../src/commands/rollouts/types.ts';
-import type { Command, CommandService } from '../../src/commands/types.ts';
+import type { CommandService } from '../../src/commands/service.ts';
+import type { Command } from '../../src/commands/types.ts';
 import { ViworksError } from '../../src/errors.ts';
 
 /** Rollouts of a core in memory: they turn as they are told, and nothing moves them on. */

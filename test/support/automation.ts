@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
+import type { CommandService } from '../../src/commands/service.ts';
 import { checkSpec } from '../../src/commands/submission/specs.ts';
-import type { CommandService } from '../../src/commands/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue } from '../../src/protocol/verbs.ts';

@@ -9,10 +9,10 @@ import { listRolloutCommands } from '../../storage/rollouts.ts';
 import { readExecutions } from '../executions/read.ts';
 import type { RolloutState } from '../rollouts/types.ts';
 import { commandOf } from '../rows.ts';
+import type { CommandService } from '../service.ts';
 import {
   type Command,
   type CommandFilter,
-  type CommandService,
   priorities,
   type Statistics,
   type StatisticsQuery,
