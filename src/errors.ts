@@ -56,7 +56,7 @@ export const catalogue = {
   ),
   command_state: entry('failed_precondition', false, 'info', 'see `viworks commands get` for its state'),
   rollout_unknown: entry('not_found', false, 'info', 'see `viworks rollouts` for the commands that are one'),
-  rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts show` for its state'),
+  rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts get` for its state'),
   template_unknown: entry('not_found', false, 'info', 'see `viworks templates` for the ones there are'),
   schedule_unknown: entry('not_found', false, 'info', 'see `viworks schedules` for the ones there are'),
   revision_conflict: entry(

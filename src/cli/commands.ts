@@ -44,7 +44,7 @@ Examples:
   viworks commands
   viworks commands list --state failed --limit 10
   viworks commands list --awaiting-approval
-  viworks commands stats --by agent --since 7d
+  viworks commands statistics --by agent --since 7d
   viworks commands get 01890a5d-ac96-774b-bcce-b302099a8057
   viworks commands cancel 01890a5d-ac96-774b-bcce-b302099a8057 --reason "wrong site"`,
     );

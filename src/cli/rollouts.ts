@@ -25,7 +25,7 @@ export function rolloutsCommand(program: Command, context: CliContext): void {
 Examples:
   viworks run exec --all --canary 1 --batch 10% --max-in-flight 5 --fail-at 20%/10 -- uptime
   viworks rollouts list --state running
-  viworks rollouts show 01890a5d-ac96-774b-bcce-b302099a8057
+  viworks rollouts get 01890a5d-ac96-774b-bcce-b302099a8057
   viworks rollouts pause 01890a5d-ac96-774b-bcce-b302099a8057 --reason "looks slow"
   viworks rollouts resume 01890a5d-ac96-774b-bcce-b302099a8057`,
     );
@@ -39,8 +39,8 @@ Examples:
 
   withClientOptions(
     rollouts
-      .command('show <command-id>')
-      .alias('get')
+      .command('get <command-id>')
+      .alias('show')
       .description('Show one rollout: its plan and how far it is.'),
   ).action(async (commandId: string, options: ClientOptions) => {
     const { command } = await clientOf(context, options).rollouts.get.query({ commandId });

@@ -7,7 +7,7 @@ import { type CliContext, type ClientOptions, clientOf, withClientOptions } from
 import { moment } from './options.ts';
 import { printTable } from './terminal.ts';
 
-/** `viworks commands stats`: figures over the commands of a span of time. */
+/** `viworks commands statistics`: figures over the commands of a span of time. */
 
 type Options = ClientOptions & { by: (typeof statisticsGroups)[number]; since?: string; until?: string };
 
