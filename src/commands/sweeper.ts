@@ -4,7 +4,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import type { ExecutionChange } from '../storage/execution-changes.ts';
-import { type OpenRow, overdueExecutions } from '../storage/executions.ts';
+import { agentsWithQueued, type OpenRow, overdueExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLinks } from './links.ts';
@@ -33,13 +33,32 @@ export interface SweeperDeps {
 }
 
 const rowsAtOnce = 1000;
+/** Milliseconds between looks for what is queued and nobody knows of. */
+const forgottenMs = 30_000;
+const agentsAtOnce = 1000;
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
   const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
+  let lookedAt = clock.monotonic();
+
+  /**
+   * Whoever queues something says so, but not where the database went away with the answer to the commit: then
+   * it is queued, and who asked was told that it is not.
+   */
+  async function wakeForgotten(): Promise<void> {
+    if (clock.monotonic() - lookedAt < forgottenMs) return;
+    lookedAt = clock.monotonic();
+    const agents = links.withoutBacklog();
+    for (let at = 0; at < agents.length; at += agentsAtOnce) {
+      const queued = await agentsWithQueued(database.query, agents.slice(at, at + agentsAtOnce));
+      for (const agentId of queued) dispatcher.wake(agentId);
+    }
+  }
 
   async function sweep(): Promise<number> {
+    await wakeForgotten();
     const now = clock.now();
     const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
     const applied = await Promise.all(

@@ -95,6 +95,21 @@ export async function takeDueExecutions(
   return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
 }
 
+const withQueued = lookup(
+  'executions_with_queued',
+  `select a.id as "agentId" from unnest($1::text[]) as a(id)
+   where exists (select 1 from executions e where e.agent_id = a.id and e.state = 'queued')`,
+);
+
+/** Of these agents, those for which something is queued. */
+export async function agentsWithQueued(
+  query: Database['query'],
+  agentIds: readonly string[],
+): Promise<string[]> {
+  const rows = await query<{ agentId: string }>(withQueued, [agentIds]);
+  return rows.map((row) => row.agentId);
+}
+
 export interface OpenRow {
   executionId: string;
   commandId: string;
