@@ -91,7 +91,28 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { commandAt } = history;
   const approvals = createApprovals({ database, dispatcher, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
-  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
+  const sweeper = createSweeper({
+    database,
+    writer,
+    dispatcher,
+    links,
+    endMaintenance,
+    clock,
+    log,
+    intervalMs,
+    verbs,
+  });
+
+  async function moveWaiting(agentId: string, from: 'queued' | 'held', cause: string): Promise<void> {
+    const transition = transitionRow(from === 'queued' ? 'held' : 'queued', cause, clock.now());
+    const changed = await moveWaitingExecutions(database.query, agentId, from, transition);
+    for (const commandId of changed) bus.publish('command.changed', commandId);
+  }
+
+  async function endMaintenance(agentId: string): Promise<void> {
+    await moveWaiting(agentId, 'held', 'the agent is back from maintenance');
+    dispatcher.wake(agentId);
+  }
 
   async function rolloutAt(commandId: string): Promise<Command> {
     const command = await commandAt(commandId);
@@ -166,17 +187,8 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     async setHeld(agentId, held, reason) {
       const link = links.get(agentId);
       if (link !== undefined) link.paused = held;
-      const transition = held
-        ? transitionRow('held', `the agent is in maintenance: ${reason}`, clock.now())
-        : transitionRow('queued', 'the agent is back from maintenance', clock.now());
-      const changed = await moveWaitingExecutions(
-        database.query,
-        agentId,
-        held ? 'queued' : 'held',
-        transition,
-      );
-      for (const commandId of changed) bus.publish('command.changed', commandId);
-      if (!held) dispatcher.wake(agentId);
+      if (held) await moveWaiting(agentId, 'queued', `the agent is in maintenance: ${reason}`);
+      else await endMaintenance(agentId);
     },
 
     start() {

@@ -4,7 +4,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { Database } from '../storage/database.ts';
 import type { ExecutionChange } from '../storage/execution-changes.ts';
-import { agentsWithQueued, type OpenRow, overdueExecutions } from '../storage/executions.ts';
+import { agentsWithForgotten, type OpenRow, overdueExecutions } from '../storage/executions.ts';
 import type { ChangeWriter } from './changes.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { AgentLinks } from './links.ts';
@@ -26,6 +26,8 @@ export interface SweeperDeps {
   writer: ChangeWriter;
   dispatcher: Dispatcher;
   links: AgentLinks;
+  /** Lets go what is held for the maintenance of an agent. */
+  endMaintenance(agentId: string): Promise<void>;
   clock: Clock;
   log: Logger;
   intervalMs: number;
@@ -38,22 +40,26 @@ const forgottenMs = 30_000;
 const agentsAtOnce = 1000;
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
-  const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
+  const { database, writer, dispatcher, links, endMaintenance, clock, log, intervalMs, verbs } = deps;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
   let lookedAt = clock.monotonic();
 
   /**
    * Whoever queues something says so, but not where the database went away with the answer to the commit: then
-   * it is queued, and who asked was told that it is not.
+   * it is queued, and who asked was told that it is not. And what is stored while a maintenance ends may be held
+   * for it after its end.
    */
   async function wakeForgotten(): Promise<void> {
     if (clock.monotonic() - lookedAt < forgottenMs) return;
     lookedAt = clock.monotonic();
     const agents = links.withoutBacklog();
     for (let at = 0; at < agents.length; at += agentsAtOnce) {
-      const queued = await agentsWithQueued(database.query, agents.slice(at, at + agentsAtOnce));
-      for (const agentId of queued) dispatcher.wake(agentId);
+      const found = await agentsWithForgotten(database.query, agents.slice(at, at + agentsAtOnce));
+      for (const { agentId, held } of found) {
+        if (held) await endMaintenance(agentId);
+        else dispatcher.wake(agentId);
+      }
     }
   }
 
