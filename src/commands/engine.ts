@@ -7,7 +7,7 @@ import { createApprovals } from './approvals/approvals.ts';
 import { type CapacityLimits, createCapacity } from './dispatch/capacity.ts';
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './dispatch/links.ts';
-import { setHeld } from './dispatch/maintenance.ts';
+import { letGo, setHeld } from './dispatch/maintenance.ts';
 import { cancelCommand } from './executions/cancel.ts';
 import { createChangeWriter } from './executions/changes.ts';
 import { createProgress, type Progress } from './executions/progress.ts';
@@ -90,8 +90,18 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const { commandAt } = history;
   const approvals = createApprovals({ database, dispatcher, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
-  const sweeper = createSweeper({ database, writer, dispatcher, links, clock, log, intervalMs, verbs });
   const shared = { database, dispatcher, links, bus, clock };
+  const sweeper = createSweeper({
+    database,
+    writer,
+    dispatcher,
+    links,
+    endMaintenance: (agentId) => letGo(shared, agentId),
+    clock,
+    log,
+    intervalMs,
+    verbs,
+  });
 
   async function cancel(actor: string, commandId: string, reason: string): Promise<Command> {
     await commandAt(commandId);

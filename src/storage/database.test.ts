@@ -1,6 +1,5 @@
-import { type AddressInfo, connect, createServer } from 'node:net';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { createDatabase, databaseError, statement } from './database.ts';
@@ -11,39 +10,17 @@ beforeAll(async () => {
 });
 afterAll(() => testDatabase.drop());
 
-/** The database behind a wire that breaks as soon as something is said on it. */
 async function databaseThatBreaksAt(words: string) {
-  const {
-    host,
-    port,
-    user,
-    password,
-    database: name,
-  } = new pg.Client({ connectionString: testDatabase.url });
-  const wire = createServer((near) => {
-    const far = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
-    for (const socket of [near, far]) socket.on('error', () => {});
-    near.on('close', () => far.destroy());
-    near.on('data', (data) => {
-      if (data.includes(words)) near.destroy();
-      else far.write(data);
-    });
-    far.pipe(near);
-  });
-  await new Promise<void>((resolve) => wire.listen(0, '127.0.0.1', resolve));
-  const { port: nearPort } = wire.address() as AddressInfo;
-  const who = `${encodeURIComponent(user ?? '')}:${encodeURIComponent(password ?? '')}`;
+  const wire = await databaseWire(testDatabase.url);
+  wire.breakAt(words, 'before');
   const database = createDatabase({
-    url: `postgresql://${who}@127.0.0.1:${nearPort}/${name}`,
+    url: wire.url,
     maxConnections: 4,
     connectTimeoutMs: 10_000,
     idleTimeoutMs: 10_000,
     log: silentLogger,
   });
-  onTestFinished(async () => {
-    await database.close();
-    await new Promise((resolve) => wire.close(resolve));
-  });
+  onTestFinished(database.close);
   return database;
 }
 

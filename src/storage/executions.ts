@@ -95,6 +95,22 @@ export async function takeDueExecutions(
   return rows.map((row) => ({ ...row, epoch: Number(row.epoch), timeoutMs: Number(row.timeoutMs) }));
 }
 
+const forgotten = lookup(
+  'executions_forgotten',
+  `select f.* from (
+     select a.id as "agentId",
+       exists (select 1 from executions e where e.agent_id = a.id and e.state = 'queued') as queued,
+       not g.maintenance and exists (
+         select 1 from executions e where e.agent_id = a.id and e.state = 'held' and e.hold = 'maintenance'
+       ) as held
+     from unnest($1::text[]) as a(id) join agents g on g.agent_id = a.id
+   ) f where f.queued or f.held`,
+);
+
+/** Of these agents, those that have something queued, or held for a maintenance that is over. */
+export const agentsWithForgotten = (query: Database['query'], agentIds: readonly string[]) =>
+  query<{ agentId: string; queued: boolean; held: boolean }>(forgotten, [agentIds]);
+
 export interface OpenRow {
   executionId: string;
   commandId: string;

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { SubmitInput } from '../../src/commands/types.ts';
-import { type Core, startCore, watchUntil } from '../support/app-core.ts';
+import { type Core, startCore, stopAfterTest, watchUntil } from '../support/app-core.ts';
+import { databaseWire } from '../support/database-wire.ts';
 import { startFleet } from '../support/fleet.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -187,3 +188,25 @@ test('a dry run says what waits for approval', async () => {
 });
 
 const page = () => ({ size: 100, token: undefined });
+
+test('what was approved goes, also where the database went away with the answer', async () => {
+  const own = await createTestDatabase();
+  onTestFinished(() => own.drop());
+  const wire = await databaseWire(own.url);
+  const onWire = stopAfterTest(await startCore(wire.url, { approval: 'elevated' }));
+  const fleet = await startFleet(onWire, 'wire', 1);
+  fleet.answerAll();
+  const input = { verb: 'exec', args: { argv: ['true'] }, target: { site: 'wire' } };
+  // Before, the agent has taken all that was queued for it.
+  const { commandId: first } = await onWire.engine.submit('alice', input);
+  await onWire.engine.decide('bob', first, 'approved', '');
+  await watchUntil(onWire.engine, first, (_, event) => event.command.done);
+
+  const { commandId } = await onWire.engine.submit('alice', input);
+  wire.breakAt('commit', 'after');
+  const decided = onWire.engine.decide('bob', commandId, 'approved', '');
+  await expect(decided).rejects.toMatchObject({ code: 'database_unavailable' });
+  onWire.clock.advance(30_000);
+  await onWire.engine.sweeper.sweep();
+  await watchUntil(onWire.engine, commandId, (_, event) => event.command.counts.succeeded === 1);
+});

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
+import { statement } from '../../src/storage/database.ts';
 import { type Core, executionIn, startCore, statesOf, submitTo, watchUntil } from '../support/app-core.ts';
 import { connected, enrolled, spoken } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -300,6 +301,24 @@ describe('maintenance', () => {
     expect(spoken(session)).not.toContain('command');
     await core.agents.setMaintenance('parked', false, '');
     expect((await session.order()).commandId).toBe(queued.commandId);
+  });
+
+  test('what is still held for a maintenance that is over, goes', async () => {
+    const agent = await enrolled(core, 'left-held');
+    await core.agents.setMaintenance('left-held', true, 'move');
+    const held = await submit('left-held');
+    // As a server leaves it that ends between the two.
+    const over = 'update agents set maintenance = false where agent_id = $1';
+    await core.database.query(statement('test_maintenance_over', over), ['left-held']);
+    const session = await agent.connect();
+    await session.beat();
+    const next = await submit('left-held');
+    const order = await session.order();
+    expect(order.commandId).toBe(next.commandId);
+    await session.acknowledged(session.result(order));
+    core.clock.advance(later);
+    await core.engine.sweeper.sweep();
+    expect((await session.order()).commandId).toBe(held.commandId);
   });
 
   test('what is held for want of an acknowledgement, and ran all the same, ends with its result', async () => {

@@ -14,6 +14,8 @@ export interface PluginDeps {
   log: Logger;
   /** Where programs are looked for. */
   path: string | undefined;
+  /** Milliseconds that a plug-in may take to say whether it can be used; 10 s if absent. */
+  availableMs?: number;
 }
 
 /** @param files absolute paths @throws config_invalid; it names the file and what of it is wrong */
@@ -41,7 +43,7 @@ async function loadPlugin(
     if (run === undefined) throw invalid(file, `executors lacks ${verb.name}, which ${verbFile} declares`);
     return pluginExecutor(verb, run, deps.path);
   });
-  if (await isAvailable(file, plugin, deps.log)) return { declared, executors };
+  if (await isAvailable(file, plugin, deps)) return { declared, executors };
   deps.log.warn({ plugin: file }, 'the verbs of the plug-in cannot be run here, and are not announced');
   return { declared, executors: [] };
 }
@@ -76,12 +78,20 @@ function pluginOf(file: string, module: Readonly<Record<string, unknown>>): Plug
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 
-async function isAvailable(file: string, plugin: Plugin, log: Logger): Promise<boolean> {
+async function isAvailable(
+  file: string,
+  plugin: Plugin,
+  { log, availableMs = 10_000 }: PluginDeps,
+): Promise<boolean> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${availableMs} ms`)), availableMs);
   try {
-    return (await plugin.available?.()) ?? true;
+    return (await Promise.race([plugin.available?.(), late.promise])) ?? true;
   } catch (err) {
     log.warn({ err, plugin: file }, 'the plug-in cannot say whether its verbs can be run');
     return false;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -206,6 +206,8 @@ test('a module is loaded, and its verbs are there where they can be run', async 
   expect(await loadPlugins([absent], deps)).toEqual([]);
   const broken = await plugin(`${good} export const available = () => { throw new Error('x'); };`);
   expect(await loadPlugins([broken], deps)).toEqual([]);
+  const silent = await plugin(`${good} export const available = () => new Promise(() => {});`);
+  expect(await loadPlugins([silent], { ...deps, availableMs: 10 })).toEqual([]);
   const whole = await plugin(
     `${good.replaceAll('export const', 'const')} export const plugin = { verbs, executors };`,
   );

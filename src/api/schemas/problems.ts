@@ -14,7 +14,10 @@ export function invalidRequest(
 ): ViworksError {
   const fields = error.issues
     .flatMap((issue) => problemsOf(issue, []))
-    .map(({ field, problem }) => ({ field: names[field] ?? field, problem }));
+    .map(({ field, problem }) => ({
+      field: (Object.hasOwn(names, field) && names[field]) || field,
+      problem,
+    }));
   const [first] = fields;
   const message = first === undefined ? 'The request is not valid.' : `${first.field}: ${first.problem}`;
   return new ViworksError('invalid_request', message, { fields });

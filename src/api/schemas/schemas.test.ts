@@ -44,6 +44,11 @@ test.each([
   [{ verb: 'exec', target: { all: true }, timeToLiveMs: 999 }, ['timeToLiveMs']],
   [{ verb: 'exec', target: { all: true }, timeToLiveMs: 30 * 86_400_000 + 1 }, ['timeToLiveMs']],
   ['exec', ['(request)']],
+  [{ verb: 'exec', target: { all: true }, constructor: 1 }, ['constructor']],
+  [
+    JSON.parse('{"verb": "exec", "target": {"all": true}, "toString": 1, "__proto__": 1}'),
+    ['toString', '__proto__'],
+  ],
 ])('of %j the wrong fields are %j', (input, fields) => {
   expect(fieldsOf(input)).toEqual(fields);
 });

@@ -104,6 +104,8 @@ export interface AgentLinks {
   put(link: AgentLink): void;
   /** The session is over: takes the link out, unless a newer one is in its place already. */
   remove(link: AgentLink): void;
+  /** Agents that take work, and of which nothing is known to be queued. */
+  withoutBacklog(): string[];
   /** For a link that is about to be made. */
   inFlight(): InFlightSet;
 }
@@ -124,6 +126,8 @@ export function createAgentLinks(
       if (links.get(link.agentId) === link) links.delete(link.agentId);
       onRemoved();
     },
+    withoutBacklog: () =>
+      [...links.values()].flatMap((link) => (link.backlog || link.paused ? [] : [link.agentId])),
     inFlight: () => createInFlight(capacity),
   };
 }

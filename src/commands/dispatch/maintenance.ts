@@ -16,18 +16,30 @@ export interface MaintenanceDeps {
 
 /** Holds the queue of an agent for the length of its maintenance, or lets it go. What the agent has goes on. */
 export async function setHeld(
-  { database, dispatcher, links, bus, clock }: MaintenanceDeps,
+  deps: MaintenanceDeps,
   agentId: string,
   held: boolean,
   reason: string,
 ): Promise<void> {
-  const link = links.get(agentId);
+  const link = deps.links.get(agentId);
   if (link !== undefined) link.paused = held;
-  const transition = held
-    ? transitionRow('held', `the agent is in maintenance: ${reason}`, clock.now())
-    : transitionRow('queued', 'the agent is back from maintenance', clock.now());
-  const from = held ? 'queued' : 'held';
+  if (held) await move(deps, agentId, 'queued', `the agent is in maintenance: ${reason}`);
+  else await letGo(deps, agentId);
+}
+
+/** Queues what is held for a maintenance that is over. */
+export async function letGo(deps: MaintenanceDeps, agentId: string): Promise<void> {
+  await move(deps, agentId, 'held', 'the agent is back from maintenance');
+  deps.dispatcher.wake(agentId);
+}
+
+async function move(
+  { database, bus, clock }: MaintenanceDeps,
+  agentId: string,
+  from: 'queued' | 'held',
+  cause: string,
+): Promise<void> {
+  const transition = transitionRow(from === 'queued' ? 'held' : 'queued', cause, clock.now());
   const changed = await moveWaitingExecutions(database.query, agentId, from, transition);
   for (const commandId of changed) bus.publish('command.changed', commandId);
-  if (!held) dispatcher.wake(agentId);
 }

@@ -5,7 +5,7 @@ import { createTicker, type Ticker } from '../../lib/ticker.ts';
 import type { VerbCatalogue } from '../../protocol/verbs.ts';
 import type { Database } from '../../storage/database.ts';
 import type { ExecutionChange } from '../../storage/execution-changes.ts';
-import { type OpenRow, overdueExecutions } from '../../storage/executions.ts';
+import { agentsWithForgotten, type OpenRow, overdueExecutions } from '../../storage/executions.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { AgentLinks } from '../dispatch/links.ts';
 import type { ExecutionState } from '../types.ts';
@@ -25,6 +25,8 @@ export interface SweeperDeps {
   writer: ChangeWriter;
   dispatcher: Dispatcher;
   links: AgentLinks;
+  /** Lets go what is held for the maintenance of an agent. */
+  endMaintenance(agentId: string): Promise<void>;
   clock: Clock;
   log: Logger;
   intervalMs: number;
@@ -32,11 +34,34 @@ export interface SweeperDeps {
 }
 
 const rowsAtOnce = 1000;
+/** Milliseconds between looks for what is queued and nobody knows of. */
+const forgottenMs = 30_000;
+const agentsAtOnce = 1000;
 
 export function createSweeper(deps: SweeperDeps): Sweeper {
-  const { database, writer, dispatcher, links, clock, log, intervalMs, verbs } = deps;
+  const { database, writer, dispatcher, links, endMaintenance, clock, log, intervalMs, verbs } = deps;
+  let lookedAt = clock.monotonic();
+
+  /**
+   * Whoever queues something says so, but not where the database went away with the answer to the commit: then
+   * it is queued, and who asked was told that it is not. And what is stored while a maintenance ends may be held
+   * for it after its end.
+   */
+  async function wakeForgotten(): Promise<void> {
+    if (clock.monotonic() - lookedAt < forgottenMs) return;
+    lookedAt = clock.monotonic();
+    const agents = links.withoutBacklog();
+    for (let at = 0; at < agents.length; at += agentsAtOnce) {
+      const found = await agentsWithForgotten(database.query, agents.slice(at, at + agentsAtOnce));
+      for (const { agentId, held } of found) {
+        if (held) await endMaintenance(agentId);
+        else dispatcher.wake(agentId);
+      }
+    }
+  }
 
   async function sweep(): Promise<number> {
+    await wakeForgotten();
     const now = clock.now();
     const rows = await overdueExecutions(database.query, new Date(now), rowsAtOnce);
     const applied = await Promise.all(

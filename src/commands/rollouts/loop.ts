@@ -76,7 +76,13 @@ export function createRolloutLoop({ database, bus, log, look }: RolloutLoopDeps)
         // A large rollout changes all the time; looking at it takes half of the time at most.
         await rest(performance.now() - started);
       } catch (error) {
-        log.warn({ err: ViworksError.from(error), commandId }, 'cannot look at a rollout now');
+        const err = ViworksError.from(error);
+        log.warn({ err, commandId }, 'cannot look at a rollout now');
+        if (!err.retryable) {
+          // It is there no more, or there is something wrong with it; the others do not wait for it.
+          forget(commandId);
+          continue;
+        }
         awake.add(commandId);
         await rest(backoffDelay({ baseMs: 100, maximumMs: 2000 }, failures++, 0.5 + Math.random() / 2));
       }

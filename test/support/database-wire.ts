@@ -1,0 +1,42 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
+import pg from 'pg';
+import { onTestFinished } from 'vitest';
+
+/** A wire to a database that breaks when something is said on it: before it arrives, or before it is answered. */
+export interface DatabaseWire {
+  url: string;
+  /** From now on, and once. */
+  breakAt(words: string, when: 'before' | 'after'): void;
+}
+
+export async function databaseWire(target: string): Promise<DatabaseWire> {
+  const { host, port, user, password, database } = new pg.Client({ connectionString: target });
+  let breaking: { words: string; when: 'before' | 'after' } | undefined;
+  const server = createServer((near) => {
+    const far = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
+    let answers = true;
+    for (const socket of [near, far]) socket.on('error', () => {});
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.destroy());
+    near.on('data', (data) => {
+      if (breaking === undefined || !data.includes(breaking.words)) return far.write(data);
+      const { when } = breaking;
+      breaking = undefined;
+      if (when === 'before') return near.destroy();
+      answers = false;
+      return far.write(data);
+    });
+    // The answer says that it was done, and nobody hears it.
+    far.on('data', (data) => (answers ? near.write(data) : far.destroy()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  const { port: nearPort } = server.address() as AddressInfo;
+  const who = [user, password].map((part) => encodeURIComponent(part ?? '')).join(':');
+  return {
+    url: `postgresql://${who}@127.0.0.1:${nearPort}/${database}`,
+    breakAt(words, when) {
+      breaking = { words, when };
+    },
+  };
+}
