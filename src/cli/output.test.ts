@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { ViworksError } from '../errors.ts';
+import { lastSeen } from './agents.ts';
 import { failureOf, UsageError } from './failure.ts';
 import { progressLine } from './progress.ts';
 import { outputsOf } from './results.ts';
@@ -32,6 +33,14 @@ test('columns are as wide as their widest cell', () => {
 
 test('control characters of others become visible', () => {
   expect(printable('a\u001b[2Jb\tc\r\n')).toBe('a\\x1b[2Jb\tc\n');
+});
+
+test('an agent that is online is seen now, another when it was last heard of', () => {
+  const now = Date.parse('2026-01-02T00:00:00Z');
+  const lastSeenAt = '2026-01-01T23:00:00Z';
+  expect(lastSeen({ status: 'online', lastSeenAt }, now)).toBe('now');
+  expect(lastSeen({ status: 'offline', lastSeenAt }, now)).toBe('1h ago');
+  expect(lastSeen({ status: 'offline', lastSeenAt: undefined }, now)).toBe('never');
 });
 
 test('how long ago', () => {
