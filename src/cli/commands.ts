@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { executionStates, priorities } from '../commands/types.ts';
-import { approvalLine, countsOf } from './command-view.ts';
+import { approvalLine, countsOf, noteApproval, stateOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { decisionCommands } from './decisions.ts';
 import { follow } from './follow.ts';
@@ -10,7 +10,7 @@ import { moment, wholeNumber } from './options.ts';
 import { outputCommand } from './output.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
-import { rolloutLine } from './rollout-view.ts';
+import { noteSteps, rolloutLine } from './rollout-view.ts';
 import { statisticsCommand } from './statistics.ts';
 import { since, table } from './terminal.ts';
 
@@ -121,7 +121,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     command.verb,
     command.actor,
     since(command.createdAt, Date.now()),
-    countsOf(command),
+    stateOf(command),
   ]);
   for (const line of table(['COMMAND', 'VERB', 'BY', 'WHEN', 'EXECUTIONS'], rows)) terminal.line(line);
 }
@@ -161,4 +161,6 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   }
   terminal.line();
   printResults(terminal, command.verb, executions);
+  noteApproval(terminal, command);
+  noteSteps(terminal, command);
 }

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { ViworksError } from '../errors.ts';
 import { lastSeen } from './agents.ts';
+import { stateOf } from './command-view.ts';
 import { failureOf, UsageError } from './failure.ts';
 import { progressLine } from './progress.ts';
 import { outputsOf } from './results.ts';
@@ -97,4 +99,28 @@ test('failures have an exit code and, where it helps, a hint', () => {
   });
   expect(failureOf(new ViworksError('unavailable', 'x'))).toMatchObject({ exitCode: 1 });
   expect(failureOf(new TypeError('oops')).message).not.toContain('oops');
+});
+
+test('a list of commands says what a person has to decide', () => {
+  const rollout = (state: 'paused' | 'stopped' | 'running', waiting: number): CommandView['rollout'] => ({
+    state,
+    released: 1,
+    updatedAt: '2026-01-01T00:00:00.000Z',
+    plan: {
+      canary: 1,
+      pauseAfterCanary: false,
+      batch: { percent: 25 },
+      failureThreshold: { percent: 10, minimumSample: 5 },
+      deliveryTimeoutMs: 1000,
+    },
+    counts: { succeeded: 0, failed: 1, undelivered: 0, inFlight: 0, waiting },
+  });
+  const counts = { held: 1 };
+  const requested = { requestedBy: 'alice', requestedAt: '2026-01-01T00:00:00.000Z' };
+  expect(stateOf({ counts, approval: { state: 'pending', ...requested } })).toBe('1 held: awaits approval');
+  expect(stateOf({ counts, approval: { state: 'approved', ...requested } })).toBe('1 held');
+  expect(stateOf({ counts, rollout: rollout('stopped', 1) })).toBe('1 held: rollout stopped');
+  expect(stateOf({ counts, rollout: rollout('stopped', 0) })).toBe('1 held');
+  expect(stateOf({ counts, rollout: rollout('paused', 1) })).toBe('1 held: rollout paused');
+  expect(stateOf({ counts, rollout: rollout('running', 1) })).toBe('1 held');
 });

@@ -3,7 +3,7 @@ import type { CommandView } from '../api/schemas/commands.ts';
 import { rolloutStates } from '../commands/rollout-types.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
-import { planLine, rolloutLine } from './rollout-view.ts';
+import { noteSteps, planLine, rolloutLine } from './rollout-view.ts';
 import { since, table } from './terminal.ts';
 
 /** `viworks rollouts`: commands that go to their agents in steps, and what a person may do about them. */
@@ -104,4 +104,5 @@ function show({ terminal }: CliContext, options: ClientOptions, command: Command
   terminal.line(`verb      ${command.verb} ${JSON.stringify(command.args)}`);
   terminal.line(`plan      ${planLine(rollout)}`);
   terminal.line(`rollout   ${rolloutLine(rollout)}`);
+  noteSteps(terminal, command);
 }

@@ -83,7 +83,9 @@ test('what waits says from the beginning for what', async () => {
   await enrolled(core, 'away');
   const command = await submit({ target: { agents: ['away'] } });
   const { executions } = await core.engine.get(command.commandId, { size: 10 });
-  expect(executions[0]?.history).toMatchObject([{ state: 'queued', cause: 'the agent is not connected' }]);
+  expect(executions.items[0]?.transitions).toMatchObject([
+    { state: 'queued', cause: 'the agent is not connected' },
+  ]);
 });
 
 test('an agent that is named twice gets it once', async () => {
