@@ -5,6 +5,7 @@ import { ViworksError } from '../errors.ts';
 import { lastSeen } from './agents.ts';
 import { stateOf } from './command-view.ts';
 import { failureOf, UsageError } from './failure.ts';
+import { createLiveOutput, piecesOf } from './live-output.ts';
 import { progressLine } from './progress.ts';
 import { outputsOf } from './results.ts';
 import { printable, since, table } from './terminal.ts';
@@ -123,4 +124,24 @@ test('a list of commands says what a person has to decide', () => {
   expect(stateOf({ counts, rollout: rollout('stopped', 0) })).toBe('1 held');
   expect(stateOf({ counts, rollout: rollout('paused', 1) })).toBe('1 held: rollout paused');
   expect(stateOf({ counts, rollout: rollout('running', 1) })).toBe('1 held');
+});
+
+test('what a program wrote at its end comes with its result, and follows what was shown', () => {
+  const live = createLiveOutput();
+  const base64 = Buffer.from('one\ntw').toString('base64');
+  const piece = {
+    executionId: 'e',
+    agentId: 'web-1',
+    attempt: 1,
+    stream: 'stdout' as const,
+    offset: 0,
+    base64,
+  };
+  expect(live.take(piece)).toEqual(['one']);
+  const ended = execution({
+    state: 'failed',
+    result: { stdout: stream('one\ntwo\nthree'), stderr: stream('oh\n') },
+  });
+  expect(piecesOf(ended).flatMap(live.take)).toEqual(['two', 'oh']);
+  expect(live.end('e')).toEqual([{ stream: 'stdout', line: 'three' }]);
 });
