@@ -142,9 +142,21 @@ export function failureOf(error: unknown): ExecutorFailure {
   if (error instanceof ViworksError) return { code: error.code, message: error.message };
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     const code = systemCodes[error.code];
-    if (code !== undefined) return { code, message: error.message };
+    if (code !== undefined) return { code, message: startProblem(error, code) ?? error.message };
   }
   return { code: 'internal', message: 'The agent could not run it; its log has the cause.' };
+}
+
+/** The system names the program also where it is the folder to run it in that is missing. */
+function startProblem(error: Error, code: string): string | undefined {
+  const call: unknown = Reflect.get(error, 'syscall');
+  if (typeof call !== 'string' || !call.startsWith('spawn ')) return undefined;
+  const program = call.slice('spawn '.length);
+  if (code === 'not_found')
+    return `${program} cannot be started: there is no such program, or no such working directory.`;
+  if (code === 'permission_denied')
+    return `${program} cannot be started: the agent may not execute it, or not enter the working directory.`;
+  return undefined;
 }
 
 const systemCodes: Record<string, string> = {

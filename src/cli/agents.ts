@@ -83,9 +83,17 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     agent.site,
     agent.os,
     agent.connection?.transport ?? '-',
-    since(agent.lastSeenAt, Date.now()),
+    lastSeen(agent, Date.now()),
   ]);
   printTable(terminal, ['AGENT', 'STATUS', 'SITE', 'SYSTEM', 'TRANSPORT', 'LAST SEEN'], rows);
+}
+
+/** The recorded time is of the last change of status; an agent that is online is heard of within its heartbeats. */
+export function lastSeen(
+  { status, lastSeenAt }: Pick<AgentView, 'status' | 'lastSeenAt'>,
+  now: number,
+): string {
+  return status === 'online' ? 'now' : since(lastSeenAt, now);
 }
 
 /** @throws UsageError */
@@ -125,7 +133,7 @@ function describe(agent: AgentView): string[] {
     ['host', agent.hostname],
     ['system', `${agent.os}, kernel ${agent.kernel}, ${agent.architecture}`],
     ['containers', agent.containerEngine || '-'],
-    ['last seen', agent.lastSeenAt ?? 'never'],
+    ['last seen', agent.status === 'online' ? 'now' : (agent.lastSeenAt ?? 'never')],
     [
       'connection',
       connection === undefined

@@ -4,9 +4,19 @@ import { printable, type Terminal } from './terminal.ts';
 /** How a command is shown to a person. */
 
 /** `2 succeeded, 1 timed out` */
-export function countsOf({ counts }: CommandView): string {
+export function countsOf({ counts }: Pick<CommandView, 'counts'>): string {
   const parts = Object.entries(counts).map(([state, count]) => `${count} ${state.replaceAll('_', ' ')}`);
   return parts.join(', ') || 'none';
+}
+
+/** `1 held: awaits approval`: the counts, and what a person has to decide about it. */
+export function stateOf(command: Pick<CommandView, 'counts' | 'approval' | 'rollout'>): string {
+  const { approval, rollout } = command;
+  const counts = countsOf(command);
+  if (approval?.state === 'pending') return `${counts}: awaits approval`;
+  if (rollout?.state === 'paused') return `${counts}: rollout paused`;
+  if (rollout?.state === 'stopped' && rollout.counts.waiting > 0) return `${counts}: rollout stopped`;
+  return counts;
 }
 
 /** `pending since 2026-11-21T08:00:00.000Z, asked for by alice` */

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { CommandView } from '../api/schemas/commands.ts';
 import { executionStates, priorities } from '../commands/types.ts';
 import { defined } from '../lib/defined.ts';
-import { approvalLine, countsOf } from './command-view.ts';
+import { approvalLine, countsOf, noteApproval, stateOf } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { decisionCommands } from './decisions.ts';
 import { follow } from './follow.ts';
@@ -11,7 +11,7 @@ import { outputCommand } from './output.ts';
 import { everyPage } from './pages.ts';
 import { progressLine, widthOf } from './progress.ts';
 import { printResults } from './results.ts';
-import { rolloutLine } from './rollout-view.ts';
+import { noteSteps, rolloutLine } from './rollout-view.ts';
 import { statisticsCommand } from './statistics.ts';
 import { printable, printTable, since } from './terminal.ts';
 
@@ -123,7 +123,7 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     command.verb,
     command.actor,
     since(command.createdAt, Date.now()),
-    countsOf(command),
+    stateOf(command),
   ]);
   printTable(terminal, ['COMMAND', 'VERB', 'BY', 'WHEN', 'EXECUTIONS'], rows);
 }
@@ -145,6 +145,8 @@ async function get(context: CliContext, options: ClientOptions, commandId: strin
   }
   terminal.line();
   printResults(terminal, command.verb, executions);
+  noteApproval(terminal, command);
+  noteSteps(terminal, command);
 }
 
 function describe(command: CommandView): string[] {

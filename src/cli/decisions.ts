@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { retryableStates } from '../commands/types.ts';
 import { defined } from '../lib/defined.ts';
-import { countsOf } from './command-view.ts';
+import { countsOf, noteApproval } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
@@ -56,6 +56,7 @@ export function decisionCommands(commands: Command, context: CliContext, exit: (
     }
     if (options.json) terminal.json(command);
     else terminal.line(command.commandId);
+    noteApproval(terminal, command);
     exit(exitCodes.success);
   });
 }

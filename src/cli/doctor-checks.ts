@@ -127,7 +127,7 @@ async function examineServer(context: CliContext, options: DoctorOptions): Promi
     await attempt('token', async () => {
       const { agents } = await createClient(access).system.health.query();
       const total = Object.values(agents).reduce((sum, count) => sum + (count ?? 0), 0);
-      return ok('token', `is valid; ${total} agents are enrolled`);
+      return ok('token', `is valid; ${total === 1 ? '1 agent is' : `${total} agents are`} enrolled`);
     }),
   );
   return findings;

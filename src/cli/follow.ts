@@ -5,7 +5,7 @@ import { finalStates } from '../commands/types.ts';
 import type { Client } from './client.ts';
 import { noteApproval } from './command-view.ts';
 import { exitCodes } from './failure.ts';
-import { createLiveOutput } from './live-output.ts';
+import { createLiveOutput, piecesOf } from './live-output.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { printResults, summaryLine } from './results.ts';
 import { courseOf, isAtRest, noteOutcome } from './rollout-view.ts';
@@ -42,7 +42,9 @@ export async function follow(
       progress.print(prefixOf(piece.agentId) + line, piece.stream === 'stderr');
     }
   };
-  const finish = ({ executionId, agentId }: ExecutionView) => {
+  const finish = (execution: ExecutionView) => {
+    const { executionId, agentId } = execution;
+    if (live.has(executionId)) for (const piece of piecesOf(execution)) show(piece);
     for (const { stream, line } of live.end(executionId)) {
       progress.print(prefixOf(agentId) + line, stream === 'stderr');
     }

@@ -1,4 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
+import type { ExecutionView } from '../api/schemas/executions.ts';
 import type { OutputPieceView } from '../api/schemas/output.ts';
 import { printable } from './terminal.ts';
 
@@ -26,6 +27,16 @@ interface Open {
 
 /** A line that does not end is shown in parts. */
 const longestLine = 16 * 1024;
+
+/** All that the result holds, as pieces: what was not told while it ran came with the result alone. */
+export function piecesOf({ executionId, agentId, attempt, result }: ExecutionView): OutputPieceView[] {
+  return (['stdout', 'stderr'] as const).flatMap((stream) => {
+    const kept = result?.[stream];
+    if (kept === undefined) return [];
+    const base64 = kept.base64 ?? Buffer.from(kept.text ?? '').toString('base64');
+    return [{ executionId, agentId, attempt, stream, offset: 0, base64 }];
+  });
+}
 
 export function createLiveOutput(): LiveOutput {
   const streams = new Map<string, Open>();

@@ -1,7 +1,11 @@
 import { expect, test } from 'vitest';
+import type { CommandView } from '../api/schemas/commands.ts';
 import type { ExecutionView } from '../api/schemas/executions.ts';
 import { ViworksError } from '../errors.ts';
+import { lastSeen } from './agents.ts';
+import { stateOf } from './command-view.ts';
 import { failureOf, UsageError } from './failure.ts';
+import { createLiveOutput, piecesOf } from './live-output.ts';
 import { everyPage } from './pages.ts';
 import { progressLine } from './progress.ts';
 import { outputsOf, printResults } from './results.ts';
@@ -33,6 +37,14 @@ test('columns are as wide as their widest cell', () => {
 
 test('control characters of others become visible', () => {
   expect(printable('a\u001b[2Jb\tc\r\n')).toBe('a\\x1b[2Jb\tc\n');
+});
+
+test('an agent that is online is seen now, another when it was last heard of', () => {
+  const now = Date.parse('2026-01-02T00:00:00Z');
+  const lastSeenAt = '2026-01-01T23:00:00Z';
+  expect(lastSeen({ status: 'online', lastSeenAt }, now)).toBe('now');
+  expect(lastSeen({ status: 'offline', lastSeenAt }, now)).toBe('1h ago');
+  expect(lastSeen({ status: 'offline', lastSeenAt: undefined }, now)).toBe('never');
 });
 
 test('how long ago', () => {
@@ -118,4 +130,48 @@ test('every page is read, each after the one before', async () => {
   expect(asked).toEqual([undefined, 'after 1', 'after 2']);
   expect(pages).toHaveLength(3);
   expect(last).toBe(pages[2]);
+});
+
+test('a list of commands says what a person has to decide', () => {
+  const rollout = (state: 'paused' | 'stopped' | 'running', waiting: number): CommandView['rollout'] => ({
+    state,
+    released: 1,
+    updatedAt: '2026-01-01T00:00:00.000Z',
+    plan: {
+      canary: 1,
+      pauseAfterCanary: false,
+      batch: { percent: 25 },
+      failureThreshold: { percent: 10, minimumSample: 5 },
+      deliveryTimeoutMs: 1000,
+    },
+    counts: { succeeded: 0, failed: 1, undelivered: 0, inFlight: 0, waiting },
+  });
+  const counts = { held: 1 };
+  const requested = { requestedBy: 'alice', requestedAt: '2026-01-01T00:00:00.000Z' };
+  expect(stateOf({ counts, approval: { state: 'pending', ...requested } })).toBe('1 held: awaits approval');
+  expect(stateOf({ counts, approval: { state: 'approved', ...requested } })).toBe('1 held');
+  expect(stateOf({ counts, rollout: rollout('stopped', 1) })).toBe('1 held: rollout stopped');
+  expect(stateOf({ counts, rollout: rollout('stopped', 0) })).toBe('1 held');
+  expect(stateOf({ counts, rollout: rollout('paused', 1) })).toBe('1 held: rollout paused');
+  expect(stateOf({ counts, rollout: rollout('running', 1) })).toBe('1 held');
+});
+
+test('what a program wrote at its end comes with its result, and follows what was shown', () => {
+  const live = createLiveOutput();
+  const base64 = Buffer.from('one\ntw').toString('base64');
+  const piece = {
+    executionId: 'e',
+    agentId: 'web-1',
+    attempt: 1,
+    stream: 'stdout' as const,
+    offset: 0,
+    base64,
+  };
+  expect(live.take(piece)).toEqual(['one']);
+  const ended = execution({
+    state: 'failed',
+    result: { stdout: stream('one\ntwo\nthree'), stderr: stream('oh\n') },
+  });
+  expect(piecesOf(ended).flatMap(live.take)).toEqual(['two', 'oh']);
+  expect(live.end('e')).toEqual([{ stream: 'stdout', line: 'three' }]);
 });

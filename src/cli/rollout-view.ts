@@ -42,7 +42,16 @@ export const isAtRest = ({ rollout }: Pick<CommandView, 'rollout'>): boolean =>
 export function noteOutcome(terminal: Terminal, { commandId, rollout }: CommandView): void {
   if (rollout === undefined) return;
   terminal.note(`rollout ${rolloutLine(rollout)}`);
-  if (rollout.state !== 'stopped' || rollout.counts.waiting === 0) return;
+  noteSteps(terminal, { commandId, rollout });
+}
+
+/** What a person can do about a rollout that waits for one. */
+export function noteSteps(
+  terminal: Terminal,
+  { commandId, rollout }: Pick<CommandView, 'commandId' | 'rollout'>,
+): void {
+  if (rollout?.state === 'paused') terminal.note(`Go on: viworks rollouts resume ${commandId}`);
+  if (rollout?.state !== 'stopped' || rollout.counts.waiting === 0) return;
   terminal.note(`Go on in spite of it: viworks rollouts resume ${commandId} --force`);
   terminal.note(`End it: viworks rollouts abort ${commandId}`);
 }

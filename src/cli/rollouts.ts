@@ -4,7 +4,7 @@ import { rolloutStates } from '../commands/rollouts/types.ts';
 import { defined } from '../lib/defined.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { wholeNumber } from './options.ts';
-import { planLine, rolloutLine } from './rollout-view.ts';
+import { noteSteps, planLine, rolloutLine } from './rollout-view.ts';
 import { printTable, since } from './terminal.ts';
 
 /** `viworks rollouts`: commands that go to their agents in steps, and what a person may do about them. */
@@ -108,4 +108,5 @@ function show({ terminal }: CliContext, options: ClientOptions, command: Command
   terminal.line(`verb      ${command.verb} ${JSON.stringify(command.args)}`);
   terminal.line(`plan      ${planLine(rollout)}`);
   terminal.line(`rollout   ${rolloutLine(rollout)}`);
+  noteSteps(terminal, command);
 }

@@ -4,6 +4,7 @@ import type { AppInputs } from '../api/trpc/router.ts';
 import { priorities } from '../commands/types.ts';
 import { defined } from '../lib/defined.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
+import { noteApproval } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes } from './failure.ts';
 import { follow } from './follow.ts';
@@ -100,6 +101,7 @@ async function run(
   if (!options.wait) {
     if (options.json) terminal.json(command);
     else terminal.line(commandId);
+    noteApproval(terminal, command);
     return exitCodes.success;
   }
   if (options.json) terminal.json({ event: 'submitted', command });

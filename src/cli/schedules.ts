@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { ScheduleView } from '../api/schemas/schedules.ts';
 import { defined } from '../lib/defined.ts';
 import type { Client } from './client.ts';
+import { noteApproval } from './command-view.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { follow } from './follow.ts';
@@ -214,6 +215,7 @@ async function run(
   if (!wait) {
     if (json) terminal.json(command);
     else terminal.line(command.commandId);
+    noteApproval(terminal, command);
     return 0;
   }
   if (json) terminal.json({ event: 'submitted', command });

@@ -65,7 +65,10 @@ const release = statement(
      state = case when r.hold is null then 'queued' else 'held' end,
      hold = r.hold,
      transitions = e.transitions || jsonb_build_array($2::jsonb || jsonb_build_object(
-       'state', case when r.hold is null then 'queued' else 'held' end)),
+       'state', case when r.hold is null then 'queued' else 'held' end,
+       'cause', ($2::jsonb ->> 'cause') || case r.hold
+         when 'rollout' then '; waits for its turn in the rollout'
+         when 'maintenance' then '; the agent is in maintenance' else '' end)),
      revision = e.revision + 1,
      changed = pg_current_xact_id()
    from r where e.execution_id = r.execution_id

@@ -115,6 +115,10 @@ describe('a command that needs approval', () => {
     const { commandId } = await submit('upkeep');
     await core.agents.setMaintenance('upkeep-000', true, 'new disk');
     expect((await approve(commandId)).counts).toEqual({ held: 1 });
+    expect((await get(commandId)).executions.items[0]?.transitions.at(-1)).toMatchObject({
+      state: 'held',
+      cause: 'approved by bob; the agent is in maintenance',
+    });
     const ended = done(commandId);
     await core.agents.setMaintenance('upkeep-000', false, '');
     await ended;

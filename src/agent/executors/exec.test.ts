@@ -95,6 +95,12 @@ test('a program that is not there, or may not run, is a failure with a name', as
   const file = join(await newDir(), 'plain');
   await writeFile(file, 'x', { mode: 0o644 });
   await expect(run([file])).rejects.toSatisfy((e) => failureOf(e).code === 'permission_denied');
+  await expect(run(['no-such-program']).catch(failureOf)).resolves.toMatchObject({
+    message: 'no-such-program cannot be started: there is no such program, or no such working directory.',
+  });
+  await expect(run([file]).catch(failureOf)).resolves.toMatchObject({
+    message: expect.stringContaining('the agent may not execute it'),
+  });
   await expect(run(['a\0b'])).rejects.toSatisfy((e) => failureOf(e).code === 'invalid_args');
 });
 

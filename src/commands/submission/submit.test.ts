@@ -79,6 +79,15 @@ test('an agent that was never connected is given the benefit of the doubt', asyn
   expect(command.counts).toEqual({ queued: 1 });
 });
 
+test('what waits says from the beginning for what', async () => {
+  await enrolled(core, 'away');
+  const command = await submit({ target: { agents: ['away'] } });
+  const { executions } = await core.engine.get(command.commandId, { size: 10 });
+  expect(executions.items[0]?.transitions).toMatchObject([
+    { state: 'queued', cause: 'the agent is not connected' },
+  ]);
+});
+
 test('an agent that is named twice gets it once', async () => {
   await enrolled(core, 'double');
   const command = await submit({ target: { agents: ['double', 'double'] } });

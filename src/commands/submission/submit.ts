@@ -82,13 +82,11 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     const rank = rankOf(priorities[command.priority] ?? 'low', now);
     return targets.map((target, position) => {
       const link = links.get(target.agentId);
-      const { state, hold, reason = '' } = placementOf(target, link, command.verb, capacity, gate);
+      const { state, hold, reason } = placementOf(target, link, command.verb, capacity, gate);
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
       here?.inFlight.set(executionId, inFlightOf({ ...command, attempt: 1, retries: 0 }, now));
-      const transitions = [
-        state === 'held' ? transitionRow(state, reason, now) : transitionRow('queued', 'submitted', now),
-      ];
+      const transitions = [transitionRow(state === 'held' ? state : 'queued', reason ?? 'submitted', now)];
       if (here) transitions.push(transitionRow('sent', 'handed to the agent’s session', now));
       return {
         link: here,
