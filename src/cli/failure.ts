@@ -1,6 +1,7 @@
 import { TRPCClientError } from '@trpc/client';
 import { CommanderError } from 'commander';
 import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
+import { formatDuration } from '../lib/duration.ts';
 
 /** How a failure leaves the command line: one line, a hint from the catalogue, and an exit code. */
 
@@ -27,7 +28,9 @@ export function failureOf(thrown: unknown): Failure {
   const error = thrown instanceof TRPCClientError ? fromServer(thrown) : ViworksError.from(thrown);
   const exitCode = refusals.has(error.kind) ? exitCodes.usage : exitCodes.failure;
   const hint = error.code === 'internal' ? 'set VIWORKS_DEBUG=1 to see the cause' : hintOf(error.code);
-  return { code: error.code, message: error.message, hint, exitCode };
+  const wait = error.retryAfterMs;
+  const again = wait === undefined ? '' : ` Try again in ${formatDuration(wait)}.`;
+  return { code: error.code, message: error.message + again, hint, exitCode };
 }
 
 /** Errors of the set-up name the setting themselves, so that they fit in one line. */
@@ -54,7 +57,9 @@ const refusals: ReadonlySet<string> = new Set([
 function fromServer(error: TRPCClientError<never>): ViworksError {
   const name = property(error.data, 'code');
   if (typeof name === 'string' && name in catalogue) {
-    return new ViworksError(name as ErrorCode, error.message, { cause: error });
+    const wait = property(error.data, 'retryAfterMs');
+    const options = typeof wait === 'number' ? { cause: error, retryAfterMs: wait } : { cause: error };
+    return new ViworksError(name as ErrorCode, error.message, options);
   }
   return new ViworksError('unavailable', `The server cannot be reached: ${reasonOf(error)}`, {
     cause: error,

@@ -101,6 +101,8 @@ test('failures have an exit code and, where it helps, a hint', () => {
   });
   expect(failureOf(new ViworksError('unavailable', 'x'))).toMatchObject({ exitCode: 1 });
   expect(failureOf(new TypeError('oops')).message).not.toContain('oops');
+  const full = new ViworksError('queue_full', 'Too much waits.', { retryAfterMs: 1500 });
+  expect(failureOf(full).message).toBe('Too much waits. Try again in 1.5 s.');
 });
 
 test('what machines say of themselves does not take over the terminal, in a table either', () => {
