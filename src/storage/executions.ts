@@ -224,6 +224,12 @@ const abortRollout = statement(
      select 1 from executions e where e.command_id = r.command_id and e.deadline_at is not null)`,
 );
 
+/** A row that was sent and comes back between two statements would be waiting for the one and open for the other. */
+const lockOfCommand = statement(
+  'executions_lock_of_command',
+  `select from executions where command_id = $1 and deadline_at is not null order by execution_id for update`,
+);
+
 /**
  * Cancels what no agent can have, and marks what one may have; answers with the latter, for CANCEL to be sent. If
  * it is a rollout, it is over.
@@ -238,6 +244,7 @@ export function cancelExecutions(
     const at = new Date(transition.at);
     await query(withdrawApproval, [commandId, at, reason]);
     await query(abortRollout, [commandId, reason, at]);
+    await query(lockOfCommand, [commandId]);
     await query(cancelWaiting, [commandId, JSON.stringify([transition]), reason]);
     return query(cancelOpen, [commandId, reason]);
   });

@@ -214,3 +214,16 @@ test('what was approved goes, also where the database went away with the answer'
   await onWire.engine.sweeper.sweep();
   await watchUntil(onWire.engine, commandId, (_, event) => event.command.counts.succeeded === 1);
 });
+
+test('whatever comes at the same moment, what was cancelled ends', async () => {
+  const fleet = await startFleet(core, 'moment', 5);
+  fleet.answerAll();
+  for (let round = 0; round < 40; round++) {
+    const { commandId } = await submit('moment');
+    const refused = () => {};
+    const first = [approve(commandId).catch(refused), reject(commandId, 'carol').catch(refused)];
+    const cancelled = core.engine.cancel('alice', commandId, '');
+    await Promise.all([...first, cancelled, approve(commandId, 'eve').catch(refused)]);
+    await done(commandId);
+  }
+});
