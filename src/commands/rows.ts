@@ -1,4 +1,5 @@
 import type { JsonObject } from '@bufbuild/protobuf';
+import { createIsoWriter } from '../lib/iso.ts';
 import { storableText } from '../lib/text.ts';
 import type { StoredApproval } from '../storage/approvals.ts';
 import type { StoredCommand, StoredExecution } from '../storage/commands.ts';
@@ -20,10 +21,12 @@ import {
 
 /** Rows of the database in the shapes that the rest of the service sees. */
 
+const isoOf = createIsoWriter();
+
 export const transitionRow = (state: ExecutionState, cause: string, at: number): TransitionRow => ({
   state,
   cause,
-  at: new Date(at).toISOString(),
+  at: isoOf(at),
 });
 
 /** What somebody did, as a cause: `cancelled by ada: wrong site`. */

@@ -27,6 +27,10 @@ export function plainColumn<Row>(rows: readonly Row[], pick: Pick<Row, string | 
 export const textColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): string =>
   quotedColumn(rows, pick, quoted);
 
+/** Of values as JSON; the same value in the row after it is not written again. */
+export const jsonColumn = <Row>(rows: readonly Row[], pick: Pick<Row, object>): string =>
+  quotedColumn(rows, pick, (value) => quoted(JSON.stringify(value)));
+
 export const timeColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Date>): string =>
   quotedColumn(
     rows,

@@ -1,5 +1,5 @@
 import { approvalOf, type StoredApproval } from './approvals.ts';
-import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { ResultColumns, TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
@@ -133,7 +133,7 @@ export async function insertCommands(
     plainColumn(executions, (row) => row.epoch),
     timeColumn(executions, (row) => row.expiresAt),
     timeColumn(executions, (row) => row.deadlineAt),
-    textColumn(executions, (row) => JSON.stringify(row.transitions)),
+    jsonColumn(executions, (row) => row.transitions),
     plainColumn(rollouts, (row) => row.commandId),
     textColumn(rollouts, (row) => row.rollout),
     timeColumn(rollouts, (row) => row.createdAt),

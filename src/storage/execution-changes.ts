@@ -1,4 +1,4 @@
-import { bytesColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, lookup } from './database.ts';
 
 /** The one way in which the state of an execution changes after it was made. */
@@ -141,7 +141,7 @@ export async function applyExecutionChanges(
     plainColumn(changes, (c) => c.revision),
     textColumn(changes, (c) => c.agentId),
     plainColumn(changes, (c) => c.transitions.at(-1)?.state),
-    textColumn(changes, (c) => JSON.stringify(c.transitions)),
+    jsonColumn(changes, (c) => c.transitions),
     // Epochs begin at 1.
     plainColumn(changes, (c) => (c.newEpoch === null ? 0 : c.newEpoch)),
     timeColumn(changes, (c) => c.deadlineAt),

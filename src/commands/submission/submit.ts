@@ -12,6 +12,7 @@ import {
   type NewExecutionRow,
 } from '../../storage/commands.ts';
 import type { Database } from '../../storage/database.ts';
+import type { TransitionRow } from '../../storage/execution-changes.ts';
 import type { Approval } from '../approvals/decide.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
@@ -75,6 +76,16 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     onBatch: (weight) => metrics.batchRows.observe({ writer: 'commands' }, weight),
   });
 
+  /** What is sent in the same millisecond has the same course so far, which is made once. */
+  let sent: { at: number; transitions: TransitionRow[] } = { at: Number.NaN, transitions: [] };
+  function sentAt(now: number): TransitionRow[] {
+    if (sent.at !== now) {
+      const handedOver = transitionRow('sent', 'handed to the agent’s session', now);
+      sent = { at: now, transitions: [transitionRow('queued', 'submitted', now), handedOver] };
+    }
+    return sent.transitions;
+  }
+
   /** Decides for each target where its execution begins; takes credit of the links that it goes to at once. */
   function plan(command: CommandRow, targets: readonly TargetRow[], now: number): Planned[] {
     const limits = { expiresAt: command.expiresAt.getTime(), timeoutMs: command.timeoutMs };
@@ -86,8 +97,9 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
       here?.inFlight.set(executionId, inFlightOf({ ...command, attempt: 1, retries: 0 }, now));
-      const transitions = [transitionRow(state === 'held' ? state : 'queued', reason ?? 'submitted', now)];
-      if (here) transitions.push(transitionRow('sent', 'handed to the agent’s session', now));
+      const transitions = here
+        ? sentAt(now)
+        : [transitionRow(state === 'held' ? state : 'queued', reason ?? 'submitted', now)];
       return {
         link: here,
         row: {
