@@ -37,7 +37,7 @@ interface Plan {
 const fullPlan: Plan = {
   rounds: 3,
   fleets: [
-    { agents: 1000, outstanding: 10_000 },
+    { agents: 1000, outstanding: 20_000 },
     { agents: 10_000, outstanding: 10_000 },
   ],
   warmUpMs: 2000,

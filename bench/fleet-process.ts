@@ -134,13 +134,15 @@ async function open(identity: AgentIdentity, url: string): Promise<Connection> {
   return connection;
 }
 
+/** Milliseconds: what is told more often costs the machine that is measured. */
+const tellEveryMs = 5;
 let settled = 0;
 function countSettled(count: number): void {
   if (settled === 0) {
-    setImmediate(() => {
+    setTimeout(() => {
       tell('settled', settled);
       settled = 0;
-    });
+    }, tellEveryMs);
   }
   settled += count;
 }
