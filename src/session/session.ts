@@ -128,6 +128,7 @@ export function createSession(
     capabilities: facts.capabilities,
     window: facts.window,
     inFlight: engine.links.inFlight(),
+    reserved: 0,
     backlog: true,
     paused: facts.maintenance,
     deliver: (order: OrderRow) => send({ case: 'command', value: commandOf(order) }, order.traceparent),

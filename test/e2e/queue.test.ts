@@ -4,7 +4,7 @@ import { ageingStepMs } from '../../src/commands/submission/queue.ts';
 import type { Priority, SubmitInput } from '../../src/commands/types.ts';
 import { type Core, type CoreOptions, executionIn, startCore, stopAfterTest } from '../support/app-core.ts';
 import { enrolled, type FakeSession } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { createTestDatabase, lockTable, type TestDatabase } from '../support/postgres.ts';
 
 /** The order of the queue and its limits: of an agent, of a verb, and of all. */
 
@@ -97,6 +97,28 @@ test('an agent has no more at once than the control plane allows, whatever it gr
   session.result(first);
 });
 
+test('what is on its way out of the queue counts already', async () => {
+  const core = await newCore({ inFlight: { total: 1 } });
+  const [leaving, waiting, late] = await Promise.all(
+    ['leaving', 'waiting', 'late'].map(async (agentId) => (await enrolled(core, agentId)).connect()),
+  );
+  await submitter(core, 'leaving')('one');
+  await leaving?.order();
+  await submitter(core, 'waiting')('two');
+  const lock = await lockTable(database.url, 'executions');
+  // Its room goes to who waits, as soon as the statement that takes it out of the queue gets through.
+  leaving?.destroy();
+  await lock.blocks('update executions');
+  const submitted = submitter(core, 'late')('three');
+  await lock.blocks('insert into commands');
+  await lock.release();
+  expect((await submitted).counts).toEqual({ queued: 1 });
+  const order = await (waiting as FakeSession).order();
+  expect(named(order)).toBe('two');
+  waiting?.result(order);
+  expect(named(await (late as FakeSession).order())).toBe('three');
+});
+
 test('a verb with a limit waits for room, and others overtake it', async () => {
   const core = await newCore({ inFlight: { perVerb: new Map([['exec', 2]]) } });
   const sessions = new Map<string, FakeSession>();
@@ -106,6 +128,7 @@ test('a verb with a limit waits for room, and others overtake it', async () => {
   const at = (agentId: string) => sessions.get(agentId) as FakeSession;
   await submitter(core, 'limited-1')('one');
   await submitter(core, 'limited-2')('two');
+  const [one] = await Promise.all([at('limited-1').order(), at('limited-2').order()]);
   const third = await submitter(core, 'limited-3')('three');
   const info = await submitter(core, 'limited-3')('', { verb: 'system.info', args: {} });
   expect(third.counts).toEqual({ queued: 1 });
@@ -114,7 +137,7 @@ test('a verb with a limit waits for room, and others overtake it', async () => {
   at('limited-3').result(overtaking);
   await executionIn(core.engine, info.commandId, 'succeeded');
   await executionIn(core.engine, third.commandId, 'queued');
-  at('limited-1').result(await at('limited-1').order());
+  at('limited-1').result(one);
   expect(named(await at('limited-3').order())).toBe('three');
 });
 
@@ -125,9 +148,9 @@ test('the limit of all agents holds, and room that a broken session leaves is us
   );
   await submitter(core, 'all-1')('one');
   await submitter(core, 'all-2')('two');
+  await Promise.all([one?.order(), two?.order()]);
   const waiting = await submitter(core, 'all-3')('three');
   expect(waiting.counts).toEqual({ queued: 1 });
-  await Promise.all([one?.order(), two?.order()]);
   one?.destroy();
   expect(named((await three?.order()) as CommandBody)).toBe('three');
 });

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { inject } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 import { newId } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createDatabase, type Database } from '../../src/storage/database.ts';
@@ -57,4 +57,31 @@ async function administer(statement: string): Promise<void> {
   } finally {
     await client.end();
   }
+}
+
+/** Keeps everybody from writing to the table; reading goes on. */
+export async function lockTable(url: string, table: string) {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query(`LOCK TABLE ${table} IN EXCLUSIVE MODE`);
+  onTestFinished(() => client.end());
+  return {
+    /** Resolves when a statement with these words near its beginning waits for the table. */
+    async blocks(words: string): Promise<void> {
+      for (let count = 0; count === 0; ) {
+        // Within a transaction the activity stays what it was at the first look.
+        await client.query('SELECT pg_stat_clear_snapshot()');
+        const { rowCount } = await client.query(
+          `SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ~ $1`,
+          [words],
+        );
+        count = rowCount ?? 0;
+      }
+    },
+    async release(): Promise<void> {
+      await client.query('ROLLBACK');
+    },
+  };
 }

@@ -59,13 +59,15 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   const withheld = new Map<string, number>();
   let stopped = false;
 
-  function wake(agentId: string): void {
+  /** Whether it can be given something now. */
+  function wake(agentId: string): boolean {
     const link = links.get(agentId);
-    if (link === undefined || stopped) return;
+    if (link === undefined || stopped) return false;
     link.backlog = true;
-    if (capacity.credit(link) === 0) return;
+    if (capacity.credit(link) === 0) return false;
     awake.add(agentId);
     running ??= run();
+    return true;
   }
 
   async function run(): Promise<void> {
@@ -106,6 +108,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     if (wants.length === 0) return;
 
     const now = clock.now();
+    const release = capacity.reserve(wants);
     const taken = await takeDueExecutions(
       database.query,
       wants,
@@ -115,10 +118,12 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         transition: transitionRow('sent', 'handed to the agent’s session', now),
       },
       verbs,
-    ).catch((error: unknown) => {
-      for (const want of wants) wake(want.agentId);
-      throw error;
-    });
+    )
+      .finally(release)
+      .catch((error: unknown) => {
+        for (const want of wants) wake(want.agentId);
+        throw error;
+      });
 
     const counts = new Map<string, number>();
     for (const order of taken) {
@@ -136,7 +141,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       link.deliver(order);
     }
     for (const want of wants) {
-      if ((counts.get(want.agentId) ?? 0) >= want.credit) wake(want.agentId);
+      if ((counts.get(want.agentId) ?? 0) >= want.credit || want.link.backlog) wake(want.agentId);
     }
     const less = wants.filter((want) => (counts.get(want.agentId) ?? 0) < want.credit);
     if (verbs.length > 0) keepHungry(less.map((want) => want.agentId));
@@ -157,7 +162,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   }
 
   function wakeStarved(): void {
-    for (const agentId of starved.take(agentsAtOnce)) wake(agentId);
+    starved.wake(agentsAtOnce, wake);
   }
 
   type Unsent = Pick<OrderRow, 'executionId' | 'agentId' | 'epoch' | 'expiresAt'>;

@@ -14,6 +14,8 @@ export interface AgentLink {
   window: number;
   /** Executions handed over in this session, or taken over from an earlier one, without a result. */
   readonly inFlight: InFlightSet;
+  /** How many more may come out of its queue in a moment; kept by the capacity. */
+  reserved: number;
   /** There may be queued executions for the agent: new ones must queue up behind them. */
   backlog: boolean;
   /** In maintenance, or about to go: nothing is handed over. */

@@ -7,34 +7,34 @@ import type { Capacity } from './capacity.ts';
 export interface Starved {
   /** The agent got less than it could take, because of this limit. */
   add(agentId: string, by: 'total' | 'verb'): void;
-  /** Takes out those for which there is room now, at most so many. */
-  take(most: number): string[];
+  /**
+   * Wakes as many as there is room for now, at most so many. Those that cannot be woken, because they are gone or
+   * have all they may have, take no room of others.
+   */
+  wake(most: number, wake: (agentId: string) => boolean): void;
 }
 
 export function createStarved(capacity: Pick<Capacity, 'totalRoom' | 'limitedVerbs' | 'room'>): Starved {
   const waiting = { total: new Set<string>(), verb: new Set<string>() };
 
-  function takeFrom(set: Set<string>, count: number): string[] {
-    const taken: string[] = [];
+  function wakeFrom(set: Set<string>, count: number, wake: (agentId: string) => boolean): void {
+    let woken = 0;
     for (const agentId of set) {
-      if (taken.length >= count) break;
-      taken.push(agentId);
+      if (woken >= count) break;
       set.delete(agentId);
+      if (wake(agentId)) woken += 1;
     }
-    return taken;
   }
 
   return {
     add(agentId, by) {
       waiting[by].add(agentId);
     },
-    take(most) {
-      if (waiting.total.size === 0 && waiting.verb.size === 0) return [];
+    wake(most, wake) {
+      if (waiting.total.size === 0 && waiting.verb.size === 0) return;
       const verbRoom = Math.max(0, ...capacity.limitedVerbs().map(({ verb }) => capacity.room(verb)));
-      return [
-        ...takeFrom(waiting.total, Math.min(most, capacity.totalRoom())),
-        ...takeFrom(waiting.verb, Math.min(most, verbRoom)),
-      ];
+      wakeFrom(waiting.total, Math.min(most, capacity.totalRoom()), wake);
+      wakeFrom(waiting.verb, Math.min(most, verbRoom), wake);
     },
   };
 }
