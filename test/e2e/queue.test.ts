@@ -181,6 +181,16 @@ test('a full queue refuses whole, says which limit, and takes more when there is
   expect(await serve(session, 1)).toEqual(['e']);
 });
 
+test('a queue through which much goes quickly is not taken for full', async () => {
+  const core = await newCore({ queue: { perAgent: 10 } });
+  const session = await (await enrolled(core, 'quick')).connect({ offer: { executionCredit: 1 } });
+  const submit = submitter(core, 'quick');
+  for (let n = 0; n < 15; n++) {
+    await Promise.all([submit('a'), submit('b')]);
+    await serve(session, 2);
+  }
+});
+
 test('many submits at once pass no limit together', async () => {
   const core = await newCore({ queue: { perAgent: 10 } });
   await enrolled(core, 'rushed');

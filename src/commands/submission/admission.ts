@@ -6,7 +6,8 @@ import { countWaitingByVerb } from '../../storage/executions.ts';
 /**
  * Admission is the door of the queue: what would make it too long is refused whole, with a time to come back,
  * and nothing that is in is ever put out. It goes by an estimate that only grows, by what was let in since the
- * queue was last counted in the database; it is counted again only when the estimate reaches a limit.
+ * queue was last counted in the database; it is counted again only when the estimate reaches a limit, and then
+ * before anyone is refused whom the count may let in.
  */
 export interface Admission {
   /**
@@ -25,8 +26,12 @@ export interface QueueLimits {
   perVerb: ReadonlyMap<string, number>;
 }
 
-/** Milliseconds between counts: under a flood, refusals cost the database nothing. */
+/**
+ * Milliseconds for which a count that left no room is believed: under a flood, refusals cost the database nothing.
+ * One that left more than this share of the limit is not: what was let in since then may be gone again.
+ */
 const countAgainMs = 250;
+const doubtfulShare = 0.1;
 const retryAfterMs = 1000;
 
 interface Waiting {
@@ -34,10 +39,24 @@ interface Waiting {
   verb: string;
 }
 
+interface Level {
+  /** As counted, and let in since. */
+  waiting: number;
+  letIn: number;
+}
+
 interface Tally {
-  total: number;
-  perAgent: Map<string, number>;
-  perVerb: Map<string, number>;
+  total: Level;
+  perAgent: Map<string, Level>;
+  perVerb: Map<string, Level>;
+}
+
+/** A limit that would be passed. */
+interface Full {
+  field: string;
+  problem: string;
+  level: Level;
+  limit: number;
 }
 
 export function createAdmission(
@@ -56,9 +75,11 @@ export function createAdmission(
   async function count(): Promise<void> {
     const before = [...pending].flat();
     const rows = await countWaitingByVerb(database.query);
-    const fresh: Tally = { total: 0, perAgent: new Map(), perVerb: new Map() };
-    for (const row of rows) add(fresh, row, row.count);
-    for (const item of [...before, ...meanwhile]) add(fresh, item, 1);
+    const fresh: Tally = { total: { waiting: 0, letIn: 0 }, perAgent: new Map(), perVerb: new Map() };
+    for (const row of rows) {
+      for (const level of levelsOf(fresh, row)) level.waiting += row.count;
+    }
+    for (const item of [...before, ...meanwhile]) letInOne(fresh, item);
     tally = fresh;
     countedAt = clock.monotonic();
   }
@@ -72,64 +93,76 @@ export function createAdmission(
   }
 
   function letIn(known: Tally, executions: readonly Waiting[]): () => void {
-    for (const execution of executions) add(known, execution, 1);
+    for (const execution of executions) letInOne(known, execution);
     if (counting !== undefined) meanwhile = meanwhile.concat(executions);
     pending.add(executions);
     return () => pending.delete(executions);
   }
 
+  const worthCounting = ({ level, limit }: Full) =>
+    level.letIn > limit * doubtfulShare || clock.monotonic() - countedAt >= countAgainMs;
+
   return {
     async admit(executions) {
       if (executions.length === 0) return () => {};
       if (tally === undefined) await countAgain();
-      if (tally !== undefined && overflow(tally, executions, limits) !== undefined) {
-        if (clock.monotonic() - countedAt >= countAgainMs) await countAgain();
+      let full = tally && overflow(tally, executions, limits);
+      // The first count may have been under way already, and have missed what left since it began.
+      for (let counts = 0; full !== undefined && counts < 2 && worthCounting(full); counts++) {
+        await countAgain();
+        full = tally && overflow(tally, executions, limits);
       }
       if (tally === undefined)
         throw new ViworksError('database_unavailable', 'The queue cannot be counted now.');
-      const full = overflow(tally, executions, limits);
       if (full !== undefined) {
-        throw new ViworksError(
-          'queue_full',
-          `${full.field}: ${full.problem} Nothing of this request was stored.`,
-          {
-            retryAfterMs,
-            fields: [full],
-          },
-        );
+        const { field, problem } = full;
+        const message = `${field}: ${problem} Nothing of this request was stored.`;
+        throw new ViworksError('queue_full', message, { retryAfterMs, fields: [{ field, problem }] });
       }
       return letIn(tally, executions);
     },
   };
 }
 
-function add(tally: Tally, { agentId, verb }: Waiting, count: number): void {
-  tally.total += count;
-  tally.perAgent.set(agentId, (tally.perAgent.get(agentId) ?? 0) + count);
-  tally.perVerb.set(verb, (tally.perVerb.get(verb) ?? 0) + count);
+function levelsOf(tally: Tally, { agentId, verb }: Waiting): Level[] {
+  return [tally.total, levelIn(tally.perAgent, agentId), levelIn(tally.perVerb, verb)];
+}
+
+function levelIn(levels: Map<string, Level>, key: string): Level {
+  let level = levels.get(key);
+  if (level === undefined) {
+    level = { waiting: 0, letIn: 0 };
+    levels.set(key, level);
+  }
+  return level;
+}
+
+function letInOne(tally: Tally, item: Waiting): void {
+  for (const level of levelsOf(tally, item)) {
+    level.waiting += 1;
+    level.letIn += 1;
+  }
 }
 
 /** The limit that would be passed, or undefined. */
-function overflow(
-  tally: Tally,
-  executions: readonly Waiting[],
-  limits: QueueLimits,
-): { field: string; problem: string } | undefined {
-  if (tally.total + executions.length > limits.total) {
-    const problem = `${tally.total} executions wait already, and ${limits.total} may.`;
-    return { field: 'target', problem };
+function overflow(tally: Tally, executions: readonly Waiting[], limits: QueueLimits): Full | undefined {
+  const { total } = tally;
+  if (total.waiting + executions.length > limits.total) {
+    const problem = `${total.waiting} executions wait already, and ${limits.total} may.`;
+    return { field: 'target', problem, level: total, limit: limits.total };
   }
   const verb = executions[0]?.verb ?? '';
-  const ofVerb = limits.perVerb.get(verb);
-  const waiting = tally.perVerb.get(verb) ?? 0;
-  if (ofVerb !== undefined && waiting + executions.length > ofVerb) {
-    return { field: 'verb', problem: `${waiting} executions of ${verb} wait already, and ${ofVerb} may.` };
+  const limit = limits.perVerb.get(verb);
+  const level = levelIn(tally.perVerb, verb);
+  if (limit !== undefined && level.waiting + executions.length > limit) {
+    const problem = `${level.waiting} executions of ${verb} wait already, and ${limit} may.`;
+    return { field: 'verb', problem, level, limit };
   }
   for (const { agentId } of executions) {
-    const count = tally.perAgent.get(agentId) ?? 0;
-    if (count + 1 > limits.perAgent) {
-      const problem = `${count} executions wait for ${agentId} already, and ${limits.perAgent} may.`;
-      return { field: 'target', problem };
+    const ofAgent = tally.perAgent.get(agentId);
+    if (ofAgent !== undefined && ofAgent.waiting + 1 > limits.perAgent) {
+      const problem = `${ofAgent.waiting} executions wait for ${agentId} already, and ${limits.perAgent} may.`;
+      return { field: 'target', problem, level: ofAgent, limit: limits.perAgent };
     }
   }
   return undefined;
