@@ -67,7 +67,7 @@ function checkListener(listener: Listener, section: string, nameOf: NameOf): voi
   }
 }
 
-function isLoopback(address: string): boolean {
+export function isLoopback(address: string): boolean {
   if (isIP(address) === 4) return address.startsWith('127.');
   return address === 'localhost' || address === '::1';
 }

@@ -8,7 +8,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '4257020323933969b71815c949d2cb5fc7852153f5ea01e7e712d58cbb8b3bf8',
+  1: 'b112b6e05403c99929d7b40a378c6e3fd589dabe655b2c3eb80af5e90f9d811a',
 };
 
 /** The files of the package, each after those it imports. */

@@ -14,6 +14,7 @@ import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelo
 import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { assertValid } from '../protocol/validation.ts';
+import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { telemetryCredit } from './handshake.ts';
@@ -36,6 +37,7 @@ export interface Session {
 export interface SessionDeps {
   engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher' | 'links'>;
   telemetry: Pick<TelemetryIngest, 'ingest'>;
+  standing: Pick<Standing, 'confirm'>;
   clock: Clock;
   log: Logger;
 }
@@ -64,7 +66,7 @@ export function createSession(
   connection: Connection,
   fail: (error: ViworksError) => void,
 ): Session {
-  const { engine, telemetry, clock, log } = deps;
+  const { engine, telemetry, standing, clock, log } = deps;
   const { agentId } = facts;
   const inbound = createInbound();
   const outbound = createOutbound();
@@ -74,6 +76,7 @@ export function createSession(
   let samplesUnderWay = 0;
   let paused = false;
   let ackScheduled = false;
+  let confirmed = false;
 
   function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): void {
     const message = envelope(body, clock.now());
@@ -168,6 +171,11 @@ export function createSession(
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
       case 'heartbeat':
+        // It is said in every heartbeat, and written down once.
+        if (!confirmed && Number(body.value.generation) === facts.epoch) {
+          confirmed = true;
+          standing.confirm(agentId, facts.epoch);
+        }
         return send({ case: 'heartbeat', value: create(HeartbeatSchema) });
       case 'credit':
         link.window = Math.min(Math.max(body.value.executions ?? link.window, 0), 10_000);

@@ -8,6 +8,7 @@ import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
 import type { Clock } from '../lib/clock.ts';
+import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
@@ -15,6 +16,7 @@ import type { AcceptConnection, Connection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import type { Presence } from '../registry/presence.ts';
+import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
@@ -36,6 +38,7 @@ export interface SessionsDeps {
   bus: Bus;
   authentication: AgentAuthentication;
   presence: Presence;
+  standing: Standing;
   engine: CommandEngine;
   telemetry: TelemetryIngest;
   clock: Clock;
@@ -55,7 +58,7 @@ interface Peer {
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, presence, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, presence, standing, engine, clock, log, metrics, limits } = deps;
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
   const byAgent = new Map<string, Peer>();
@@ -66,7 +69,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   const accept: AcceptConnection = (connection) => {
     let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
-    let unsubscribe: (() => void) | undefined;
+    let unsubscribe: (() => void)[] = [];
     const connections = metrics.agentConnections.labels(connection.peer.transport);
     const peer: Peer = { connection, since: clock.monotonic(), session: undefined, degraded: false, end };
     peers.add(peer);
@@ -90,7 +93,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
       phase = 'closed';
-      unsubscribe?.();
+      for (const off of unsubscribe) off();
       peers.delete(peer);
       connections.dec();
       if (peers.size === 0) emptied?.();
@@ -107,16 +110,25 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      await authentication.verify(asked, proof);
+      const { acceptedKeyId } = await authentication.verify(asked, proof);
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
-      unsubscribe = bus.subscribe('agent.enrolled', agentId, () => end(superseded()));
-      const opened = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      unsubscribe = [
+        bus.subscribe('agent.enrolled', agentId, () => end(superseded())),
+        bus.subscribe('agent.barred', agentId, () => end(barred())),
+        bus.subscribe('agent.key', agentId, () => sendBack(peer, 'a new key is wanted')),
+      ];
+      const { keysSince } = authentication;
+      const opened = await presence.open(
+        openingOf(offer, { sessionId, startedAt, keysSince: keysSince(), ...connection.peer }),
+      );
+      // It may have closed before there was anything to take back.
+      if (!peers.has(peer)) for (const off of unsubscribe) off();
       if (opened === undefined) {
-        throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+        throw await standing.refusal({ agentId, incarnation, generation: Number(offer.generation) });
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
@@ -127,7 +139,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
-      connection.send(envelope({ case: 'welcome', value: welcome(sessionId, epoch, limits) }, clock.now()));
+      const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
+      const value = { ...welcome(sessionId, epoch, limits), ...defined(keys) };
+      connection.send(envelope({ case: 'welcome', value }, clock.now()));
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
       engine.links.put(session.link);
@@ -194,6 +208,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     byAgent.set(session.link.agentId, peer);
     other?.end(superseded());
     return true;
+  }
+
+  /** Has the agent come back at once, with all that it runs. */
+  function sendBack(peer: Peer, reason: string): void {
+    peer.session?.drain(reason, 0);
+    if (peer.session !== undefined) peer.end(undefined);
   }
 
   /** One look over everybody instead of a timer for each. */

@@ -1,4 +1,11 @@
-import { type Code, ConnectError, type ConnectRouter, type Interceptor } from '@connectrpc/connect';
+import {
+  type Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from '@connectrpc/connect';
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
 import { catalogue, ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -9,6 +16,9 @@ import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
 /** Calls of one request and one response, over Connect, gRPC and gRPC-Web, served by connect-node. */
 
 export type RequestHandler = (request: ListenerRequest, response: ListenerResponse) => void;
+
+/** Where the caller of a route is, without the port. */
+export const remoteAddress = createContextKey('', { description: 'address of the caller' });
 
 /** Routes throw errors of the catalogue; here they get their status. What no route knows goes to `fallback`. */
 export function createUnaryHandler(
@@ -22,6 +32,7 @@ export function createUnaryHandler(
     routes,
     fallback,
     interceptors: [withStatus(log)],
+    contextValues: (request) => createContextValues().set(remoteAddress, request.socket.remoteAddress ?? ''),
     readMaxBytes: wireLimits.messageBytes,
     writeMaxBytes: wireLimits.messageBytes,
     // A small compressed request can be a large one.

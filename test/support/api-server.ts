@@ -24,6 +24,7 @@ import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryEnrollment } from './api-enrollment.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -44,6 +45,7 @@ export async function startApi(
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     enrollmentTokens,
+    enrollment: memoryEnrollment(),
     userTokens,
     health: { report: async () => health.report },
     metrics,
@@ -164,7 +166,7 @@ function healthyReport(): HealthReport {
     version: '0.1.0',
     uptimeMs: 1234,
     components: [{ name: 'database', status: 'ok', detail: '' }],
-    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0 },
+    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0, held: 0, revoked: 0 },
     executions: { queued: 2 },
   };
 }

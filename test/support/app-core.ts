@@ -15,6 +15,7 @@ import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
+import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
@@ -120,6 +121,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     bus,
     authentication,
     presence,
+    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
     engine,
     telemetry,
     clock,
@@ -150,7 +152,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     database,
     bus,
     engine,
-    agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
+    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
     enrollment,
     sessions,
     clock,

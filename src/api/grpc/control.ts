@@ -17,6 +17,7 @@ import {
   pageRequest,
   streamOf,
 } from './convert.ts';
+import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
 import { rolloutMethods } from './rollouts.ts';
@@ -44,6 +45,7 @@ export type ControlDeps = Pick<
   | 'templates'
   | 'schedules'
   | 'enrollmentTokens'
+  | 'enrollment'
   | 'userTokens'
   | 'health'
   | 'metrics'
@@ -153,6 +155,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
+    ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
