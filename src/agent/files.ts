@@ -32,6 +32,11 @@ export async function writeBeside(file: string, text: string): Promise<void> {
 /** Puts it there. When it fails, the disk has the one or the other. */
 export async function replace(file: string, from = `${file}.new`): Promise<void> {
   await rename(from, file);
+  await syncFolder(file);
+}
+
+/** Whatever file is there is there after a loss of power too. */
+export async function syncFolder(file: string): Promise<void> {
   const folder = await open(dirname(file), 'r');
   try {
     await folder.sync();

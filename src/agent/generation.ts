@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ViworksError } from '../errors.ts';
-import { readIfThere, replace, writeBeside } from './files.ts';
+import { readIfThere, replace, syncFolder, writeBeside } from './files.ts';
 import type { AgentIdentity } from './identity.ts';
 
 /**
@@ -15,10 +15,11 @@ export interface Generation {
   keep(epoch: bigint): Promise<bigint>;
 }
 
-/** What the file needs to do, so that tests can make it fail where a disk may. */
+/** What is done with the file, so that tests can make it fail where a disk may. */
 export interface GenerationFiles {
   writeBeside(file: string, text: string): Promise<void>;
   replace(file: string): Promise<void>;
+  syncFolder(file: string): Promise<void>;
 }
 
 const stored = z.object({
@@ -31,22 +32,22 @@ const stored = z.object({
 export async function openGeneration(
   dir: string,
   { agentId, incarnation }: Pick<AgentIdentity, 'agentId' | 'incarnation'>,
-  files: GenerationFiles = { writeBeside, replace },
+  files: GenerationFiles = { writeBeside, replace, syncFolder },
 ): Promise<Generation> {
   const file = join(dir, 'generation.json');
   let value = await read(file, agentId, incarnation);
-  /** The disk may have this one, or the one before. */
-  let uncertain: bigint | undefined;
+  /** What is read now may be another one after a loss of power: a process before may have failed to sync it. */
+  let uncertain = true;
   /** One write after the other. */
   let last: Promise<unknown> = Promise.resolve();
 
   async function write(next: bigint): Promise<bigint> {
     const text = `${JSON.stringify({ agentId, incarnation, generation: String(next) })}\n`;
     await files.writeBeside(file, text);
-    uncertain = next;
+    uncertain = true;
     await files.replace(file);
     value = next;
-    uncertain = undefined;
+    uncertain = false;
     return next;
   }
 
@@ -60,10 +61,14 @@ export async function openGeneration(
     keep: (epoch) => inTurn(() => write(epoch)),
     durable: () =>
       inTurn(async () => {
+        if (!uncertain) return value;
         try {
-          return uncertain === undefined ? value : await write(uncertain);
+          await files.syncFolder(file);
+          value = await read(file, agentId, incarnation);
+          uncertain = false;
+          return value;
         } catch (cause) {
-          throw new ViworksError('unavailable', `${file} cannot be written.`, { cause });
+          throw new ViworksError('unavailable', `${file} cannot be read for certain.`, { cause });
         }
       }),
   };
