@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import { durationMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
 import { z } from 'zod';
 import {
   type EnrollRequest,
@@ -135,6 +135,8 @@ export interface AskingDeps {
   sleep(ms: number): Promise<void>;
 }
 
+/** Milliseconds that the server is asked to wait for the decision. */
+const waitMs = 20_000;
 const askingBackoff = { baseMs: 1000, maximumMs: 60_000 };
 
 /**
@@ -158,13 +160,18 @@ export async function askForIdentity(
     try {
       const { state } = await deps.call(request);
       failures = 0;
+      // Only the first answer comes at once, so that the fingerprint is shown while somebody looks.
+      request.wait = durationFromMs(waitMs);
       if (state.case === 'enrolled') return await keepIdentity(dir, key, state.value);
       if (state.case === 'rejected') {
         const why = state.value.reason === '' ? '' : `: ${state.value.reason}`;
         throw new ViworksError('enrollment_refused', `An operator refused to enrol this agent${why}`);
       }
-      if (!told) deps.onPending(key.keyId);
-      told = true;
+      if (!told) {
+        told = true;
+        deps.onPending(key.keyId);
+        continue;
+      }
       const ms = state.value?.retryAfter === undefined ? 5000 : durationMs(state.value.retryAfter);
       await deps.sleep(ms * (0.5 + Math.random()));
     } catch (thrown) {

@@ -1,3 +1,4 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import {
   type RequestEnrollmentRequest,
   RequestEnrollmentRequestSchema,
@@ -30,7 +31,7 @@ import type { EnrollmentAdmin, EnrollmentRequest } from './types.ts';
  */
 export interface EnrollmentRequests extends Pick<EnrollmentAdmin, 'listRequests' | 'approve' | 'reject'> {
   /**
-   * Waits a while for the decision.
+   * Waits for the decision as long as the request says, and at most 20 seconds.
    * @throws invalid_request, enrollment_refused, enrollment_requests_off, rate_limited, database_unavailable
    */
   ask(request: RequestEnrollmentRequest, remoteAddress: string, signal: AbortSignal): Promise<Answer>;
@@ -51,20 +52,21 @@ export interface EnrollmentRequestsDeps {
   log: Logger;
   /** Off, nobody may ask; what was asked before can still be decided. */
   enabled: boolean;
-  /** Milliseconds that a call waits for the decision. */
-  waitMs?: number;
 }
 
 /** Requests that may be pending, all together and of one address. */
 const limits = { pending: 1000, perAddress: 20 };
 /** Milliseconds after which an agent that asks no more, or a decision, is forgotten. */
 const keepMs = 24 * 3_600_000;
-const retryAfterMs = 5000;
+/** Milliseconds that a call waits at most. */
+const longestWaitMs = 20_000;
+/** Milliseconds until the next call: after one that waited, and after one that did not. */
+const retryAfterMs = { waited: 500, atOnce: 5000 };
 /** Calls that may wait for a decision; over it, they are answered at once. */
 const maximumWaiting = 200;
 
 export function createEnrollmentRequests(deps: EnrollmentRequestsDeps): EnrollmentRequests {
-  const { database, bus, serverKey, clock, log, enabled, waitMs = 20_000 } = deps;
+  const { database, bus, serverKey, clock, log, enabled } = deps;
   const waiting = new Set<() => void>();
   let stopped = false;
 
@@ -113,20 +115,20 @@ export function createEnrollmentRequests(deps: EnrollmentRequestsDeps): Enrollme
     if (row === undefined) {
       throw new ViworksError('rate_limited', 'Too many agents ask to be enrolled.', { retryAfterMs: 60_000 });
     }
-    if (row.state === 'pending') return { state: 'pending', retryAfterMs };
+    if (row.state === 'pending') return { state: 'pending', retryAfterMs: retryAfterMs.atOnce };
     const lost = 'the enrolment that was approved is over; remove agent.key to ask with a new key';
     return { state: 'rejected', reason: row.state === 'approved' ? lost : (row.reason ?? '') };
   }
 
-  /** Resolves at the decision, after a while, or at once where too many wait. */
-  function wait(changed: Promise<void>, signal: AbortSignal): Promise<void> {
-    if (stopped || signal.aborted || waiting.size >= maximumWaiting) return Promise.resolve();
+  /** Resolves at the decision or after the time with true, and at once with false where too many wait. */
+  function wait(changed: Promise<void>, waitMs: number, signal: AbortSignal): Promise<boolean> {
+    if (stopped || signal.aborted || waiting.size >= maximumWaiting) return Promise.resolve(false);
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
         signal.removeEventListener('abort', done);
         waiting.delete(done);
-        resolve();
+        resolve(true);
       };
       const timer = setTimeout(done, waitMs);
       signal.addEventListener('abort', done);
@@ -149,9 +151,11 @@ export function createEnrollmentRequests(deps: EnrollmentRequestsDeps): Enrollme
       const unsubscribe = bus.subscribe('enrollment.decided', keyId, changed.resolve);
       try {
         const answer = await answerTo(request, keyId, remoteAddress);
-        if (answer.state !== 'pending') return answer;
-        await wait(changed.promise, signal);
-        return await answerTo(request, keyId, remoteAddress);
+        const waitMs = Math.min(request.wait === undefined ? 0 : durationMs(request.wait), longestWaitMs);
+        if (answer.state !== 'pending' || !(waitMs > 0)) return answer;
+        if (!(await wait(changed.promise, waitMs, signal))) return answer;
+        const later = await answerTo(request, keyId, remoteAddress);
+        return later.state === 'pending' ? { ...later, retryAfterMs: retryAfterMs.waited } : later;
       } finally {
         unsubscribe();
       }

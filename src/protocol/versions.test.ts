@@ -8,7 +8,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: 'b112b6e05403c99929d7b40a378c6e3fd589dabe655b2c3eb80af5e90f9d811a',
+  1: 'e7d69d8f059873f5a388b220de6edb310f5c0e41dbac199012f1d91861972fee',
 };
 
 /** The files of the package, each after those it imports. */

@@ -12,6 +12,9 @@ import { type CliOptions, type CliProcess, dataFolder, startCli } from './proces
 export interface ProcessRig {
   /** A folder of the test's own, which goes with it. */
   folder: string;
+  /** The server's own. */
+  dataDir: string;
+  agentUrl(): string;
   server(): CliProcess;
   agent(): CliProcess;
   /** Resolves when it is ready; on the ports of its first start. */
@@ -55,6 +58,8 @@ export function createProcessRig(): ProcessRig {
 
   const rig: ProcessRig = {
     folder,
+    dataDir,
+    agentUrl: () => agentUrl,
     server: () => there(server),
     agent: () => there(agent),
     async startServer() {

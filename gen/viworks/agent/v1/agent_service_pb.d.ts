@@ -135,6 +135,13 @@ export declare type RequestEnrollmentRequest = Message<"viworks.agent.v1.Request
    * @generated from field: string hostname = 5;
    */
   hostname: string;
+
+  /**
+   * The answer may wait this long for the decision, at most 20 seconds. Unset: it comes at once.
+   *
+   * @generated from field: google.protobuf.Duration wait = 6;
+   */
+  wait?: Duration | undefined;
 };
 
 /**
@@ -235,7 +242,7 @@ export declare const AgentService: GenService<{
   },
   /**
    * RequestEnrollment asks an operator for an identity, where the agent has no token. It is called again and again
-   * until it is decided; a call may wait up to 20 seconds for the decision.
+   * until it is decided.
    *
    * @generated from rpc viworks.agent.v1.AgentService.RequestEnrollment
    */
