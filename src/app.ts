@@ -12,6 +12,7 @@ import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
 import type { SubmitInput } from './commands/types.ts';
+import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
@@ -19,6 +20,7 @@ import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import { createAddressList } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
@@ -38,7 +40,7 @@ import { createTelemetryIngest } from './telemetry/ingest.ts';
 import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
-import { createListener } from './transport/listen.ts';
+import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
 
 /**
@@ -94,6 +96,7 @@ async function compose(
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
   const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
+  for (const { setting, text } of noticesOf(config, clock.now())) log.warn({ setting }, text);
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const database = await openDatabase({
@@ -186,10 +189,12 @@ async function compose(
   });
 
   // The agents' listener.
+  const proxies = createAddressList(config.server.trusted_proxies);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
     tls: await tlsOf(config.agent_management),
+    proxies,
     accept: sessions.accept,
     unary: (router) => {
       enrollRoute(router, enrollment);
@@ -218,7 +223,11 @@ async function compose(
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    trustedProxies: config.server.trusted_proxies,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -230,6 +239,7 @@ async function compose(
     host: config.server.bind_address,
     port: config.server.port,
     tls: await tlsOf(config.server),
+    ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     log,
   });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isAddressOrRange } from '../lib/addresses.ts';
 
 /**
  * Every setting with its meaning, unit and default. The sections and names are those of the TOML file; a key
@@ -15,6 +16,8 @@ const seconds = z
 export const configSchema = z.strictObject({
   server: z
     .strictObject({
+      /** In production what is only convenient stops the start. */
+      mode: z.enum(['development', 'production']).default('development'),
       /** Where applications and people connect. */
       bind_address: z.string().min(1).default('127.0.0.1'),
       /** 0 takes any free port. */
@@ -27,6 +30,14 @@ export const configSchema = z.strictObject({
       tls_private_key_path: z.string().optional(),
       /** Clear text on an address other than loopback needs this. */
       allow_clear_text: z.boolean().default(false),
+      /**
+       * Addresses and ranges of proxies whose X-Forwarded-For is believed. Where any are named, clear text is taken
+       * from them and from loopback alone.
+       */
+      trusted_proxies: z
+        .array(z.string().refine(isAddressOrRange, 'must be addresses or ranges such as 10.0.0.0/8'))
+        .max(100)
+        .default([]),
       /** Where everything is kept that this instance owns. */
       data_dir: z.string().min(1).default('.viworks'),
     })

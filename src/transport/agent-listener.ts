@@ -1,10 +1,11 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, createAddressList } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
-import { createListener, type Listener } from './listen.ts';
+import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
 import { createUnaryHandler } from './unary.ts';
 import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';
 
@@ -17,6 +18,8 @@ export interface AgentListenerOptions {
   host: string;
   port: number;
   tls?: { cert: string; key: string } | undefined;
+  /** Proxies whose X-Forwarded-For is believed; where there are any, clear text from others is dropped. */
+  proxies?: AddressList;
   /** Called once for each connection, on whatever transport. */
   accept: AcceptConnection;
   /** AgentService without Open, and grpc.health.v1. */
@@ -33,21 +36,22 @@ const spareSockets = 1_000;
 const fullRetryAfterMs = 5_000;
 
 export function createAgentListener(options: AgentListenerOptions): Listener {
-  const { accept, log } = options;
+  const { accept, log, proxies = createAddressList([]) } = options;
   const admission = createAdmission(options.maxConnections);
   const serveUnary = createUnaryHandler(options.unary, notFound, log);
-  const upgrade = createWebSocketUpgrade({ accept, admission });
+  const upgrade = createWebSocketUpgrade({ accept, admission, proxies });
 
   return createListener({
     host: options.host,
     port: options.port,
     tls: options.tls,
+    ...clearTextOnlyFrom(proxies),
     log,
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     maxSockets: options.maxConnections + spareSockets,
     onStream(stream, headers, peer) {
       if (pathOf(headers[':path']) !== agentStreamPath) return false;
-      serveAgentStream(stream, headers, peer, { accept, admission });
+      serveAgentStream(stream, headers, peer, { accept, admission, proxies });
       return true;
     },
     onRequest(request, response) {

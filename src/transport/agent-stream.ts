@@ -1,6 +1,7 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, clientAddress } from '../lib/addresses.ts';
 import type { AcceptConnection, Peer } from '../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../protocol/framed-connection.ts';
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
@@ -49,6 +50,8 @@ export interface Admission {
 export interface AgentStreamDeps {
   accept: AcceptConnection;
   admission: Admission;
+  /** Believed about whom they speak for. */
+  proxies: AddressList;
 }
 
 export function serveAgentStream(
@@ -92,7 +95,7 @@ export function serveAgentStream(
   const peer: Peer = {
     transport: type.transport,
     encoding: type.encoding,
-    remoteAddress: socket?.remoteAddress ?? '',
+    remoteAddress: clientAddress(socket?.remoteAddress ?? '', headers['x-forwarded-for'], deps.proxies),
     tls: (socket as TLSSocket | undefined)?.encrypted === true,
   };
   const ends: FramedEnds = {

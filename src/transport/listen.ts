@@ -4,6 +4,7 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, isLoopback } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { type Http2Handlers, http2Limits, requestTimeoutMs, watchSession } from './http2-session.ts';
@@ -21,6 +22,8 @@ export interface ListenerOptions extends Http2Handlers {
   tls?: { cert: string; key: string } | undefined;
   /** A request of HTTP/1.1 to change the protocol. Absent: such requests are handled as if they did not ask. */
   onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** In clear text, peers that may speak at all; others are dropped. Absent: everybody. */
+  clearTextFrom?: (address: string) => boolean;
   /** Open sockets; more are dropped without a word. */
   maxSockets?: number;
   /** Milliseconds in which a peer must say what it wants. */
@@ -36,6 +39,10 @@ export interface Listener {
   /** No new connections; idle ones end now, the others when they are done or when the grace is over. */
   stop(graceMs: number): Promise<void>;
 }
+
+/** Where proxies are named, they and this machine alone may speak in clear text. */
+export const clearTextOnlyFrom = (proxies: AddressList): Pick<ListenerOptions, 'clearTextFrom'> =>
+  proxies.empty ? {} : { clearTextFrom: (address) => isLoopback(address) || proxies.has(address) };
 
 const http1Limits: http.ServerOptions = {
   maxHeaderSize: wireLimits.headerBytes,
@@ -86,7 +93,14 @@ export function createListener(options: ListenerOptions): Listener {
   if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets;
 
   function clearText(): net.Server {
+    const { clearTextFrom } = options;
     return net.createServer((socket) => {
+      const { remoteAddress = '' } = socket;
+      if (clearTextFrom?.(remoteAddress) === false) {
+        log.info({ remoteAddress }, 'clear text from an address that is no trusted proxy; dropped');
+        socket.destroy();
+        return;
+      }
       onSocket(socket);
       hold(socket);
       decideByPreface(socket, handOver);

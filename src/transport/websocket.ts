@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ViworksError } from '../errors.ts';
+import { clientAddress } from '../lib/addresses.ts';
 import type { Peer } from '../protocol/connection.ts';
 import { errorHeaders } from '../protocol/status.ts';
 import {
@@ -43,7 +44,11 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
     const peer: Peer = {
       transport: 'websocket',
       encoding: socket.protocol === subprotocols.json ? 'json' : 'binary',
-      remoteAddress: request.socket.remoteAddress ?? '',
+      remoteAddress: clientAddress(
+        request.socket.remoteAddress ?? '',
+        request.headers['x-forwarded-for'],
+        deps.proxies,
+      ),
       tls: (request.socket as TLSSocket).encrypted === true,
     };
     socket.once('close', deps.admission.leave);

@@ -54,7 +54,7 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [] });
+  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { AgentService, EnrollResponseSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { ViworksError } from '../../src/errors.ts';
+import { createAddressList } from '../../src/lib/addresses.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../../src/protocol/connection.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
@@ -52,6 +53,7 @@ export interface TestServerOptions {
   tls?: Certificate | undefined;
   maxConnections?: number;
   headersTimeoutMs?: number;
+  trustedProxies?: string[];
 }
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
@@ -64,6 +66,7 @@ export async function startServer(options: TestServerOptions = {}) {
     port: 0,
     tls: options.tls,
     maxConnections: options.maxConnections ?? 1_000,
+    proxies: createAddressList(options.trustedProxies ?? []),
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     log: silentLogger,
     accept(connection) {
