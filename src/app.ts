@@ -201,6 +201,7 @@ async function compose(
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
+    maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());

@@ -72,6 +72,8 @@ export const configSchema = z.strictObject({
       tls_private_key_path: z.string().optional(),
       allow_clear_text: z.boolean().default(false),
       max_agent_connections: positive.default(20_000),
+      /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
+      max_concurrent_handshakes: positive.max(10_000).default(64),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
       reconnect_backoff_ms: positive.default(1000),

@@ -63,7 +63,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   let draining = false;
   let emptied: (() => void) | undefined;
 
-  const accept: AcceptConnection = (connection) => {
+  const accept: AcceptConnection = (connection, settled) => {
     let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
     let unsubscribe: (() => void) | undefined;
@@ -90,6 +90,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
       phase = 'closed';
+      settled();
       unsubscribe?.();
       peers.delete(peer);
       connections.dec();
@@ -127,6 +128,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
+      settled();
       connection.send(envelope({ case: 'welcome', value: welcome(sessionId, epoch, limits) }, clock.now()));
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
