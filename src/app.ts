@@ -15,6 +15,7 @@ import type { SubmitInput } from './commands/types.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -110,6 +111,7 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    commandSecretPath: config.security.command_secret_path,
     jwtSecret: config.security.jwt_secret,
   });
 
@@ -118,6 +120,10 @@ async function compose(
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -163,6 +169,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence,
     engine,
     telemetry,
