@@ -15,6 +15,7 @@ import type { SubmitInput } from './commands/types.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
@@ -141,6 +142,7 @@ async function compose(
     clock,
     log,
     metrics,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),

@@ -19,6 +19,23 @@ export interface ResultColumns {
   finishedAt: Date | null;
 }
 
+/** Nothing of a result is known. */
+export const noResult: ResultColumns = {
+  exitCode: null,
+  signal: null,
+  stdout: null,
+  stdoutTotal: null,
+  stdoutTruncated: null,
+  stderr: null,
+  stderrTotal: null,
+  stderrTruncated: null,
+  output: null,
+  failureCode: null,
+  failureMessage: null,
+  startedAt: null,
+  finishedAt: null,
+};
+
 export interface TransitionRow {
   state: string;
   cause: string;

@@ -7,6 +7,7 @@ import { type CommandEngine, createCommandEngine } from '../../src/commands/engi
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
 import { createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { createCommandBinding } from '../../src/identity/command-binding.ts';
 import { type CommandKeys, createCommandKeys } from '../../src/identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -117,7 +118,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     queue: { perAgent: 100_000, total: 1_000_000, perVerb: new Map(), ...options.queue },
     sweepIntervalMs: 3_600_000,
   };
-  const engine = createCommandEngine({ database, bus, clock, log, metrics, settings });
+  const binding = createCommandBinding(secret);
+  const engine = createCommandEngine({ database, bus, clock, log, metrics, binding, settings });
   const limits = {
     heartbeatIntervalMs: 86_400_000,
     telemetryIntervalMs: 86_400_000,
