@@ -218,6 +218,7 @@ async function compose(
     templates,
     schedules,
     enrollmentTokens: enrollment,
+    commandKeys,
     userTokens,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
