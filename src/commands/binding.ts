@@ -6,6 +6,9 @@
 export interface ExecutionBinding {
   bind(execution: BoundExecution): Uint8Array;
   holds(execution: BoundExecution, binding: Uint8Array | null): boolean;
+  /** For every attempt after the first: that it is to be made was decided here. */
+  bindAttempt(executionId: string, attempt: number): Uint8Array;
+  holdsAttempt(executionId: string, attempt: number, binding: Uint8Array | null): boolean;
 }
 
 export interface BoundExecution {

@@ -70,7 +70,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
-  const writer = createChangeWriter({ database, bus, metrics });
+  const writer = createChangeWriter({ database, bus, metrics, binding });
   const dispatcher = createDispatcher({
     database,
     writer,

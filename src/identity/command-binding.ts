@@ -20,10 +20,13 @@ interface Bound {
 export interface CommandBinding {
   bind(execution: Bound): Uint8Array;
   holds(execution: Bound, binding: Uint8Array | null): boolean;
+  bindAttempt(executionId: string, attempt: number): Uint8Array;
+  holdsAttempt(executionId: string, attempt: number, binding: Uint8Array | null): boolean;
 }
 
 /** HMAC-SHA-256 (RFC 2104), its first 16 bytes. */
 const bindingBytes = 16;
+const kinds = { execution: 0, unapproved: 1, attempt: 2 };
 const blockBytes = 64;
 const digestBytes = 32;
 /** Longer args go in as their hash: a command for many agents has the same ones. */
@@ -46,15 +49,18 @@ export function createCommandBinding(secret: Uint8Array): CommandBinding {
     return digest;
   }
 
-  /** Each text with its length in front, so that none runs into the next. */
-  function write(execution: Bound): number {
-    let at = blockBytes;
-    const text = (value: string) => {
-      const length = inner.write(value, at + 2, 'utf8');
-      inner.writeUInt16BE(length, at);
-      at += 2 + length;
-    };
-    inner[at++] = execution.unapproved ? 1 : 0;
+  let at = 0;
+  /** With its length in front, so that none runs into the next. */
+  function text(value: string): void {
+    const length = inner.write(value, at + 2, 'utf8');
+    inner.writeUInt16BE(length, at);
+    at += 2 + length;
+  }
+
+  /** What is bound begins with one byte that says what it is. */
+  function write(execution: Bound): void {
+    inner[blockBytes] = execution.unapproved ? kinds.unapproved : kinds.execution;
+    at = blockBytes + 1;
     text(execution.commandId);
     text(execution.executionId);
     text(execution.agentId);
@@ -69,17 +75,33 @@ export function createCommandBinding(secret: Uint8Array): CommandBinding {
     at = inner.writeUInt32BE(argsBytes.byteLength, at);
     const args = short ? argsBytes : digestOf(argsBytes);
     inner.set(args, at);
-    return at + args.byteLength;
+    at += args.byteLength;
+  }
+
+  function code(): Buffer {
+    // By way of text: Node makes a string of a hash sooner than it makes a buffer.
+    outer.write(hash('sha256', inner.subarray(0, at), 'binary'), blockBytes, 'binary');
+    return Buffer.from(hash('sha256', outer, 'binary').slice(0, bindingBytes), 'binary');
   }
 
   function bind(execution: Bound): Buffer {
-    // By way of text: Node makes a string of a hash sooner than it makes a buffer.
-    outer.write(hash('sha256', inner.subarray(0, write(execution)), 'binary'), blockBytes, 'binary');
-    return Buffer.from(hash('sha256', outer, 'binary').slice(0, bindingBytes), 'binary');
+    write(execution);
+    return code();
+  }
+
+  function bindAttempt(executionId: string, attempt: number): Buffer {
+    inner[blockBytes] = kinds.attempt;
+    at = blockBytes + 1;
+    text(executionId);
+    at = inner.writeInt32BE(attempt, at);
+    return code();
   }
 
   return {
     bind,
+    bindAttempt,
+    holdsAttempt: (executionId, attempt, binding) =>
+      binding?.byteLength === bindingBytes && timingSafeEqual(bindAttempt(executionId, attempt), binding),
     holds(execution, binding) {
       if (binding === null || binding.byteLength !== bindingBytes || !isPlausible(execution)) return false;
       return timingSafeEqual(bind(execution), binding);

@@ -24,6 +24,7 @@ export interface TakenRow extends OrderRow {
   /** Of its command. */
   commandExpiresAt: Date;
   binding: Uint8Array | null;
+  attemptBinding: Uint8Array | null;
 }
 
 /** With limits of single verbs, what is beyond them stays where it is; otherwise their cost is not paid. */
@@ -57,7 +58,7 @@ const takeText = (limited: boolean) => `with wants as (
      e.incarnation, e.epoch::int8 as epoch, e.attempt, e.retries,
      c.max_retries as "maxRetries", e.verb, c.args_bytes as "argsBytes",
      c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank,
-     c.actor, c.expires_at as "commandExpiresAt", e.binding`;
+     c.actor, c.expires_at as "commandExpiresAt", e.binding, e.attempt_binding as "attemptBinding"`;
 
 const withinLimits = `, within as (
      select n.execution_id, n.epoch

@@ -127,6 +127,21 @@ describe('rows that are written by hand', () => {
     expect(ran).toEqual([]);
   });
 
+  test.each([
+    ['the same attempt', ''],
+    ['another attempt', ', attempt = 2'],
+    ['another attempt, vouched for by that of another', ', attempt = 2, attempt_binding = binding'],
+  ])('what has run does not run again as %s', async (what, change) => {
+    const { agentId, ran } = await sdkAgent(core, `again-${what.length}`);
+    const { commandId } = await submitTo(core, agentId, run('once'));
+    await executionIn(core.engine, commandId, 'succeeded');
+    const again = `state = 'queued', epoch = null, deadline_at = expires_at, exit_code = null ${change}`;
+    await sql(`update executions set ${again} where command_id = $1`, [commandId]);
+    core.engine.dispatcher.wake(agentId);
+    expect(await endOf(commandId)).toBe(change === '' ? 'outcome_unknown' : 'failed');
+    expect(ran).toEqual(['once']);
+  });
+
   test('nothing is sent to another agent than it was submitted for', async () => {
     const [one, other] = [await sdkAgent(core, 'meant'), await sdkAgent(core, 'not-meant')];
     const commandId = await waiting(one.agentId, 'true');

@@ -244,7 +244,8 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   };
 }
 
-/** Whether it is what was submitted. An execution may expire sooner than its command, never later. */
+/** Whether it is what was submitted, and its attempt one that was decided here. An execution may expire sooner than its command, never later. */
 const isBound = (binding: ExecutionBinding, order: TakenRow): boolean =>
   order.expiresAt <= order.commandExpiresAt &&
+  (order.attempt === 1 || binding.holdsAttempt(order.executionId, order.attempt, order.attemptBinding)) &&
   binding.holds({ ...order, expiresAt: order.commandExpiresAt, unapproved: false }, order.binding);
