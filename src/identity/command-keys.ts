@@ -71,7 +71,9 @@ export interface CommandKeysDeps {
 }
 
 /** How long the key before is believed after another one took over, unless asked otherwise. */
-const overlapMs = 3_600_000;
+const usualOverlapMs = 3_600_000;
+/** After a delay, for what is signed just before its end. */
+const leastOverlapMs = 60_000;
 /** Milliseconds between looks for a set of which nobody told. */
 const lookMs = 10_000;
 /** Rows that are looked through for one that holds. */
@@ -189,8 +191,11 @@ export function createCommandKeys(deps: CommandKeysDeps): CommandKeys {
 
   function rotateNow({ set }: Held, now: number, options: RotateOptions): Change {
     const made = generateKeyPair();
-    const activeFrom = now + (options.delayMs ?? 0);
-    const next = rotated(set, made, { activeFrom, overlapMs: options.overlapMs ?? overlapMs }, now);
+    const { delayMs = 0, overlapMs = usualOverlapMs } = options;
+    // Agents hear of a change at once before what is signed next, but not of the moment at which a delay is over.
+    const least = delayMs > 0 ? leastOverlapMs : 0;
+    const times = { activeFrom: now + delayMs, overlapMs: Math.max(overlapMs, least) };
+    const next = rotated(set, made, times, now);
     if (next.keys.length > maximumKeys) {
       throw new ViworksError(
         'command_key_state',

@@ -38,7 +38,7 @@ export interface CommandKeyService {
 export interface RotateOptions {
   /** Milliseconds until the new key signs; agents know it from now on. */
   delayMs?: number | undefined;
-  /** Milliseconds that the keys before it are believed after that. */
+  /** Milliseconds that the keys before it are believed after that; with a delay, a minute at least. */
   overlapMs?: number | undefined;
 }
 

@@ -63,8 +63,12 @@ export function createCommandSigning({
       return failed(error);
     }
     if (!(signed instanceof Promise)) return deliver(signed);
-    const later = signed;
-    earlier = earlier.then(() => later.then(deliver, failed));
+    // Heard at once, whether it fails or not, and told in its turn.
+    const outcome = signed.then(
+      (signature) => () => deliver(signature),
+      (error: unknown) => () => failed(error),
+    );
+    earlier = earlier.then(async () => (await outcome)());
   }
 
   return {

@@ -14,7 +14,8 @@ export const rotateKeyInput = z
       .min(0)
       .max(30 * dayMs)
       .optional(),
-    /** Milliseconds that the keys before it are believed after that; an hour unless asked otherwise. */
+    /** Milliseconds that the keys before it are believed after that; an hour unless asked otherwise, a minute at
+     * least where there is a delay. */
     overlapMs: z
       .int()
       .min(0)

@@ -152,7 +152,7 @@ export declare type RotateKeyRequest = Message<"viworks.control.v1.RotateKeyRequ
   delay?: Duration | undefined;
 
   /**
-   * How long the keys before it are believed after that. Unset: one hour.
+   * How long the keys before it are believed after that. Unset: one hour. With a delay, one minute at least.
    *
    * @generated from field: google.protobuf.Duration overlap = 2;
    */
