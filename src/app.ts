@@ -16,6 +16,8 @@ import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -113,6 +115,7 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    commandSecretPath: config.security.command_secret_path,
     jwtSecret: config.security.jwt_secret,
   });
 
@@ -121,6 +124,10 @@ async function compose(
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -138,6 +145,7 @@ async function compose(
     clock,
     log,
     metrics,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -166,6 +174,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence,
     engine,
     telemetry,
@@ -215,6 +224,7 @@ async function compose(
     templates,
     schedules,
     enrollmentTokens: enrollment,
+    commandKeys,
     userTokens,
     health,
     metrics: withFreshGauges(metrics, database, health.report),

@@ -34,6 +34,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('JWT_SECRET', 'security.jwt_secret'),
   setting('JWT_EXPIRATION', 'security.jwt_expiration', 'seconds'),
   setting('BACKEND_PRIVATE_KEY_PATH', 'security.backend_private_key_path'),
+  setting('COMMAND_SECRET_PATH', 'security.command_secret_path'),
   setting('VIWORKS_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('VIWORKS_AGENT_PORT', 'agent_management.port', 'number'),
   setting('VIWORKS_AGENT_TLS_CERTIFICATE_PATH', 'agent_management.tls_certificate_path'),

@@ -61,6 +61,8 @@ export const configSchema = z.strictObject({
       jwt_expiration: seconds.default(3600),
       /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */
       backend_private_key_path: z.string().optional(),
+      /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
+      command_secret_path: z.string().optional(),
     })
     .prefault({}),
   agent_management: z

@@ -34,3 +34,6 @@ export const proofInput = (
 /** What the agent's key signs at enrolment: it holds the key, and the token was meant for this identity. */
 export const enrollInput = (token: string, agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll.v1', encoder.encode(token), encoder.encode(agentId), publicKey);
+
+/** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
+export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);

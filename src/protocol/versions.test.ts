@@ -8,7 +8,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '4257020323933969b71815c949d2cb5fc7852153f5ea01e7e712d58cbb8b3bf8',
+  1: 'e68c235d30538bd50d54cffba0dd054674e0a81f1321d763e5ecb6724afd56ea',
 };
 
 /** The files of the package, each after those it imports. */

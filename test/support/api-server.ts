@@ -24,6 +24,7 @@ import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -44,6 +45,7 @@ export async function startApi(
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     enrollmentTokens,
+    commandKeys: memoryCommandKeys(),
     userTokens,
     health: { report: async () => health.report },
     metrics,
