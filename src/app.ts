@@ -11,15 +11,19 @@ import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
 import type { SubmitInput } from './commands/types.ts';
-import { isLoopback } from './config/check.ts';
+
+import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
@@ -41,7 +45,7 @@ import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
-import { createListener } from './transport/listen.ts';
+import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
 
 /**
@@ -97,6 +101,7 @@ async function compose(
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
   const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
+  for (const { setting, text } of noticesOf(config, clock.now())) log.warn({ setting }, text);
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const database = await openDatabase({
@@ -113,6 +118,7 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    commandSecretPath: config.security.command_secret_path,
     jwtSecret: config.security.jwt_secret,
   });
 
@@ -126,7 +132,9 @@ async function compose(
     serverKey,
     clock,
     log,
-    enabled: config.agent_management.enrollment_requests ?? isLoopback(config.agent_management.bind_address),
+    enabled:
+      config.agent_management.enrollment_requests ??
+      (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
   });
   const authentication = createAgentAuthentication({
     database,
@@ -135,6 +143,10 @@ async function compose(
     log,
     keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
   });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -152,6 +164,7 @@ async function compose(
     clock,
     log,
     metrics,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -182,6 +195,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence,
     standing,
     engine,
@@ -206,16 +220,19 @@ async function compose(
   });
 
   // The agents' listener.
+  const proxies = createAddressList(config.server.trusted_proxies);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
     tls: await tlsOf(config.agent_management),
+    proxies,
     accept: sessions.accept,
     unary: (router) => {
       enrollmentRoutes(router, enrollment, enrollmentRequests);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
+    maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
@@ -231,6 +248,7 @@ async function compose(
     schedules,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
+    commandKeys,
     userTokens,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
@@ -240,7 +258,11 @@ async function compose(
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    trustedProxies: config.server.trusted_proxies,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -252,6 +274,7 @@ async function compose(
     host: config.server.bind_address,
     port: config.server.port,
     tls: await tlsOf(config.server),
+    ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     log,
   });

@@ -65,6 +65,8 @@ export const catalogue = {
     'info',
     'read it again, and send the change with the revision it has now',
   ),
+  command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
+  command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
@@ -109,6 +111,12 @@ export const catalogue = {
     false,
     'info',
     'enrol with a token, or set agent_management.enrollment_requests',
+  ),
+  signature_invalid: entry(
+    'permission_denied',
+    false,
+    'error',
+    'somebody else than the control plane gave the order, or its keys changed; see `viworks keys list`',
   ),
 
   // What ends a session.

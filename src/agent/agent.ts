@@ -14,6 +14,7 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
+import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
 import type { HelloFacts } from './handshake.ts';
@@ -22,7 +23,7 @@ import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Ledger } from './ledger.ts';
-import { acceptUnsigned, type VerifyCommand } from './orders.ts';
+import type { VerifyCommand } from './orders.ts';
 import { createOutbox } from './outbox.ts';
 import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
@@ -64,11 +65,14 @@ export interface AgentOptions {
   collect?: Collector;
   host?: MachineFacts;
   software?: string;
+  /** In place of what the server's keys say. */
   verifyCommand?: VerifyCommand;
   /** Without one, a copy of the agent is not found out. */
   generation?: Generation;
   /** Without one, the agent keeps its key. */
   keyRing?: KeyRing;
+  /** Keeps an old set of command keys from being believed after a restart. */
+  trustStore?: TrustStore;
   /** Executions held at once, waiting ones included. */
   executionCredit?: number;
   /** Executions that run at the same time. */
@@ -91,7 +95,7 @@ const transports: Record<TransportName, Transport> = {
 export function createAgent(options: AgentOptions): Agent {
   const { dialer, executors, ledger, log, generation, keyRing } = options;
   let { identity } = options;
-  const { clock = systemClock, timers = systemTimers, verifyCommand = acceptUnsigned } = options;
+  const { clock = systemClock, timers = systemTimers } = options;
   const { executionCredit = 64, concurrency = 8 } = options;
   const bootId = new Uint8Array(randomBytes(16));
   let state: AgentState = { name: 'idle' };
@@ -110,6 +114,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   const serverNow = () => clock.monotonic() + serverOffset;
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
+  const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
+  const { verifyCommand = trust.verify } = options;
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -204,6 +210,7 @@ export function createAgent(options: AgentOptions): Agent {
         serverOffset = serverTime - clock.monotonic();
       },
       onOpen: (opened) => onOpen(opening, opened, nextKey?.keyId),
+      onCommandKeys: trust.accept,
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,

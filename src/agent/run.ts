@@ -28,6 +28,7 @@ import { createConnectDialer } from './transport/connect.ts';
 import { enroll, requestEnrollment } from './transport/enroll.ts';
 import { createFallbackDialer } from './transport/fallback.ts';
 import { createWebSocketDialer } from './transport/websocket.ts';
+import { openTrustStore } from './trust-store.ts';
 
 /** The reference agent: the agent with every executor, on this machine. */
 export interface ReferenceAgent {
@@ -77,9 +78,10 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   try {
     const plugins = await loadPlugins(options.plugins ?? [], { log, path });
     const identity = await identityOf(options);
-    const [generation, keyRing, ledger, executors, host] = await Promise.all([
+    const [generation, keyRing, trustStore, ledger, executors, host] = await Promise.all([
       openGeneration(dataDir, identity),
       openKeyRing(dataDir, identity),
+      openTrustStore(dataDir),
       openLedger(ledgerFile(dataDir), { log }),
       loadExecutors(path, plugins),
       readFacts(),
@@ -91,6 +93,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       ledger,
       generation,
       keyRing,
+      trustStore,
       log,
       host,
       software,

@@ -4,7 +4,7 @@ import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
 import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
-import type { Challenge, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { Challenge, CommandKeys, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -76,6 +76,8 @@ export interface SessionDeps {
   running(): number;
   /** The server's time, milliseconds since 1970, at this moment. */
   onServerTime(serverTime: number): void;
+  /** Before onOpen, and when they change. @throws authentication_failed */
+  onCommandKeys(keys: CommandKeys): void;
   onOpen(terms: SessionTerms): void;
   /** The envelope is acknowledged when the promise is fulfilled; a ViworksError refuses it. */
   onCommand(command: Command): Promise<void>;
@@ -164,6 +166,7 @@ export function createSession(deps: SessionDeps): Session {
   }
 
   function onWelcome(welcome: Welcome): void {
+    if (welcome.signedCommandKeys !== undefined) deps.onCommandKeys(welcome.signedCommandKeys);
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
@@ -223,6 +226,9 @@ export function createSession(deps: SessionDeps): Session {
       case 'drain':
         onDrain(body.value.reason, positiveMs(body.value.reconnectAfter, 0), sequence);
         return;
+      case 'commandKeys':
+        deps.onCommandKeys(body.value);
+        break;
       case 'heartbeat':
       case undefined:
         break;

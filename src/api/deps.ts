@@ -1,6 +1,6 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
+import type { CommandKeyService, EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -20,6 +20,7 @@ export interface ApiDeps {
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
+  commandKeys: CommandKeyService;
   userTokens: UserTokens;
   health: HealthReporter;
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;

@@ -17,6 +17,8 @@ export interface Topics {
   'enrollment.decided': string;
   /** Times of schedules changed. Key: `all`. At most once. */
   'schedules.changed': 'all';
+  /** Keys that sign commands changed. Key: `all`. At most once. */
+  'commandKeys.changed': 'all';
 }
 
 export interface Bus {

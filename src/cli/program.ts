@@ -10,6 +10,7 @@ import { enrollCommand } from './enroll.ts';
 import { enrollmentsCommand } from './enrollments.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
+import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { rolloutsCommand } from './rollouts.ts';
 import { runCommand } from './run.ts';
@@ -56,6 +57,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   verbsCommand(program, context);
   tokenCommand(program, context);
   enrollmentsCommand(program, context);
+  keysCommand(program, context);
   healthCommand(program, context, exit);
   program.addHelpText(
     'after',

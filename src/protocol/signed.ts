@@ -47,3 +47,6 @@ export const nextKeyInput = (
 /** What the agent's key signs where it asks an operator for an identity. */
 export const enrollRequestInput = (agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll-request.v1', encoder.encode(agentId), publicKey);
+
+/** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
+export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  type CommandKeys,
   type ExecutionAccount,
   type HelloOffer,
   LimitsSchema,
@@ -27,8 +28,14 @@ export const telemetryCredit = 16;
 /** Bytes of output that may be unacknowledged at once. */
 const outputCreditBytes = 256 * 1024;
 
-export function welcome(sessionId: string, epoch: number, limits: SessionLimits): Welcome {
+export function welcome(
+  sessionId: string,
+  epoch: number,
+  limits: SessionLimits,
+  signedCommandKeys: CommandKeys,
+): Welcome {
   return create(WelcomeSchema, {
+    signedCommandKeys,
     sessionId,
     epoch: BigInt(epoch),
     limits: create(LimitsSchema, {

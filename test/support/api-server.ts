@@ -25,6 +25,7 @@ import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.t
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -46,6 +47,7 @@ export async function startApi(
     ...memoryAutomation(commands),
     enrollmentTokens,
     enrollment: memoryEnrollment(),
+    commandKeys: memoryCommandKeys(),
     userTokens,
     health: { report: async () => health.report },
     metrics,
@@ -56,7 +58,7 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [] });
+  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),

@@ -20,6 +20,7 @@ import {
 import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
+import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
@@ -46,6 +47,7 @@ export type ControlDeps = Pick<
   | 'schedules'
   | 'enrollmentTokens'
   | 'enrollment'
+  | 'commandKeys'
   | 'userTokens'
   | 'health'
   | 'metrics'
@@ -161,6 +163,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...rolloutMethods(deps, { unary }),
     ...templateMethods(deps, { unary }),
     ...scheduleMethods(deps, { unary }),
+    ...keyMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {
