@@ -82,6 +82,7 @@ export interface CoreOptions {
   queue?: Partial<QueueLimits>;
   approval?: ApprovalPolicy;
   keepMs?: number;
+  keyMaxAgeMs?: number;
   verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
@@ -103,7 +104,13 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   });
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    clock,
+    log,
+    keyMaxAgeMs: options.keyMaxAgeMs ?? 0,
+  });
   const secret = options.commandSecret ?? testCommandSecret;
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
   await commandKeys.start();
