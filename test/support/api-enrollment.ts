@@ -5,8 +5,9 @@ import { page } from './api-ports.ts';
 const at = new Date('2026-01-31T08:00:00Z');
 export const tokenId = '018f0000-0000-7000-8000-00000000000a';
 export const requestId = '018f0000-0000-7000-8000-00000000000b';
+export const otherRequestId = '018f0000-0000-7000-8000-00000000000c';
 
-/** One token and one request, in memory. */
+/** One token and two requests, in memory. */
 export function memoryEnrollment(): EnrollmentAdmin {
   const token: EnrollmentToken = {
     tokenId,
@@ -22,9 +23,9 @@ export function memoryEnrollment(): EnrollmentAdmin {
     revokedBy: undefined,
     usedBy: ['alpha'],
   };
-  const request: EnrollmentRequest = {
-    requestId,
-    agentId: 'gamma',
+  const requestFor = (id: string, agentId: string): EnrollmentRequest => ({
+    requestId: id,
+    agentId,
     keyId: '56475aa75463474c0285df5dbf2bcab7',
     labels: {},
     hostname: 'gamma.example',
@@ -36,14 +37,16 @@ export function memoryEnrollment(): EnrollmentAdmin {
     decidedAt: undefined,
     reason: undefined,
     agentExists: false,
-  };
+  });
+  const requests = [requestFor(requestId, 'gamma'), requestFor(otherRequestId, 'delta')];
   const unknown = () => new ViworksError('enrollment_unknown', 'There is no such thing.');
   const tokenAt = (id: string) => {
     if (id !== tokenId) throw unknown();
     return token;
   };
   const decide = (id: string, decision: Partial<EnrollmentRequest>) => {
-    if (id !== requestId) throw unknown();
+    const request = requests.find((one) => one.requestId === id);
+    if (request === undefined) throw unknown();
     if (request.state !== 'pending') throw new ViworksError('enrollment_state', 'It is decided already.');
     return Object.assign(request, decision, { decidedAt: at });
   };
@@ -58,7 +61,7 @@ export function memoryEnrollment(): EnrollmentAdmin {
     revokeToken: async (actor, id) => Object.assign(tokenAt(id), { state: 'revoked', revokedBy: actor }),
     listRequests: async ({ all }, wanted) =>
       page(
-        [request].filter(({ state }) => all || state === 'pending'),
+        requests.filter(({ state }) => all || state === 'pending'),
         wanted,
         (one) => one.requestId,
       ),
