@@ -9,6 +9,7 @@ import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
 import type { CommandKeys } from '../identity/command-keys.ts';
 import type { Clock } from '../lib/clock.ts';
+import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
@@ -16,6 +17,7 @@ import type { AcceptConnection, Connection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import type { Presence } from '../registry/presence.ts';
+import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
@@ -39,6 +41,7 @@ export interface SessionsDeps {
   authentication: AgentAuthentication;
   commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
   presence: Presence;
+  standing: Standing;
   engine: CommandEngine;
   telemetry: TelemetryIngest;
   clock: Clock;
@@ -60,7 +63,7 @@ interface Peer {
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, commandKeys, presence, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, commandKeys, presence, standing, engine, clock, log, metrics, limits } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
@@ -70,10 +73,10 @@ export function createSessions(deps: SessionsDeps): Sessions {
   let draining = false;
   let emptied: (() => void) | undefined;
 
-  const accept: AcceptConnection = (connection) => {
+  const accept: AcceptConnection = (connection, settled) => {
     let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
-    let unsubscribe: (() => void) | undefined;
+    let unsubscribe: (() => void)[] = [];
     const connections = metrics.agentConnections.labels(connection.peer.transport);
     const peer: Peer = {
       connection,
@@ -104,7 +107,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
       phase = 'closed';
-      unsubscribe?.();
+      settled();
+      for (const off of unsubscribe) off();
       peers.delete(peer);
       connections.dec();
       if (peers.size === 0) emptied?.();
@@ -121,16 +125,25 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      await authentication.verify(asked, proof);
+      const { acceptedKeyId } = await authentication.verify(asked, proof);
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
-      unsubscribe = bus.subscribe('agent.enrolled', agentId, () => end(superseded()));
-      const opened = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      unsubscribe = [
+        bus.subscribe('agent.enrolled', agentId, () => end(superseded())),
+        bus.subscribe('agent.barred', agentId, () => end(barred())),
+        bus.subscribe('agent.key', agentId, () => sendBack(peer, 'a new key is wanted')),
+      ];
+      const { keysSince } = authentication;
+      const opened = await presence.open(
+        openingOf(offer, { sessionId, startedAt, keysSince: keysSince(), ...connection.peer }),
+      );
+      // It may have closed before there was anything to take back.
+      if (!peers.has(peer)) for (const off of unsubscribe) off();
       if (opened === undefined) {
-        throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+        throw await standing.refusal({ agentId, incarnation, generation: Number(offer.generation) });
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
@@ -141,12 +154,10 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
-      connection.send(
-        envelope(
-          { case: 'welcome', value: welcome(sessionId, epoch, limits, commandKeys.message) },
-          clock.now(),
-        ),
-      );
+      const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
+      const value = { ...welcome(sessionId, epoch, limits, commandKeys.message), ...defined(keys) };
+      settled();
+      connection.send(envelope({ case: 'welcome', value }, clock.now()));
       peer.welcomed = true;
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
@@ -214,6 +225,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     byAgent.set(session.link.agentId, peer);
     other?.end(superseded());
     return true;
+  }
+
+  /** Has the agent come back at once, with all that it runs. */
+  function sendBack(peer: Peer, reason: string): void {
+    peer.session?.drain(reason, 0);
+    if (peer.session !== undefined) peer.end(undefined);
   }
 
   /** Every open session hears of the new keys before the first command that is signed with them. */

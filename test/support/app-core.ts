@@ -17,6 +17,7 @@ import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
+import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
@@ -132,6 +133,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     authentication,
     commandKeys,
     presence,
+    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
     engine,
     telemetry,
     clock,
@@ -163,7 +165,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     database,
     bus,
     engine,
-    agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
+    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
     enrollment,
     sessions,
     commandKeys,

@@ -16,3 +16,6 @@ CREATE TABLE "command_keys" (
 	"revoked_by" text,
 	"revoke_reason" text
 );
+--> statement-breakpoint
+ALTER TABLE "executions" ADD COLUMN "binding" "bytea";--> statement-breakpoint
+ALTER TABLE "executions" ADD COLUMN "attempt_binding" "bytea";
