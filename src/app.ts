@@ -8,6 +8,8 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { createMemoryBus } from './bus/bus.ts';
+import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
+import { createRedisNonceCache } from './bus/redis-nonces.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
@@ -17,6 +19,7 @@ import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
+import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
@@ -117,7 +120,15 @@ async function compose(
   const { serverKey } = secrets;
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    nonces: nonceCacheOf(config.redis.url, resources, clock, log),
+    sealing: config.security.sealed_envelopes,
+    tlsExporter: config.security.tls_exporter,
+    clock,
+    log,
+  });
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -163,6 +174,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
+    sessionTokens: createSessionTokens(clock),
     presence,
     engine,
     telemetry,
@@ -250,6 +262,15 @@ async function compose(
     createEnrollmentToken: (spec) => enrollment.create('operator', spec),
     stop: resources.stop,
   };
+}
+
+/** In Redis where there is one, for all instances; in this process otherwise. */
+function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock, log: Logger): NonceCache {
+  const capacity = nonceCapacity;
+  if (url === undefined) return createMemoryNonceCache({ capacity }, clock);
+  const cache = createRedisNonceCache({ url, capacity, log });
+  add('nonces in Redis', async () => cache.close());
+  return cache;
 }
 
 function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {

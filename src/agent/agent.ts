@@ -14,8 +14,9 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
+import type { SealingLimits } from '../protocol/sealing/connection.ts';
 import type { ExecutorSet } from './executors/executor.ts';
-import type { HelloFacts } from './handshake.ts';
+import type { HelloFacts, SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
@@ -63,6 +64,9 @@ export interface AgentOptions {
   host?: MachineFacts;
   software?: string;
   verifyCommand?: VerifyCommand;
+  /** On unless said otherwise. */
+  sealing?: SealingChoice | undefined;
+  sealingLimits?: SealingLimits | undefined;
   /** Executions held at once, waiting ones included. */
   executionCredit?: number;
   /** Executions that run at the same time. */
@@ -178,6 +182,8 @@ export function createAgent(options: AgentOptions): Agent {
     const opening = createSession({
       identity,
       hello,
+      sealing: options.sealing,
+      sealingLimits: options.sealingLimits,
       clock,
       timers,
       log,

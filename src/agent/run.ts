@@ -7,6 +7,7 @@ import type { Logger } from '../lib/logger.ts';
 import { type Agent, type AgentState, createAgent } from './agent.ts';
 import { lockDataFolder } from './data-lock.ts';
 import { loadExecutors, software } from './executors/registry.ts';
+import type { SealingChoice } from './handshake.ts';
 import { readFacts } from './host.ts';
 import { type AgentIdentity, enrolled, enrollIdentity, ledgerFile, loadIdentity } from './identity.ts';
 import { openLedger } from './ledger.ts';
@@ -41,6 +42,8 @@ export interface ReferenceAgentOptions {
   path?: string | undefined;
   /** Modules that run further verbs. */
   plugins?: readonly string[] | undefined;
+  /** Whether envelopes are sealed: never, where the server does it too (the default), or else no session. */
+  sealing?: SealingChoice | undefined;
   log: Logger;
   onState?: ((state: AgentState) => void) | undefined;
 }
@@ -72,6 +75,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       log,
       host,
       software,
+      sealing: options.sealing,
       collect: createCollector({
         clock: systemClock,
         log,

@@ -12,8 +12,18 @@ import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
 import { acknowledgement, envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { type SealedConnection, type SealingLimits, sealConnection } from '../protocol/sealing/connection.ts';
+import { type Ephemeral, newEphemeral, sameBytes } from '../protocol/sealing/primitives.ts';
+import type { SessionSecrets } from '../protocol/sealing/secrets.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
-import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
+import {
+  agreementOf,
+  checkChallenge,
+  type HelloFacts,
+  type SealingChoice,
+  writeOffer,
+  writeProof,
+} from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
 import { defaultReconnect, type SessionEnd } from './reconnect.ts';
 import type { Timers } from './timers.ts';
@@ -55,6 +65,10 @@ export interface SessionDeps {
   identity: AgentIdentity;
   /** Asked when the connection is there, so that the account of executions is of that moment. */
   hello(): HelloFacts;
+  /** Whether envelopes are sealed: never, where the server does it too, or else no session. */
+  sealing?: SealingChoice | undefined;
+  /** When the keys of a sealed session change. */
+  sealingLimits?: SealingLimits | undefined;
   clock: Clock;
   timers: Timers;
   log: Logger;
@@ -78,12 +92,16 @@ const closeTimeoutMs = 2_000;
 type Phase = 'connecting' | 'hello' | 'proof' | 'open' | 'ended';
 
 export function createSession(deps: SessionDeps): Session {
-  const { identity, clock, timers, log } = deps;
+  const { identity, clock, timers, log, sealing = 'on' } = deps;
   let offer: Uint8Array = new Uint8Array();
   const inbound = createInbound();
   const outbound = createOutbound();
   let phase: Phase = 'connecting';
   let connection: Connection | undefined;
+  /** The connection from PROOF on, where it is sealed. */
+  let sealed: SealedConnection | undefined;
+  let ephemeral: Ephemeral | undefined;
+  let secrets: SessionSecrets | undefined;
   let acknowledged = 0n;
   let acknowledgeSoon = false;
   let openedAt: number | undefined;
@@ -121,8 +139,13 @@ export function createSession(deps: SessionDeps): Session {
     if (phase === 'ended') return;
     cause ??= error;
     const sequence = phase === 'open' ? outbound.next(undefined) : 0n;
-    transmit({ case: 'error', value: errorBody(error, true, 0n) }, sequence);
-    end(error);
+    // Whoever cannot prove what it is learns nothing of why.
+    const told =
+      error.code === 'authentication_failed'
+        ? new ViworksError('authentication_failed', 'The server could not be authenticated.')
+        : error;
+    transmit({ case: 'error', value: errorBody(told, true, 0n) }, sequence);
+    end(told);
   }
 
   /** A peer that does not end in time is not waited for. */
@@ -142,13 +165,32 @@ export function createSession(deps: SessionDeps): Session {
   }
 
   function onChallenge(challenge: Challenge): void {
-    const { serverTime } = checkChallenge(identity, offer, challenge, clock.now());
+    const { serverTime, ephemeralKey } = checkChallenge(identity, offer, challenge, clock.now());
+    const agreement = agreementOf(sealing, ephemeral, ephemeralKey);
     deps.onServerTime(serverTime);
     phase = 'proof';
-    transmit({ case: 'proof', value: writeProof(identity, offer, challenge, clock.now()) }, 0n);
+    const tlsExporter = connection?.peer.tlsExporter;
+    const made = writeProof(identity, { offer, challenge, now: clock.now(), tlsExporter, agreement });
+    transmit({ case: 'proof', value: made.proof }, 0n);
+    ephemeral = undefined;
+    secrets = made.secrets;
+    if (secrets === undefined || connection === undefined) return;
+    sealed = sealConnection(connection, {
+      role: 'agent',
+      secrets,
+      clock,
+      limits: deps.sealingLimits,
+      deliver,
+    });
   }
 
   function onWelcome(welcome: Welcome): void {
+    if (sealed !== undefined) {
+      if (!sameBytes(secrets?.confirmations.server ?? new Uint8Array(0), welcome.confirmation))
+        throw new ViworksError('authentication_failed', 'The server does not have the agreed keys.');
+      sealed.bind(welcome.sessionId, welcome.epoch);
+      connection = sealed;
+    }
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
@@ -211,7 +253,7 @@ export function createSession(deps: SessionDeps): Session {
         break;
       case 'channelMessage':
       case 'policy':
-      case 'sealed':
+      case 'sessionToken':
         log.debug({ kind: body.case }, 'this agent does not use envelopes of this kind');
         break;
       case 'hello':
@@ -221,6 +263,7 @@ export function createSession(deps: SessionDeps): Session {
       case 'commandUpdate':
       case 'result':
       case 'telemetry':
+      case 'sealed':
         throw violation(`The server does not send ${body.case} in an open session.`);
     }
     if (sequence !== 0n) settle(sequence);
@@ -269,13 +312,24 @@ export function createSession(deps: SessionDeps): Session {
     return true;
   }
 
+  function deliver(message: Envelope): void {
+    if (phase === 'ended' || cause !== undefined || drainMs !== undefined) return;
+    try {
+      if (phase === 'open') onOpenEnvelope(message);
+      else onHandshake(message);
+    } catch (thrown) {
+      fail(ViworksError.from(thrown));
+    }
+  }
+
   return {
     handler: {
       onEnvelope(message) {
-        if (phase === 'ended' || cause !== undefined || drainMs !== undefined) return;
+        if (sealed === undefined) return deliver(message);
+        // Whoever is refused has no session, and so nothing to seal with.
+        if (phase === 'proof' && message.body.case === 'error') return deliver(message);
         try {
-          if (phase === 'open') onOpenEnvelope(message);
-          else onHandshake(message);
+          sealed.receive(message);
         } catch (thrown) {
           fail(ViworksError.from(thrown));
         }
@@ -295,7 +349,8 @@ export function createSession(deps: SessionDeps): Session {
       if (phase !== 'connecting') return;
       connection = opened;
       phase = 'hello';
-      offer = writeOffer(identity, deps.hello());
+      ephemeral = sealing === 'off' ? undefined : newEphemeral();
+      offer = writeOffer(identity, deps.hello(), ephemeral);
       offTimer = timers.after(wireLimits.handshakeTimeoutMs, () => {
         cause ??= new ViworksError('deadline_exceeded', 'The server did not finish the handshake in time.');
         connection?.destroy();

@@ -34,3 +34,16 @@ export const proofInput = (
 /** What the agent's key signs at enrolment: it holds the key, and the token was meant for this identity. */
 export const enrollInput = (token: string, agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll.v1', encoder.encode(token), encoder.encode(agentId), publicKey);
+
+/** What the agent's key signs to use a session token. */
+export function sessionTokenInput(
+  token: string,
+  purpose: string,
+  counter: bigint,
+  content: Uint8Array,
+): Uint8Array {
+  const count = Buffer.alloc(8);
+  count.writeBigUInt64BE(counter);
+  const [name, use] = [encoder.encode(token), encoder.encode(purpose)];
+  return signedInput('viworks.session-token.v1', name, use, count, content);
+}

@@ -4,11 +4,12 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { file_viworks_agent_v1_agent_service } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import { file_viworks_agent_v1_sealing } from '#gen/viworks/agent/v1/sealing_pb.js';
 import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from './versions.ts';
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '4257020323933969b71815c949d2cb5fc7852153f5ea01e7e712d58cbb8b3bf8',
+  1: '349508280deac66db5824cfab17ba5b74e7d88202da61b39e4b34c5a55463d1f',
 };
 
 /** The files of the package, each after those it imports. */
@@ -29,7 +30,7 @@ function hashOf(files: readonly DescFile[]): string {
 }
 
 test('the wire is as the newest version of its history says', () => {
-  const files = filesOf(file_viworks_agent_v1_agent_service);
+  const files = filesOf(file_viworks_agent_v1_sealing, filesOf(file_viworks_agent_v1_agent_service));
   expect(files.map((file) => file.name)).toEqual(
     expect.arrayContaining(['viworks/agent/v1/envelope', 'viworks/agent/v1/handshake']),
   );

@@ -5,6 +5,7 @@ import type { AcceptConnection, Peer } from '../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../protocol/framed-connection.ts';
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
 import { errorHeaders, unimplemented, type WireStatus, wireStatus } from '../protocol/status.ts';
+import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import type { Http2Peer } from './http2-session.ts';
 
 /**
@@ -94,6 +95,7 @@ export function serveAgentStream(
     encoding: type.encoding,
     remoteAddress: socket?.remoteAddress ?? '',
     tls: (socket as TLSSocket | undefined)?.encrypted === true,
+    tlsExporter: tlsExporterOf(socket),
   };
   const ends: FramedEnds = {
     finish: grpc ? finishGrpc(stream) : finishConnect(stream),

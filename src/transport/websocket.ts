@@ -5,6 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { ViworksError } from '../errors.ts';
 import type { Peer } from '../protocol/connection.ts';
 import { errorHeaders } from '../protocol/status.ts';
+import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import {
   createWebSocketConnection,
   subprotocols,
@@ -45,6 +46,7 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
       encoding: socket.protocol === subprotocols.json ? 'json' : 'binary',
       remoteAddress: request.socket.remoteAddress ?? '',
       tls: (request.socket as TLSSocket).encrypted === true,
+      tlsExporter: tlsExporterOf(request.socket),
     };
     socket.once('close', deps.admission.leave);
     const { connection, start } = createWebSocketConnection(socket, raw, peer);

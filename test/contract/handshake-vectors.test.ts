@@ -48,6 +48,7 @@ test('the agent believes the challenge, and not one for another offer', () => {
   expect(checkChallenge(identity, offer, value, 0)).toEqual({
     protocolVersion: 1,
     serverTime: Date.UTC(2026, 0, 2, 3, 4, 5),
+    ephemeralKey: undefined,
   });
   offer[offer.length - 1] = 5;
   expect(() => checkChallenge(identity, offer, value, 0)).toThrow(

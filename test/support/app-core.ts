@@ -6,12 +6,14 @@ import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
-import { createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { type AuthenticationDeps, createAgentAuthentication } from '../../src/identity/authentication.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
+import { createSessionTokens, type SessionTokens } from '../../src/identity/session-tokens.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
@@ -56,6 +58,7 @@ export interface Core {
   agents: Agents;
   enrollment: Enrollment;
   sessions: Sessions;
+  sessionTokens: SessionTokens;
   clock: TestClock;
   serverKey: KeyPair;
   /** Where agents connect. */
@@ -78,6 +81,10 @@ export interface CoreOptions {
   keepMs?: number;
   verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
+  authentication?: Partial<AuthenticationDeps>;
+  sealing?: SealingLimits;
+  /** Of the agents' listener. */
+  tls?: { cert: string; key: string };
 }
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
@@ -95,7 +102,14 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   });
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    clock,
+    log,
+    ...options.authentication,
+  });
+  const sessionTokens = createSessionTokens(clock);
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
@@ -119,6 +133,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const sessions = createSessions({
     bus,
     authentication,
+    sessionTokens,
     presence,
     engine,
     telemetry,
@@ -126,11 +141,13 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     log,
     metrics,
     limits,
+    ...(options.sealing === undefined ? {} : { sealing: options.sealing }),
   });
   sessions.start();
   const listener = createAgentListener({
     host: '127.0.0.1',
     port: 0,
+    tls: options.tls,
     accept: sessions.accept,
     unary: (router) => void router.rpc(AgentService.method.enroll, () => ({})),
     maxConnections: options.maxConnections ?? 1000,
@@ -153,9 +170,10 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
     enrollment,
     sessions,
+    sessionTokens,
     clock,
     serverKey,
-    url: `http://${listener.address}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${listener.address}`,
     async count(table) {
       const [row] = await database.query<{ n: number }>(
         statement(`count_${table}`, `select count(*)::int as n from ${table}`),
