@@ -8,7 +8,7 @@ import { createMemoryLedger } from '../../src/agent/ledger.ts';
 import { createConnectDialer } from '../../src/agent/transport/connect.ts';
 import { createWebSocketDialer } from '../../src/agent/transport/websocket.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import type { Connection, Dialer } from '../../src/protocol/connection.ts';
+import type { Connection, Dialer, Peer } from '../../src/protocol/connection.ts';
 import { decodeBinary, encodeBinary } from '../../src/protocol/envelope.ts';
 import { createQueue } from './agent-server.ts';
 import type { Core } from './app-core.ts';
@@ -39,6 +39,8 @@ export interface SdkAgentOptions extends Partial<AgentOptions> {
   ca?: string;
   up?: Tamper;
   down?: Tamper;
+  /** What the agent believes of its connection in place of what is so. */
+  peer?: Partial<Peer>;
   /** One that is enrolled already. */
   as?: FakeAgent;
 }
@@ -48,7 +50,7 @@ export async function startSdkAgent(
   agentId: string,
   options: SdkAgentOptions = {},
 ): Promise<SdkAgent> {
-  const { wire = 'connect', ca, up = same, down = same, as, ...rest } = options;
+  const { wire = 'connect', ca, up = same, down = same, as, peer, ...rest } = options;
   const { incarnation, key } = as ?? (await enrolled(core, agentId));
   const states = createQueue<AgentState>();
   const runs: string[][] = [];
@@ -72,7 +74,7 @@ export async function startSdkAgent(
         signal,
       );
       below = connection;
-      return between(connection, (message) => {
+      return between(connection, peer, (message) => {
         for (const passed of up(copyOf(message))) {
           sent.push(passed);
           connection.send(passed);
@@ -130,9 +132,13 @@ function dialerOf(wire: WireName, url: string, ca: string | undefined): Dialer {
   return createWebSocketDialer({ ...options, encoding: wire === 'websocket' ? 'binary' : 'json' });
 }
 
-function between(connection: Connection, send: (message: Envelope) => void): Connection {
+function between(
+  connection: Connection,
+  peer: Partial<Peer> | undefined,
+  send: (message: Envelope) => void,
+): Connection {
   return {
-    peer: connection.peer,
+    peer: { ...connection.peer, ...peer },
     send,
     get bufferedBytes() {
       return connection.bufferedBytes;
