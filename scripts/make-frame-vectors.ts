@@ -8,6 +8,7 @@ import { writeContent } from '../src/protocol/sealing/content.ts';
 import { createLane, type SealedFrame } from '../src/protocol/sealing/lane.ts';
 import { ephemeralFromSeed } from '../src/protocol/sealing/primitives.ts';
 import {
+  directions,
   freshChain,
   keyOfChain,
   nextChain,
@@ -15,7 +16,7 @@ import {
   sessionSecrets,
   transcriptHash,
 } from '../src/protocol/sealing/secrets.ts';
-import { challengeInput, proofInput } from '../src/protocol/signed.ts';
+import { challengeInput, proofInput, signedInput } from '../src/protocol/signed.ts';
 import { makeVectors } from './make-handshake-vectors.ts';
 
 /**
@@ -160,6 +161,8 @@ interface FrameVector {
   from: Role;
   counter: number;
   key_generation: number;
+  nonce: string;
+  additional_data: string;
   content: string;
   ciphertext: string;
   envelope: string;
@@ -167,11 +170,23 @@ interface FrameVector {
 
 function vectorOf(what: string, from: Role, content: Uint8Array, frame: SealedFrame): FrameVector {
   const value = create(SealedSchema, frame);
+  const welcome = what === 'WELCOME';
+  const nonce = Buffer.alloc(12);
+  nonce.writeUInt32BE(directions[from], 0);
+  nonce.writeBigUInt64BE(frame.counter, 4);
+  const header = Buffer.alloc(22);
+  header.writeBigUInt64BE(welcome ? 0n : epoch, 0);
+  header.writeUInt8(directions[from], 8);
+  header.writeUInt8(welcome ? 1 : 2, 9);
+  header.writeUInt32BE(frame.keyGeneration, 10);
+  header.writeBigUInt64BE(frame.counter, 14);
   return {
     what,
     from,
     counter: Number(frame.counter),
     key_generation: frame.keyGeneration,
+    nonce: hex(nonce),
+    additional_data: hex(signedInput('viworks.sealed.v1', Buffer.from(welcome ? '' : sessionId), header)),
     content: hex(content),
     ciphertext: hex(frame.ciphertext),
     envelope: hex(toBinary(EnvelopeSchema, create(EnvelopeSchema, { body: { case: 'sealed', value } }))),

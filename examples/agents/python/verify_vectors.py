@@ -103,6 +103,9 @@ for frame in vectors['frames']:
     if sealed.key_generation > lane.generation:
         lane.step(None if sealed.key_generation == 1 and frame['from'] == 'agent' else fresh)
     before = lane.counter, lane.frames
+    _, nonce, data = lane.next()
+    same(frame['what'], (nonce.hex(), data.hex()), (frame['nonce'], frame['additional_data']))
+    lane.counter, lane.frames = before
     same(frame['what'], lane.seal(bytes.fromhex(frame['content'])), sealed.ciphertext)
     lane.counter, lane.frames = before
     same(frame['what'], lane.open(sealed).hex(), frame['content'])
