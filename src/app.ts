@@ -14,14 +14,18 @@ import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
 import type { SubmitInput } from './commands/types.ts';
+import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import { createAddressList } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
@@ -41,7 +45,7 @@ import { createTelemetryIngest } from './telemetry/ingest.ts';
 import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
-import { createListener } from './transport/listen.ts';
+import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
 
 /**
@@ -97,6 +101,7 @@ async function compose(
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
   const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
+  for (const { setting, text } of noticesOf(config, clock.now())) log.warn({ setting }, text);
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const database = await openDatabase({
@@ -113,6 +118,7 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    commandSecretPath: config.security.command_secret_path,
     jwtSecret: config.security.jwt_secret,
   });
 
@@ -129,6 +135,10 @@ async function compose(
     clock,
     log,
   });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -146,6 +156,7 @@ async function compose(
     clock,
     log,
     metrics,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -175,6 +186,7 @@ async function compose(
     bus,
     authentication,
     sessionTokens: createSessionTokens(clock),
+    commandKeys,
     presence,
     engine,
     telemetry,
@@ -198,16 +210,19 @@ async function compose(
   });
 
   // The agents' listener.
+  const proxies = createAddressList(config.server.trusted_proxies);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
     tls: await tlsOf(config.agent_management),
+    proxies,
     accept: sessions.accept,
     unary: (router) => {
       enrollRoute(router, enrollment);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
+    maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
@@ -221,6 +236,7 @@ async function compose(
     templates,
     schedules,
     enrollmentTokens: enrollment,
+    commandKeys,
     userTokens,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
@@ -230,7 +246,11 @@ async function compose(
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    trustedProxies: config.server.trusted_proxies,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -242,6 +262,7 @@ async function compose(
     host: config.server.bind_address,
     port: config.server.port,
     tls: await tlsOf(config.server),
+    ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     log,
   });

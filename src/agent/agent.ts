@@ -15,13 +15,14 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
 import type { SealingLimits } from '../protocol/sealing/connection.ts';
+import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { HelloFacts, SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
 import type { Ledger } from './ledger.ts';
-import { acceptUnsigned, type VerifyCommand } from './orders.ts';
+import type { VerifyCommand } from './orders.ts';
 import { createOutbox } from './outbox.ts';
 import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
@@ -63,10 +64,13 @@ export interface AgentOptions {
   collect?: Collector;
   host?: MachineFacts;
   software?: string;
+  /** In place of what the server's keys say. */
   verifyCommand?: VerifyCommand;
   /** On unless said otherwise. */
   sealing?: SealingChoice | undefined;
   sealingLimits?: SealingLimits | undefined;
+  /** Keeps an old set of command keys from being believed after a restart. */
+  trustStore?: TrustStore;
   /** Executions held at once, waiting ones included. */
   executionCredit?: number;
   /** Executions that run at the same time. */
@@ -88,7 +92,7 @@ const transports: Record<TransportName, Transport> = {
 
 export function createAgent(options: AgentOptions): Agent {
   const { identity, dialer, executors, ledger, log } = options;
-  const { clock = systemClock, timers = systemTimers, verifyCommand = acceptUnsigned } = options;
+  const { clock = systemClock, timers = systemTimers } = options;
   const { executionCredit = 64, concurrency = 8 } = options;
   const bootId = new Uint8Array(randomBytes(16));
   let state: AgentState = { name: 'idle' };
@@ -107,6 +111,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   const serverNow = () => clock.monotonic() + serverOffset;
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
+  const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
+  const { verifyCommand = trust.verify } = options;
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -192,6 +198,7 @@ export function createAgent(options: AgentOptions): Agent {
         serverOffset = serverTime - clock.monotonic();
       },
       onOpen: (opened) => onOpen(opening, opened),
+      onCommandKeys: trust.accept,
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,

@@ -139,7 +139,7 @@ function storable(identity: AgentIdentity): z.infer<typeof storedIdentity> {
   };
 }
 
-async function readIfThere(file: string): Promise<string | undefined> {
+export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
@@ -149,7 +149,7 @@ async function readIfThere(file: string): Promise<string | undefined> {
 }
 
 /** Whole or not at all: a crash leaves the file that was there before. */
-async function writeDurably(file: string, text: string): Promise<void> {
+export async function writeDurably(file: string, text: string): Promise<void> {
   const temporary = `${file}.new`;
   const handle = await open(temporary, 'w', 0o600);
   try {

@@ -17,6 +17,7 @@ import { createConnectDialer } from './transport/connect.ts';
 import { enroll } from './transport/enroll.ts';
 import { createFallbackDialer } from './transport/fallback.ts';
 import { createWebSocketDialer } from './transport/websocket.ts';
+import { openTrustStore } from './trust-store.ts';
 
 /** The reference agent: the agent with every executor, on this machine. */
 export interface ReferenceAgent {
@@ -62,7 +63,8 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   try {
     const plugins = await loadPlugins(options.plugins ?? [], { log, path });
     const identity = await identityOf(options, dial);
-    const [ledger, executors, host] = await Promise.all([
+    const [trustStore, ledger, executors, host] = await Promise.all([
+      openTrustStore(dataDir),
       openLedger(ledgerFile(dataDir), { log }),
       loadExecutors(path, plugins),
       readFacts(),
@@ -72,6 +74,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       dialer: createFallbackDialer([createConnectDialer(dial), createWebSocketDialer(dial)]),
       executors,
       ledger,
+      trustStore,
       log,
       host,
       software,

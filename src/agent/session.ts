@@ -1,11 +1,8 @@
-import { create } from '@bufbuild/protobuf';
-import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
 import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
-import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
-import type { Challenge, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
+import type { Challenge, CommandKeys, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { ViworksError } from '../errors.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -27,6 +24,7 @@ import {
 import type { AgentIdentity } from './identity.ts';
 import { defaultReconnect, type SessionEnd } from './reconnect.ts';
 import type { Timers } from './timers.ts';
+import { errorBody, errorOf, positiveMs } from './wire-errors.ts';
 
 /**
  * A session is the agent's authenticated conversation with the control plane over one connection: the
@@ -76,6 +74,8 @@ export interface SessionDeps {
   running(): number;
   /** The server's time, milliseconds since 1970, at this moment. */
   onServerTime(serverTime: number): void;
+  /** Before onOpen, and when they change. @throws authentication_failed */
+  onCommandKeys(keys: CommandKeys): void;
   onOpen(terms: SessionTerms): void;
   /** The envelope is acknowledged when the promise is fulfilled; a ViworksError refuses it. */
   onCommand(command: Command): Promise<void>;
@@ -191,6 +191,7 @@ export function createSession(deps: SessionDeps): Session {
       sealed.bind(welcome.sessionId, welcome.epoch);
       connection = sealed;
     }
+    if (welcome.signedCommandKeys !== undefined) deps.onCommandKeys(welcome.signedCommandKeys);
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
@@ -248,6 +249,9 @@ export function createSession(deps: SessionDeps): Session {
       case 'drain':
         onDrain(body.value.reason, positiveMs(body.value.reconnectAfter, 0), sequence);
         return;
+      case 'commandKeys':
+        deps.onCommandKeys(body.value);
+        break;
       case 'heartbeat':
       case undefined:
         break;
@@ -373,33 +377,3 @@ export function createSession(deps: SessionDeps): Session {
 }
 
 const violation = (message: string) => new ViworksError('protocol_violation', message);
-
-function positiveMs(duration: Parameters<typeof durationMs>[0] | undefined, otherwise: number): number {
-  const ms = duration === undefined ? 0 : durationMs(duration);
-  return ms > 0 ? ms : otherwise;
-}
-
-function errorBody(error: ViworksError, fatal: boolean, sequence: bigint): ErrorBody {
-  return create(ErrorSchema, {
-    code: error.code,
-    message: error.message.slice(0, 1024),
-    retryable: error.retryable,
-    fatal,
-    sequence,
-    ...(error.retryAfterMs === undefined
-      ? {}
-      : { retryAfter: durationFromMs(Math.round(error.retryAfterMs)) }),
-  });
-}
-
-/** The server may know codes that this agent does not; whether it may try again counts then. */
-function errorOf(error: ErrorBody): ViworksError {
-  const retryAfterMs = positiveMs(error.retryAfter, 0);
-  const options = retryAfterMs === 0 ? {} : { retryAfterMs };
-  if (isErrorCode(error.code) && catalogue[error.code].retryable === error.retryable)
-    return new ViworksError(error.code, error.message, options);
-  const code = error.retryable ? 'unavailable' : 'internal';
-  return new ViworksError(code, `${error.code}: ${error.message}`, options);
-}
-
-const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);

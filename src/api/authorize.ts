@@ -42,6 +42,9 @@ const leastRole = {
   'schedules.resume': 'operator',
   'schedules.run': 'operator',
   'schedules.next': 'viewer',
+  'keys.list': 'viewer',
+  'keys.rotate': 'admin',
+  'keys.revoke': 'admin',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
@@ -90,6 +93,9 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   resumeSchedule: 'schedules.resume',
   runSchedule: 'schedules.run',
   nextOccurrences: 'schedules.next',
+  listKeys: 'keys.list',
+  rotateKey: 'keys.rotate',
+  revokeKey: 'keys.revoke',
   getHealth: 'system.health',
 };
 

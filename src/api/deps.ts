@@ -1,6 +1,6 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { EnrollmentTokens } from '../identity/types.ts';
+import type { CommandKeyService, EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -19,6 +19,7 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
+  commandKeys: CommandKeyService;
   userTokens: UserTokens;
   health: HealthReporter;
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;

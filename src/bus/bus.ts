@@ -11,6 +11,8 @@ export interface Topics {
   'agent.enrolled': string;
   /** Times of schedules changed. Key: `all`. At most once. */
   'schedules.changed': 'all';
+  /** Keys that sign commands changed. Key: `all`. At most once. */
+  'commandKeys.changed': 'all';
 }
 
 export interface Bus {

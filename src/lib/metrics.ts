@@ -17,6 +17,8 @@ export interface Metrics {
   agents: Gauge<'status'>;
   commandsSubmitted: Counter<'verb'>;
   commandsDeleted: Counter;
+  commandsRefused: Counter<'code'>;
+  executionsForged: Counter;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
   scheduleRuns: Counter<'outcome'>;
@@ -57,6 +59,17 @@ export function createMetrics(): Metrics {
     commandsDeleted: new Counter({
       name: 'viworks_commands_deleted_total',
       help: 'Finished commands that were kept for as long as they had to be, and are deleted.',
+      registers,
+    }),
+    commandsRefused: new Counter({
+      name: 'viworks_commands_refused_total',
+      help: 'Commands that agents refused because they could not verify or read them.',
+      labelNames: ['code'],
+      registers,
+    }),
+    executionsForged: new Counter({
+      name: 'viworks_executions_forged_total',
+      help: 'Executions in the database that were not submitted here, or altered since, and were not sent.',
       registers,
     }),
     executionsFinished: new Counter({

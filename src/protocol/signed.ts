@@ -47,3 +47,6 @@ export function sessionTokenInput(
   const [name, use] = [encoder.encode(token), encoder.encode(purpose)];
   return signedInput('viworks.session-token.v1', name, use, count, content);
 }
+
+/** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
+export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);

@@ -9,7 +9,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '349508280deac66db5824cfab17ba5b74e7d88202da61b39e4b34c5a55463d1f',
+  1: '1a3ad26f62b810bc9d118a64c5eaebd33eaa0d5d6332568590fdc612f16a5bf3',
 };
 
 /** The files of the package, each after those it imports. */

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  type CommandKeys,
   type ExecutionAccount,
   type HelloOffer,
   LimitsSchema,
@@ -31,6 +32,7 @@ const outputCreditBytes = 256 * 1024;
 export interface WelcomeFacts {
   sessionId: string;
   epoch: number;
+  signedCommandKeys: CommandKeys;
   token: GrantedToken;
   /** Empty where the session is not sealed. */
   confirmation: Uint8Array;
@@ -38,8 +40,9 @@ export interface WelcomeFacts {
 }
 
 export function welcome(facts: WelcomeFacts, limits: SessionLimits): Welcome {
-  const { sessionId, epoch, token, confirmation, maximumMessageBytes } = facts;
+  const { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes } = facts;
   return create(WelcomeSchema, {
+    signedCommandKeys,
     sessionId,
     epoch: BigInt(epoch),
     sessionToken: token.token,

@@ -7,6 +7,7 @@ import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
+import type { CommandKeys } from '../identity/command-keys.ts';
 import type { SessionTokens } from '../identity/session-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
@@ -23,6 +24,7 @@ import {
 } from '../protocol/sealing/connection.ts';
 import type { Presence } from '../registry/presence.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
 import { createSession, type Session } from './session.ts';
@@ -43,6 +45,7 @@ export interface SessionsDeps {
   bus: Bus;
   authentication: AgentAuthentication;
   sessionTokens: SessionTokens;
+  commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
   presence: Presence;
   engine: CommandEngine;
   telemetry: TelemetryIngest;
@@ -59,8 +62,8 @@ interface Peer {
   connection: Connection;
   since: number;
   session: Session | undefined;
-  /** WELCOME was said. */
-  open: boolean;
+  /** WELCOME was said: the session is open. */
+  welcomed: boolean;
   degraded: boolean;
   /** On the monotonic clock: when the token of the session is followed by another. */
   renewTokenAt: number;
@@ -69,15 +72,18 @@ interface Peer {
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, sessionTokens, presence, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, sessionTokens, commandKeys, presence, engine, clock, log, metrics, limits } =
+    deps;
+  const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
   const byAgent = new Map<string, Peer>();
   let timer: NodeJS.Timeout | undefined;
+  let offKeys: (() => void) | undefined;
   let draining = false;
   let emptied: (() => void) | undefined;
 
-  const accept: AcceptConnection = (connection) => {
+  const accept: AcceptConnection = (connection, settled) => {
     let phase: 'hello' | 'challenging' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
     let sealed: SealedConnection | undefined;
@@ -87,7 +93,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       connection,
       since: clock.monotonic(),
       session: undefined,
-      open: false,
+      welcomed: false,
       degraded: false,
       renewTokenAt: Number.POSITIVE_INFINITY,
       end,
@@ -114,6 +120,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       if (phase === 'closed') return;
       if (phase === 'proof' && challenge !== undefined) authentication.abandon(challenge);
       phase = 'closed';
+      settled();
       unsubscribe?.();
       peers.delete(peer);
       connections.dec();
@@ -156,22 +163,27 @@ export function createSessions(deps: SessionsDeps): Sessions {
         });
         peer.connection = sealed;
       }
-      const session = createSession({ ...deps, log }, facts, peer.connection, end);
+      const session = createSession({ ...deps, signing, log }, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
-      peer.open = true;
+      settled();
       const token = sessionTokens.issue({ sessionId, agentId, epoch, publicKey });
       peer.renewTokenAt = token.renewAt;
       const confirmation = secrets?.confirmations.server ?? new Uint8Array(0);
       const { encoding } = connection.peer;
       const maximumMessageBytes =
         sealed === undefined ? wireLimits.messageBytes : sealedEnvelopeBytes(encoding);
-      const value = welcome({ sessionId, epoch, token, confirmation, maximumMessageBytes }, limits);
+      const signedCommandKeys = commandKeys.message;
+      const value = welcome(
+        { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes },
+        limits,
+      );
       peer.connection.send(envelope({ case: 'welcome', value }, clock.now()));
       sealed?.bind(sessionId, BigInt(epoch));
+      peer.welcomed = true;
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
       engine.links.put(session.link);
@@ -272,6 +284,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     session.send({ case: 'sessionToken', value });
   }
 
+  /** Every open session hears of the new keys before the first command that is signed with them. */
+  function tellKeys(): void {
+    for (const { session, welcomed } of peers)
+      if (welcomed) session?.send({ case: 'commandKeys', value: commandKeys.message });
+  }
+
   /** One look over everybody instead of a timer for each. */
   function look(): void {
     const now = clock.monotonic();
@@ -300,18 +318,21 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return byAgent.size;
     },
     start() {
+      offKeys ??= commandKeys.onChange(tellKeys);
       timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
     },
     async drain(windowMs) {
       draining = true;
       clearInterval(timer);
+      offKeys?.();
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;
         if (peers.size === 0) resolve();
       });
       for (const peer of [...peers]) {
-        if (peer.open) peer.session?.drain('the server is stopping', Math.round(Math.random() * windowMs));
-        peer.end(peer.open ? undefined : new ViworksError('draining', 'The server is stopping.'));
+        if (peer.welcomed)
+          peer.session?.drain('the server is stopping', Math.round(Math.random() * windowMs));
+        peer.end(peer.welcomed ? undefined : new ViworksError('draining', 'The server is stopping.'));
       }
       await empty;
     },

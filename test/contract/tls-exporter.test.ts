@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Core, startCore } from '../support/app-core.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { startSdkAgent, wires } from '../support/sdk-agent.ts';
 import { type Certificate, makeCertificate } from '../support/tls-certificate.ts';
+import { startWatchedAgent, wires } from '../support/watched-agent.ts';
 
 /** The TLS connection that the agent signs is the one that ends at the server. */
 
@@ -29,13 +29,13 @@ afterAll(async () => {
 });
 
 test.each(wires)('over %s both ends of one TLS connection know the same value', async (wire) => {
-  const agent = await startSdkAgent(core, `same-${wire}`, { wire, ca: certificate.cert });
+  const agent = await startWatchedAgent(core, `same-${wire}`, { wire, ca: certificate.cert });
   await agent.state('open');
 });
 
 test.each(wires)('over %s somebody between two TLS connections is found out', async (wire) => {
   const name = `between-${wire}`;
-  const agent = await startSdkAgent(core, name, {
+  const agent = await startWatchedAgent(core, name, {
     wire,
     ca: certificate.cert,
     // What the agent sees of a TLS connection that ends elsewhere.
@@ -46,7 +46,7 @@ test.each(wires)('over %s somebody between two TLS connections is found out', as
 });
 
 test('an agent that says nothing of its TLS is refused where it must', async () => {
-  const agent = await startSdkAgent(core, 'silent', {
+  const agent = await startWatchedAgent(core, 'silent', {
     ca: certificate.cert,
     peer: { tlsExporter: undefined },
   });
@@ -58,7 +58,7 @@ test.each(['record', 'off'] as const)('with %s nothing is refused for it', async
   const own = await createTestDatabase();
   const lax = await startCore(own.url, { tls: certificate, authentication: { tlsExporter } });
   try {
-    const agent = await startSdkAgent(lax, 'proxied', {
+    const agent = await startWatchedAgent(lax, 'proxied', {
       ca: certificate.cert,
       peer: { tlsExporter: new Uint8Array(32).fill(7) },
     });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { frameOf, startSdkAgent, wires } from '../support/sdk-agent.ts';
+import { frameOf, startWatchedAgent, wires } from '../support/watched-agent.ts';
 
 /** Sealed sessions of the real agent over every transport. */
 
@@ -26,7 +26,7 @@ const succeeded = (commandId: string) => executionIn(core.engine, commandId, 'su
 
 test.each(wires)('over %s keys change under load, and nothing is lost or done twice', async (wire) => {
   const name = `load-${wire}`;
-  const fleet = await startSdkAgent(core, name, { wire, sealingLimits: restless });
+  const fleet = await startWatchedAgent(core, name, { wire, sealingLimits: restless });
   await fleet.state('open');
   const count = 400;
   for (let n = 0; n < count; n += 20) {
@@ -53,7 +53,7 @@ test.each(wires)('over %s keys change under load, and nothing is lost or done tw
 });
 
 test('an agent that does not seal is served in the open', async () => {
-  const open = await startSdkAgent(core, 'open', { sealing: 'off' });
+  const open = await startWatchedAgent(core, 'open', { sealing: 'off' });
   await open.state('open');
   const { commandId } = await submitTo(core, 'open');
   await succeeded(commandId);

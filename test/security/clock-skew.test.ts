@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { startSdkAgent } from '../support/sdk-agent.ts';
+import { startWatchedAgent } from '../support/watched-agent.ts';
 
 /** Clocks of agents that are wrong: freshness comes from nonces, and nothing else of the handshake from clocks. */
 
@@ -28,7 +28,7 @@ test.each([
 ])('an agent whose clock is %s authenticates, seals and works', async (what, skew) => {
   const name = `skew-${what.replaceAll(' ', '-')}`;
   const clock = { now: () => Date.now() + skew, monotonic: () => performance.now() };
-  const agent = await startSdkAgent(core, name, { clock, sealing: 'required' });
+  const agent = await startWatchedAgent(core, name, { clock, sealing: 'required' });
   await agent.state('open');
   const { commandId } = await submitTo(core, name);
   await executionIn(core.engine, commandId, 'succeeded');
@@ -38,7 +38,7 @@ test.each([
 test('a clock that jumps in a session changes nothing', async () => {
   let skew = 0;
   const clock = { now: () => Date.now() + skew, monotonic: () => performance.now() };
-  const agent = await startSdkAgent(core, 'jumps', { clock });
+  const agent = await startWatchedAgent(core, 'jumps', { clock });
   await agent.state('open');
   for (const jump of [day, -day]) {
     skew = jump;

@@ -18,7 +18,7 @@ import { type Core, executionIn, startCore, submitTo } from '../support/app-core
 import { ownCore } from '../support/app-core-own.ts';
 import { enrolled } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { bare, frameOf, startSdkAgent, type Tamper } from '../support/sdk-agent.ts';
+import { bare, frameOf, startWatchedAgent, type Tamper } from '../support/watched-agent.ts';
 
 /** Somebody on the way strips or alters what the two ends agree on, to get a weaker session than both want. */
 
@@ -105,7 +105,7 @@ const seenByAgent: [string, { up?: Tamper; down?: Tamper }][] = [
 test.each(seenByAgent)('%s: the agent believes nothing', async (what, tamper) => {
   const name = `down-${what.replaceAll(/[^a-z]+/g, '-')}`;
   const before = await core.count('sessions');
-  const agent = await startSdkAgent(core, name, tamper);
+  const agent = await startWatchedAgent(core, name, tamper);
   const { error } = await agent.state('waiting');
   expect(error).toMatchObject({ code: 'authentication_failed' });
   expect(agent.sent.map(({ body }) => body.case)).toEqual(['hello', 'error']);
@@ -139,7 +139,7 @@ test.each<[string, { up: Tamper }, string]>([
 ])('%s: the server refuses with the one error there is', async (what, tamper, reason) => {
   const name = `up-${what.replaceAll(/[^a-z]+/g, '-')}`;
   refusals = [];
-  const agent = await startSdkAgent(core, name, tamper);
+  const agent = await startWatchedAgent(core, name, tamper);
   expect((await agent.state('waiting')).error).toMatchObject(indistinct);
   expect(refusals).toContain(`${name}: ${reason}`);
 });
@@ -151,14 +151,14 @@ test('the name or the key of another agent gets the same error', async () => {
     { ...as, incarnation: 2 },
     { ...as, key: (await enrolled(core, 'another')).key },
   ]) {
-    const agent = await startSdkAgent(core, 'honest', { as: wrong });
+    const agent = await startWatchedAgent(core, 'honest', { as: wrong });
     expect((await agent.state('waiting')).error).toMatchObject(indistinct);
   }
   expect(refusals).toEqual(['honest: key_unknown', 'honest: key_unknown']);
 });
 
 test('a WELCOME in the open, where both agreed to seal, is not believed', async () => {
-  const agent = await startSdkAgent(core, 'open-welcome', {
+  const agent = await startWatchedAgent(core, 'open-welcome', {
     down: (message) =>
       frameOf(message)?.counter === 1n
         ? [bare({ case: 'welcome', value: { epoch: 1n } as never })]
@@ -169,11 +169,11 @@ test('a WELCOME in the open, where both agreed to seal, is not believed', async 
 
 test('an open envelope in a sealed session ends it, on either side', async () => {
   const open = create(EnvelopeSchema, { body: { case: 'heartbeat', value: create(HeartbeatSchema) } });
-  const injected = await startSdkAgent(core, 'injected');
+  const injected = await startWatchedAgent(core, 'injected');
   await injected.state('open');
   injected.inject(open);
   expect((await injected.state('waiting')).error).toMatchObject({ code: 'protocol_violation' });
-  const told = await startSdkAgent(core, 'told', {
+  const told = await startWatchedAgent(core, 'told', {
     down: (message) => (frameOf(message)?.counter === 2n ? [open] : [message]),
   });
   await told.state('open');
@@ -184,19 +184,19 @@ test('an open envelope in a sealed session ends it, on either side', async () =>
 test('a server that requires sealing refuses an agent that does not seal, as it refuses any', async () => {
   const { start } = await ownCore({ authentication: { sealing: 'required' } });
   const strict = await start();
-  const old = await startSdkAgent(strict, 'old', { sealing: 'off' });
+  const old = await startWatchedAgent(strict, 'old', { sealing: 'off' });
   expect((await old.state('waiting')).error).toMatchObject(indistinct);
-  const current = await startSdkAgent(strict, 'current');
+  const current = await startWatchedAgent(strict, 'current');
   await current.state('open');
 });
 
 test('an agent that requires sealing has no session with a server that does not seal', async () => {
   const { start } = await ownCore({ authentication: { sealing: 'off' } });
   const lax = await start();
-  const strict = await startSdkAgent(lax, 'strict', { sealing: 'required' });
+  const strict = await startWatchedAgent(lax, 'strict', { sealing: 'required' });
   expect((await strict.state('waiting')).error).toMatchObject({ code: 'authentication_failed' });
   expect(strict.sent.map(({ body }) => body.case)).toEqual(['hello', 'error']);
-  const either = await startSdkAgent(lax, 'either');
+  const either = await startWatchedAgent(lax, 'either');
   await either.state('open');
   const { commandId } = await submitTo(lax, 'either');
   await executionIn(lax.engine, commandId, 'succeeded');

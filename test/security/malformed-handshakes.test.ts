@@ -7,7 +7,7 @@ import { newEphemeral } from '../../src/protocol/sealing/primitives.ts';
 import { type Core, startCore } from '../support/app-core.ts';
 import { dial, enrolled, type FakeAgent, proofOf } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { startSdkAgent } from '../support/sdk-agent.ts';
+import { startWatchedAgent } from '../support/watched-agent.ts';
 
 /** Handshakes made of whatever bytes: nothing crashes, and none of them opens a session. */
 
@@ -99,6 +99,6 @@ test('a damaged PROOF never opens a session', async () => {
 });
 
 test('after all of it an honest agent is served', async () => {
-  const honest = await startSdkAgent(core, 'fuzzed', { as: agent });
+  const honest = await startWatchedAgent(core, 'fuzzed', { as: agent });
   expect((await honest.state('open')).epoch).toBe(1n);
 });

@@ -4,7 +4,7 @@ import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb
 import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
 import { dial, enrolled } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { frameOf, startSdkAgent, type Tamper } from '../support/sdk-agent.ts';
+import { frameOf, startWatchedAgent, type Tamper } from '../support/watched-agent.ts';
 
 /** Somebody on the way keeps what passes and says it again, or leaves something out. */
 
@@ -32,7 +32,7 @@ const run = async (agentId: string) => {
 };
 
 test('a captured connection, said again from its first byte to its last, yields nothing', async () => {
-  const agent = await startSdkAgent(core, 'captured');
+  const agent = await startWatchedAgent(core, 'captured');
   await agent.state('open');
   await run('captured');
   await agent.agent.stop(0);
@@ -93,7 +93,7 @@ test.each<[string, { up?: Tamper; down?: Tamper }]>([
   ['a bit changes on the way to the agent', { down: once(2n, (message) => [flipped(message)]) }],
 ])('%s: the session ends, the next one is whole, and the work is done once', async (what, tamper) => {
   const name = what.replaceAll(/[^a-z]+/g, '-');
-  const agent = await startSdkAgent(core, name, tamper);
+  const agent = await startWatchedAgent(core, name, tamper);
   expect((await agent.state('open')).epoch).toBe(1n);
   const { commandId } = await submitTo(core, name);
   const second = await submitTo(core, name);
@@ -132,13 +132,13 @@ function flipped(message: Envelope): Envelope {
 
 test('a frame of another session of the same agent is none of this one', async () => {
   const as = await enrolled(core, 'twice');
-  const first = await startSdkAgent(core, 'twice', { as });
+  const first = await startWatchedAgent(core, 'twice', { as });
   await first.state('open');
   await run('twice');
   const old = first.sent.filter((message) => frameOf(message) !== undefined);
   await first.agent.stop(0);
   let replayed = false;
-  const second = await startSdkAgent(core, 'twice', {
+  const second = await startWatchedAgent(core, 'twice', {
     as,
     up: frames((counter, message) => {
       const earlier = old.find((each) => frameOf(each)?.counter === counter);

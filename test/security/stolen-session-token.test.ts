@@ -5,7 +5,7 @@ import { sessionTokenInput } from '../../src/protocol/signed.ts';
 import { createTestClock } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { connected } from '../support/fake-agent.ts';
-import { startSdkAgent } from '../support/sdk-agent.ts';
+import { startWatchedAgent } from '../support/watched-agent.ts';
 
 /** A session token in other hands: it names a session, and is no authority. */
 
@@ -111,7 +111,7 @@ test('a session has one from WELCOME on and gets the next in time; nobody on the
     })
     .toBe('refused');
 
-  const sealed = await startSdkAgent(core, 'sealed');
+  const sealed = await startWatchedAgent(core, 'sealed');
   await sealed.state('open');
   expect(sealed.came.map(({ body }) => body.case)).not.toContain('welcome');
 });

@@ -24,6 +24,7 @@ import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -44,6 +45,7 @@ export async function startApi(
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     enrollmentTokens,
+    commandKeys: memoryCommandKeys(),
     userTokens,
     health: { report: async () => health.report },
     metrics,
@@ -54,7 +56,7 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [] });
+  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),

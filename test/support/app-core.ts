@@ -7,6 +7,8 @@ import { type CommandEngine, createCommandEngine } from '../../src/commands/engi
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
 import { type AuthenticationDeps, createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { createCommandBinding } from '../../src/identity/command-binding.ts';
+import { type CommandKeys, createCommandKeys } from '../../src/identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
 import { createSessionTokens, type SessionTokens } from '../../src/identity/session-tokens.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -57,6 +59,7 @@ export interface Core {
   engine: CommandEngine;
   agents: Agents;
   enrollment: Enrollment;
+  commandKeys: CommandKeys;
   sessions: Sessions;
   sessionTokens: SessionTokens;
   clock: TestClock;
@@ -72,6 +75,8 @@ export interface Core {
 export interface CoreOptions {
   clock?: TestClock;
   serverKey?: KeyPair;
+  /** The same for all by default, so that one core goes on with the rows of another. */
+  commandSecret?: Uint8Array;
   limits?: Partial<SessionLimits>;
   maxConnections?: number;
   maximumWaiting?: number;
@@ -86,6 +91,8 @@ export interface CoreOptions {
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
+
+const testCommandSecret = new Uint8Array(32).fill(7);
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
   const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
@@ -110,6 +117,9 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     ...options.authentication,
   });
   const sessionTokens = createSessionTokens(clock);
+  const secret = options.commandSecret ?? testCommandSecret;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
+  await commandKeys.start();
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
@@ -122,7 +132,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     queue: { perAgent: 100_000, total: 1_000_000, perVerb: new Map(), ...options.queue },
     sweepIntervalMs: 3_600_000,
   };
-  const engine = createCommandEngine({ database, bus, clock, log, metrics, settings });
+  const binding = createCommandBinding(secret);
+  const engine = createCommandEngine({ database, bus, clock, log, metrics, binding, settings });
   const limits = {
     heartbeatIntervalMs: 86_400_000,
     telemetryIntervalMs: 86_400_000,
@@ -134,6 +145,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     bus,
     authentication,
     sessionTokens,
+    commandKeys,
     presence,
     engine,
     telemetry,
@@ -161,6 +173,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     await engine.stop();
     await telemetry.idle();
     await presence.idle();
+    await commandKeys.stop();
     await database.close();
   }
   return {
@@ -171,6 +184,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     enrollment,
     sessions,
     sessionTokens,
+    commandKeys,
     clock,
     serverKey,
     url: `${options.tls === undefined ? 'http' : 'https'}://${listener.address}`,

@@ -12,6 +12,7 @@ from viworks.agent.v1 import command_pb2 as orders, handshake_pb2 as wire
 from viworks.agent.v1.agent_service_pb2 import EnrollRequest
 from viworks.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from viworks.agent.v1.envelope_pb2 import Envelope
+from trust import CommandTrust
 from viworks.verbs.v1.system_pb2 import SystemInfoArgs, SystemInfoResult
 from sealing import RAW, Seal, lp
 
@@ -47,6 +48,7 @@ class Agent:
             known = {key.key_id: key.public_key.hex() for key in told.server_keys}
             identity_file.write_text(json.dumps([me, known]))
         self.me, self.server_keys = json.loads(identity_file.read_text())
+        self.trust = CommandTrust(self.server_keys, folder / 'command-keys')
         # The ledger: every statement is on the disk before the next line runs, so nothing runs twice.
         self.ledger = sqlite3.connect(folder / 'ledger.db', isolation_level=None)
         self.ledger.execute('pragma synchronous = full')
@@ -91,7 +93,12 @@ class Agent:
                     self.ledger.execute('update executions set settled = 1 where id = ? and attempt = ?',
                                         self.waiting.pop(sequence))
                 kind = envelope.WhichOneof('body')
-                if kind == 'command':
+                if kind == 'command_keys':
+                    self.trust.accept(envelope.command_keys)
+                elif kind == 'command' and (why := self.trust.problem(envelope.command)):
+                    print('refuses a command:', why)
+                    self.send(error={'code': 'signature_invalid', 'message': why, 'sequence': envelope.sequence})
+                elif kind == 'command':
                     self.run(orders.CommandBody.FromString(envelope.command.body))
                 elif kind == 'cancel':  # Whatever ran has ended already; what did not come will not run.
                     key = (envelope.cancel.execution_id, envelope.cancel.attempt)
@@ -122,6 +129,8 @@ class Agent:
         confirmation = self.seal.agree(peer_key, *transcript, signature) if peer_key else b''
         self.send(False, proof={'statement': stated, 'signature': signature, 'confirmation': confirmation})
         welcome = self.seal.welcomed(*self.seal.unwrap(next(call)))
+        if welcome.HasField('signed_command_keys'):  # Without, it runs nothing.
+            self.trust.accept(welcome.signed_command_keys)
         print(f'online epoch={welcome.epoch} session={welcome.session_id} sealed={self.seal.on}')
         return welcome
 

@@ -7,17 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from trust import lp
 from viworks.agent.v1.envelope_pb2 import Envelope
 from viworks.agent.v1.sealing_pb2 import SealedContent
 
 RAW = (form.Encoding.Raw, form.PublicFormat.Raw)
 AGENT, SERVER = 1, 2
 KEY_SECONDS, KEY_FRAMES, AGREEMENT_SECONDS = 120, 2 ** 20, 3600
-
-
-def lp(domain, *parts):
-    """What is signed: each part with its length in front, as four bytes big endian."""
-    return b''.join(len(part).to_bytes(4, 'big') + part for part in (domain.encode(), *parts))
 
 
 def expand(ikm, salt, info):

@@ -19,6 +19,7 @@ import {
 } from './convert.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
+import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
@@ -44,6 +45,7 @@ export type ControlDeps = Pick<
   | 'templates'
   | 'schedules'
   | 'enrollmentTokens'
+  | 'commandKeys'
   | 'userTokens'
   | 'health'
   | 'metrics'
@@ -158,6 +160,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...rolloutMethods(deps, { unary }),
     ...templateMethods(deps, { unary }),
     ...scheduleMethods(deps, { unary }),
+    ...keyMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
+import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
@@ -14,6 +15,7 @@ export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
     commands: commandsRouter(deps),
+    keys: keysRouter(deps),
     rollouts: rolloutsRouter(deps),
     schedules: schedulesRouter(deps),
     system: systemRouter(deps),

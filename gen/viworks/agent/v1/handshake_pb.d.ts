@@ -411,7 +411,7 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
   limits?: Limits | undefined;
 
   /**
-   * The keys that sign commands. Empty: commands are not signed.
+   * Unused: keys that nobody vouches for. See signed_command_keys.
    *
    * @generated from field: repeated viworks.agent.v1.VerificationKey command_keys = 6;
    */
@@ -423,6 +423,13 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
    * @generated from field: bytes confirmation = 7;
    */
   confirmation: Uint8Array;
+
+  /**
+   * The keys that sign commands. Absent: commands are not signed, and an agent that wants signatures runs none.
+   *
+   * @generated from field: viworks.agent.v1.CommandKeys signed_command_keys = 20;
+   */
+  signedCommandKeys?: CommandKeys | undefined;
 };
 
 /**
@@ -430,6 +437,72 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export declare const WelcomeSchema: GenMessage<Welcome>;
+
+/**
+ * CommandKeys tells which keys sign commands. Server to agent: in WELCOME, and in the session when they change. It
+ * takes effect for all that follows.
+ *
+ * @generated from message viworks.agent.v1.CommandKeys
+ */
+export declare type CommandKeys = Message<"viworks.agent.v1.CommandKeys"> & {
+  /**
+   * A serialised CommandKeySet.
+   *
+   * @generated from field: bytes key_set = 1;
+   */
+  keySet: Uint8Array;
+
+  /**
+   * Ed25519 by one of the server's identity keys, which the agent knows from its enrolment, over
+   * lp("viworks.command-keys.v1") lp(key_set).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Which of them signed.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message viworks.agent.v1.CommandKeys.
+ * Use `create(CommandKeysSchema)` to create a new message.
+ */
+export declare const CommandKeysSchema: GenMessage<CommandKeys>;
+
+/**
+ * CommandKeySet names every key that is believed. What is not in it is not believed: so a key is revoked.
+ *
+ * @generated from message viworks.agent.v1.CommandKeySet
+ */
+export declare type CommandKeySet = Message<"viworks.agent.v1.CommandKeySet"> & {
+  /**
+   * Grows with every change. An agent that has seen a higher one keeps that.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp issued_at = 2;
+   */
+  issuedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated viworks.agent.v1.VerificationKey keys = 3;
+   */
+  keys: VerificationKey[];
+};
+
+/**
+ * Describes the message viworks.agent.v1.CommandKeySet.
+ * Use `create(CommandKeySetSchema)` to create a new message.
+ */
+export declare const CommandKeySetSchema: GenMessage<CommandKeySet>;
 
 /**
  * Limits are the server's terms for this session.
@@ -513,6 +586,13 @@ export declare type VerificationKey = Message<"viworks.agent.v1.VerificationKey"
    * @generated from field: google.protobuf.Timestamp not_after = 3;
    */
   notAfter?: Timestamp | undefined;
+
+  /**
+   * Unset: valid since ever.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 4;
+   */
+  notBefore?: Timestamp | undefined;
 };
 
 /**

@@ -13,6 +13,7 @@ import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
+import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -973,6 +974,36 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof NextOccurrencesRequestSchema;
     output: typeof NextOccurrencesResponseSchema;
+  },
+  /**
+   * The keys that sign commands.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListKeys
+   */
+  listKeys: {
+    methodKind: "unary";
+    input: typeof ListKeysRequestSchema;
+    output: typeof ListKeysResponseSchema;
+  },
+  /**
+   * A new key signs from now on, or after a delay.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotateKey
+   */
+  rotateKey: {
+    methodKind: "unary";
+    input: typeof RotateKeyRequestSchema;
+    output: typeof RotateKeyResponseSchema;
+  },
+  /**
+   * No agent believes the key any more, from now on.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeKey
+   */
+  revokeKey: {
+    methodKind: "unary";
+    input: typeof RevokeKeyRequestSchema;
+    output: typeof RevokeKeyResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth
