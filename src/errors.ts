@@ -97,6 +97,21 @@ export const catalogue = {
   permission_denied: entry('permission_denied', false, 'info', 'use a token with a role that may do this'),
   agent_exists: entry('already_exists', false, 'info', 'make an enrolment token bound to this agent id'),
 
+  agent_state: entry('failed_precondition', false, 'info', 'see `viworks agents get ID` for how it is'),
+  agent_barred: entry(
+    'failed_precondition',
+    false,
+    'warn',
+    'see `viworks agents get ID` for why; an operator releases it or enrols it anew',
+  ),
+  enrollment_unknown: entry('not_found', false, 'info', 'see `viworks enrollments` for what there is'),
+  enrollment_state: entry('failed_precondition', false, 'info', 'see `viworks enrollments` for how it is'),
+  enrollment_requests_off: entry(
+    'permission_denied',
+    false,
+    'info',
+    'enrol with a token, or set agent_management.enrollment_requests',
+  ),
   signature_invalid: entry(
     'permission_denied',
     false,

@@ -10,10 +10,10 @@ import {
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ViworksError } from '../errors.ts';
 import { timestampMs } from '../protocol/envelope.ts';
-import { signBytes, verifyBytes } from '../protocol/keys.ts';
+import { type KeyPair, signBytes, verifyBytes } from '../protocol/keys.ts';
 import type { Ephemeral } from '../protocol/sealing/primitives.ts';
 import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets.ts';
-import { challengeInput, proofInput } from '../protocol/signed.ts';
+import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { protocolFloor, protocolVersion } from '../protocol/versions.ts';
 import type { AgentIdentity } from './identity.ts';
 
@@ -28,7 +28,7 @@ export type SealingChoice = 'off' | 'on' | 'required';
 /** What HELLO says beside the identity. */
 export type HelloFacts = Omit<
   Exclude<MessageInitShape<typeof HelloOfferSchema>, { $typeName: string }>,
-  'agentId' | 'keyId' | 'incarnation' | 'protocolVersions' | 'ephemeralKey' | '$typeName'
+  'agentId' | 'keyId' | 'incarnation' | 'generation' | 'protocolVersions' | 'ephemeralKey' | '$typeName'
 >;
 
 const offeredVersions: readonly number[] = Array.from(
@@ -37,7 +37,12 @@ const offeredVersions: readonly number[] = Array.from(
 );
 
 /** The bytes of HELLO.offer. Without an ephemeral key the session is not sealed. */
-export function writeOffer(identity: AgentIdentity, facts: HelloFacts, ephemeral?: Ephemeral): Uint8Array {
+export function writeOffer(
+  identity: AgentIdentity,
+  facts: HelloFacts,
+  generation = 0n,
+  ephemeral?: Ephemeral,
+): Uint8Array {
   return toBinary(
     HelloOfferSchema,
     create(HelloOfferSchema, {
@@ -46,6 +51,7 @@ export function writeOffer(identity: AgentIdentity, facts: HelloFacts, ephemeral
       keyId: identity.key.keyId,
       incarnation: identity.incarnation,
       protocolVersions: [...offeredVersions],
+      generation,
       ...(ephemeral === undefined ? {} : { ephemeralKey: ephemeral.publicKey }),
     }),
   );
@@ -120,6 +126,8 @@ export interface ProofInput {
   challenge: Challenge;
   /** Milliseconds since 1970. */
   now: number;
+  /** The key that is to take the place of the one that signs. */
+  next?: KeyPair | undefined;
   /** Of this end of the TLS connection. */
   tlsExporter?: Uint8Array | undefined;
   /** Where both ends named a key for it. */
@@ -131,11 +139,12 @@ export function writeProof(
   identity: AgentIdentity,
   input: ProofInput,
 ): { proof: Proof; secrets: SessionSecrets | undefined } {
-  const { offer, challenge, now, tlsExporter, agreement } = input;
+  const { offer, challenge, now, next, tlsExporter, agreement } = input;
   const statement = toBinary(
     ProofStatementSchema,
     create(ProofStatementSchema, {
       agentTime: timestampFromMs(now),
+      ...(next && nextKeyOf(offer, challenge, next)),
       ...(tlsExporter === undefined ? {} : { tlsExporter }),
     }),
   );
@@ -145,6 +154,11 @@ export function writeProof(
   const secrets = agreement && sessionSecrets(agreement.own.agree(agreement.peerKey), said);
   const confirmation = secrets?.confirmations.agent ?? new Uint8Array(0);
   return { proof: create(ProofSchema, { statement, signature, confirmation }), secrets };
+}
+
+function nextKeyOf(offer: Uint8Array, { terms, signature }: Challenge, next: KeyPair) {
+  const input = nextKeyInput(offer, terms, signature, next.publicKey);
+  return { nextPublicKey: next.publicKey, nextSignature: signBytes(next, input) };
 }
 
 function parseTerms(bytes: Uint8Array) {

@@ -8,6 +8,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
 import { acknowledgement, envelope } from '../protocol/envelope.ts';
+import type { KeyPair } from '../protocol/keys.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { type SealedConnection, type SealingLimits, sealConnection } from '../protocol/sealing/connection.ts';
 import { type Ephemeral, newEphemeral, sameBytes } from '../protocol/sealing/primitives.ts';
@@ -41,8 +42,13 @@ export interface Session {
   readonly open: boolean;
   /** Bytes that the server has not taken yet. */
   readonly bufferedBytes: number;
-  /** Lets what was sent leave, and ends. */
-  close(): void;
+  /** Tells the server that the epoch of this session is stored. */
+  stored(epoch: bigint): void;
+  /**
+   * Lets what was sent leave, and ends.
+   * @param reconnectMs connect again after that, and not as after a failure
+   */
+  close(reconnectMs?: number): void;
 }
 
 export type OutgoingBody = Parameters<typeof envelope>[0];
@@ -57,10 +63,18 @@ export interface SessionTerms {
   /** Bytes of output that may be unacknowledged at once. */
   outputCreditBytes: number;
   reconnect: BackoffPolicy;
+  /** The server wants the agent to make itself a new key. */
+  rotateKey: boolean;
+  /** The next key, which the server accepted; empty where it did not. */
+  acceptedKeyId: string;
 }
 
 export interface SessionDeps {
   identity: AgentIdentity;
+  /** See generation.ts. */
+  generation: bigint;
+  /** A key that is to take the place of the identity's. */
+  nextKey?: KeyPair | undefined;
   /** Asked when the connection is there, so that the account of executions is of that moment. */
   hello(): HelloFacts;
   /** Whether envelopes are sealed: never, where the server does it too, or else no session. */
@@ -108,6 +122,7 @@ export function createSession(deps: SessionDeps): Session {
   let unanswered = 0;
   let offTimer: (() => void) | undefined;
   let drainMs: number | undefined;
+  let storedEpoch = 0n;
   /** Why we, or the server's ERROR, ended it; what the connection says afterwards counts less. */
   let cause: ViworksError | undefined;
 
@@ -170,7 +185,14 @@ export function createSession(deps: SessionDeps): Session {
     deps.onServerTime(serverTime);
     phase = 'proof';
     const tlsExporter = connection?.peer.tlsExporter;
-    const made = writeProof(identity, { offer, challenge, now: clock.now(), tlsExporter, agreement });
+    const made = writeProof(identity, {
+      offer,
+      challenge,
+      now: clock.now(),
+      next: deps.nextKey,
+      tlsExporter,
+      agreement,
+    });
     transmit({ case: 'proof', value: made.proof }, 0n);
     ephemeral = undefined;
     secrets = made.secrets;
@@ -207,6 +229,8 @@ export function createSession(deps: SessionDeps): Session {
         baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
         maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),
       },
+      rotateKey: welcome.rotateKey,
+      acceptedKeyId: welcome.acceptedKeyId,
     });
   }
 
@@ -219,7 +243,7 @@ export function createSession(deps: SessionDeps): Session {
         return;
       }
       unanswered += 1;
-      transmit({ case: 'heartbeat', value: { running: deps.running() } }, 0n);
+      transmit({ case: 'heartbeat', value: { running: deps.running(), generation: storedEpoch } }, 0n);
       beat(intervalMs);
     });
   }
@@ -354,7 +378,7 @@ export function createSession(deps: SessionDeps): Session {
       connection = opened;
       phase = 'hello';
       ephemeral = sealing === 'off' ? undefined : newEphemeral();
-      offer = writeOffer(identity, deps.hello(), ephemeral);
+      offer = writeOffer(identity, deps.hello(), deps.generation, ephemeral);
       offTimer = timers.after(wireLimits.handshakeTimeoutMs, () => {
         cause ??= new ViworksError('deadline_exceeded', 'The server did not finish the handshake in time.');
         connection?.destroy();
@@ -368,8 +392,14 @@ export function createSession(deps: SessionDeps): Session {
     get bufferedBytes() {
       return connection?.bufferedBytes ?? 0;
     },
-    close() {
+    stored(epoch) {
+      storedEpoch = epoch;
+      if (phase === 'open')
+        transmit({ case: 'heartbeat', value: { running: deps.running(), generation: epoch } }, 0n);
+    },
+    close(reconnectMs) {
       if (phase === 'ended' || connection === undefined) return;
+      drainMs ??= reconnectMs;
       acknowledgeNow();
       end();
     },

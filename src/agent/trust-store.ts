@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ViworksError } from '../errors.ts';
 import type { TrustStore } from './command-trust.ts';
-import { readIfThere, writeDurably } from './identity.ts';
+import { readIfThere, writeDurably } from './files.ts';
 
 const stored = z.object({ version: z.number().int().nonnegative() });
 

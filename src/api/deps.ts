@@ -1,6 +1,6 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { CommandKeyService, EnrollmentTokens } from '../identity/types.ts';
+import type { CommandKeyService, EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -19,6 +19,7 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
+  enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;
   userTokens: UserTokens;
   health: HealthReporter;

@@ -6,6 +6,8 @@ import { agentsCommand } from './agents.ts';
 import { commandsCommand } from './commands.ts';
 import { createContext } from './context.ts';
 import { doctorCommand } from './doctor.ts';
+import { enrollCommand } from './enroll.ts';
+import { enrollmentsCommand } from './enrollments.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
 import { keysCommand } from './keys.ts';
@@ -42,6 +44,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   startCommand(program, context);
   serveCommand(program, context);
   agentCommand(program, context);
+  enrollCommand(program, context);
   migrateCommand(program, context);
   doctorCommand(program, context, exit);
   program.commandsGroup('Use it:');
@@ -53,6 +56,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   schedulesCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
+  enrollmentsCommand(program, context);
   keysCommand(program, context);
   healthCommand(program, context, exit);
   program.addHelpText(

@@ -45,6 +45,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('BACKEND_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('BACKEND_AGENT_PORT', 'agent_management.port', 'number'),
   setting('MAX_AGENT_CONNECTIONS', 'agent_management.max_agent_connections', 'number'),
+  setting('AGENT_ENROLLMENT_REQUESTS', 'agent_management.enrollment_requests', 'flag'),
   setting('AGENT_HEARTBEAT_INTERVAL', 'agent_management.heartbeat_interval', 'seconds'),
   setting('COMMAND_TIMEOUT', 'command.command_timeout', 'seconds'),
   setting('COMMAND_MAX_RETRIES', 'command.max_retries', 'number'),

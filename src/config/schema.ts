@@ -82,6 +82,10 @@ export const configSchema = z.strictObject({
       max_concurrent_handshakes: positive.max(10_000).default(64),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
+      /** Agents without a token may ask an operator for an identity. Without it: where the address is loopback, in development. */
+      enrollment_requests: z.boolean().optional(),
+      /** Days after which an agent makes itself a new key; 0: never. */
+      key_max_age: z.number().min(0).max(3650).default(90),
       reconnect_backoff_ms: positive.default(1000),
       reconnect_backoff_max_ms: positive.default(60_000),
     })

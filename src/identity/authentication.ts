@@ -12,6 +12,7 @@ import {
   HelloSchema,
   type Proof,
   ProofSchema,
+  type ProofStatement,
   ProofStatementSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { createMemoryNonceCache, type NonceCache, nonceCapacity } from '../bus/nonces.ts';
@@ -19,14 +20,14 @@ import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { timestampMs } from '../protocol/envelope.ts';
-import { type KeyPair, signBytes, verifyBytes } from '../protocol/keys.ts';
+import { type KeyPair, keyIdOf, signBytes, verifyBytes } from '../protocol/keys.ts';
 import { type Ephemeral, newEphemeral, publicKeyBytes, sameBytes } from '../protocol/sealing/primitives.ts';
 import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets.ts';
-import { challengeInput, proofInput } from '../protocol/signed.ts';
+import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { chooseVersion, protocolFloor, protocolVersion } from '../protocol/versions.ts';
+import { acceptNextKey, findAgentKey, promoteNextKey } from '../storage/agent-keys.ts';
 import type { Database } from '../storage/database.ts';
-import { findAgentKey } from '../storage/enrollment.ts';
 
 /**
  * Authentication of agents: the server's half of the handshake. Both sides sign the exact bytes that were
@@ -39,7 +40,8 @@ export interface AgentAuthentication {
    */
   challenge(hello: Hello): Promise<OpenChallenge>;
   /**
-   * Checks PROOF against the key of the newest incarnation.
+   * Checks PROOF against the keys of the newest incarnation, and takes the key that is to follow, where one was
+   * asked for.
    * @param tlsExporter of this end of the connection, where it has one
    * @throws authentication_failed with one indistinct message; database_unavailable, unavailable when it cannot be
    * checked
@@ -47,6 +49,8 @@ export interface AgentAuthentication {
   verify(challenge: OpenChallenge, proof: Proof, tlsExporter?: Uint8Array): Promise<Authenticated>;
   /** The connection is gone before its PROOF: the challenge makes room for another. */
   abandon(challenge: OpenChallenge): void;
+  /** A key that is older than this is to be replaced. */
+  keysSince(): Date;
 }
 
 export interface OpenChallenge {
@@ -65,6 +69,8 @@ export interface Authenticated {
   publicKey: Uint8Array;
   /** Where the session is sealed. */
   secrets: SessionSecrets | undefined;
+  /** The key that is accepted to follow. */
+  acceptedKeyId: string | undefined;
 }
 
 /** Why an agent is refused; for records, and never for the agent. */
@@ -74,6 +80,7 @@ export type RefusalReason =
   | 'key_unknown'
   | 'signature_wrong'
   | 'confirmation_wrong'
+  | 'next_key_wrong'
   | 'not_sealed'
   | 'tls_exporter_absent'
   | 'tls_exporter_differs';
@@ -95,6 +102,8 @@ export interface AuthenticationDeps {
   serverKey: KeyPair;
   clock: Clock;
   log: Logger;
+  /** Milliseconds after which an agent is asked for a new key; 0 or nothing: never. */
+  keyMaxAgeMs?: number;
   nonces?: NonceCache;
   sealing?: SealingMode;
   tlsExporter?: ExporterPolicy;
@@ -102,12 +111,15 @@ export interface AuthenticationDeps {
   onRefused?: (reason: RefusalReason, agent: RefusedAgent) => void;
 }
 
+/** Milliseconds for which the key before the one in use is believed. */
+const keyOverlapMs = 3_600_000;
 const nonceLifetimeMs = 30_000;
 /** An agent whose clock is further off than this is worth a word; nothing is decided by it. */
 const skewWorthTellingMs = 60_000;
 
 export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthentication {
-  const { database, serverKey, clock, log, sealing = 'on', tlsExporter: exporterPolicy = 'record' } = deps;
+  const { database, serverKey, clock, log, sealing = 'on', keyMaxAgeMs = 0 } = deps;
+  const { tlsExporter: exporterPolicy = 'record' } = deps;
   const nonces = deps.nonces ?? createMemoryNonceCache({ capacity: nonceCapacity }, clock);
 
   function refuse({ agentId, incarnation, keyId }: HelloOffer, reason: RefusalReason): never {
@@ -127,7 +139,49 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
     }
   }
 
+  function tellSkew({ agentId }: HelloOffer, { agentTime }: ProofStatement): void {
+    const skewMs = Math.round((timestampMs(agentTime) ?? 0) - clock.now());
+    if (Math.abs(skewMs) > skewWorthTellingMs) log.warn({ agentId, skewMs }, 'the clock of an agent is off');
+  }
+
+  /** The secrets of the session, where it is sealed. */
+  function sealedBy(
+    { offer, offerBytes, message, ephemeral }: OpenChallenge,
+    { statement, signature, confirmation }: Proof,
+  ): SessionSecrets | undefined {
+    if (ephemeral === undefined) {
+      if (sealing === 'required') refuse(offer, 'not_sealed');
+      return undefined;
+    }
+    const secrets = sessionSecrets(ephemeral.agree(offer.ephemeralKey), {
+      offer: offerBytes,
+      terms: message.terms,
+      challengeSignature: message.signature,
+      statement,
+      proofSignature: signature,
+    });
+    if (!sameBytes(secrets.confirmations.agent, confirmation)) refuse(offer, 'confirmation_wrong');
+    return secrets;
+  }
+
+  const keysSince = () => new Date(keyMaxAgeMs === 0 ? 0 : clock.now() - keyMaxAgeMs);
+
+  /** The id of the key that is accepted to follow, if the agent has one and it is in order. */
+  async function takeNextKey(
+    { offer, offerBytes, message }: OpenChallenge,
+    { nextPublicKey, nextSignature }: ProofStatement,
+  ): Promise<string | undefined> {
+    if (nextPublicKey.byteLength === 0) return undefined;
+    const input = nextKeyInput(offerBytes, message.terms, message.signature, nextPublicKey);
+    if (!verifyBytes(nextPublicKey, input, nextSignature)) refuse(offer, 'next_key_wrong');
+    const next = { keyId: keyIdOf(nextPublicKey), publicKey: nextPublicKey };
+    if (!(await acceptNextKey(database.query, offer, next, keysSince()))) return undefined;
+    log.info({ agentId: offer.agentId, keyId: next.keyId }, 'the next key of an agent is accepted');
+    return next.keyId;
+  }
+
   return {
+    keysSince,
     async challenge(hello) {
       assertValid(HelloSchema, hello, 'protocol_violation', 'hello.');
       const offer = parse(HelloOfferSchema, hello.offer, 'hello.offer');
@@ -165,35 +219,28 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral };
     },
 
-    async verify({ offer, offerBytes, message, terms, expiresAt, ephemeral }, proof, tlsExporter) {
+    async verify(challenge, proof, tlsExporter) {
+      const { offer, offerBytes, message, terms, expiresAt } = challenge;
       assertValid(ProofSchema, proof, 'protocol_violation', 'proof.');
       const statement = parse(ProofStatementSchema, proof.statement, 'proof.statement');
       assertValid(ProofStatementSchema, statement, 'protocol_violation', 'proof.statement.');
       if (clock.monotonic() > expiresAt) refuse(offer, 'challenge_expired');
       // First of all, so that nothing that follows is tried twice with one challenge.
       if (!(await nonces.consume(terms.nonce))) refuse(offer, 'challenge_used');
-      const publicKey = await findAgentKey(database.query, offer.agentId, offer.incarnation, offer.keyId);
-      if (publicKey === undefined) refuse(offer, 'key_unknown');
+      const now = new Date(clock.now());
+      const key = await findAgentKey(database.query, offer.agentId, offer.incarnation, offer.keyId, now);
+      if (key === undefined) refuse(offer, 'key_unknown');
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
-      if (!verifyBytes(publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
+      if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
       checkExporter(offer, statement.tlsExporter, tlsExporter);
-      const skewMs = Math.round((timestampMs(statement.agentTime) ?? 0) - clock.now());
-      if (Math.abs(skewMs) > skewWorthTellingMs) {
-        log.warn({ agentId: offer.agentId, skewMs }, 'the clock of an agent is off');
+      const secrets = sealedBy(challenge, proof);
+      tellSkew(offer, statement);
+      if (key.role === 'next') {
+        const until = new Date(clock.now() + keyOverlapMs);
+        await promoteNextKey(database.query, offer, now, until);
+        log.info({ agentId: offer.agentId, keyId: offer.keyId }, 'an agent uses its new key');
       }
-      if (ephemeral === undefined) {
-        if (sealing === 'required') refuse(offer, 'not_sealed');
-        return { publicKey, secrets: undefined };
-      }
-      const secrets = sessionSecrets(ephemeral.agree(offer.ephemeralKey), {
-        offer: offerBytes,
-        terms: message.terms,
-        challengeSignature: message.signature,
-        statement: proof.statement,
-        proofSignature: proof.signature,
-      });
-      if (!sameBytes(secrets.confirmations.agent, proof.confirmation)) refuse(offer, 'confirmation_wrong');
-      return { publicKey, secrets };
+      return { publicKey: key.publicKey, secrets, acceptedKeyId: await takeNextKey(challenge, statement) };
     },
 
     abandon({ terms }) {

@@ -15,6 +15,7 @@ export interface Metrics {
   render(): Promise<string>;
   agentConnections: Gauge<'transport'>;
   agents: Gauge<'status'>;
+  agentsHeld: Counter;
   commandsSubmitted: Counter<'verb'>;
   commandsDeleted: Counter;
   commandsRefused: Counter<'code'>;
@@ -48,6 +49,11 @@ export function createMetrics(): Metrics {
       name: 'viworks_agents',
       help: 'Enrolled agents.',
       labelNames: ['status'],
+      registers,
+    }),
+    agentsHeld: new Counter({
+      name: 'viworks_agents_held_total',
+      help: 'Agents that were held because two copies of them were seen.',
       registers,
     }),
     commandsSubmitted: new Counter({

@@ -35,6 +35,19 @@ export const proofInput = (
 export const enrollInput = (token: string, agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll.v1', encoder.encode(token), encoder.encode(agentId), publicKey);
 
+/** What the key that is to follow signs in PROOF: the agent holds it too. */
+export const nextKeyInput = (
+  offer: Uint8Array,
+  terms: Uint8Array,
+  challengeSignature: Uint8Array,
+  nextPublicKey: Uint8Array,
+): Uint8Array =>
+  signedInput('viworks.handshake.next-key.v1', offer, terms, challengeSignature, nextPublicKey);
+
+/** What the agent's key signs where it asks an operator for an identity. */
+export const enrollRequestInput = (agentId: string, publicKey: Uint8Array): Uint8Array =>
+  signedInput('viworks.enroll-request.v1', encoder.encode(agentId), publicKey);
+
 /** What the agent's key signs to use a session token. */
 export function sessionTokenInput(
   token: string,

@@ -9,7 +9,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '1a3ad26f62b810bc9d118a64c5eaebd33eaa0d5d6332568590fdc612f16a5bf3',
+  1: '657d18856e202f5bc343d76d60b4fd8a689e86ca2c5686232d6c3ed6b9fc3a8d',
 };
 
 /** The files of the package, each after those it imports. */

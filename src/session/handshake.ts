@@ -76,7 +76,10 @@ export function accountOf(lines: readonly ExecutionAccount[]): Map<string, Accou
 /** What the database learns of a session that opens. */
 export function openingOf(
   offer: HelloOffer,
-  session: Pick<SessionOpening, 'sessionId' | 'startedAt' | 'transport' | 'remoteAddress' | 'tls'>,
+  session: Pick<
+    SessionOpening,
+    'sessionId' | 'startedAt' | 'transport' | 'remoteAddress' | 'tls' | 'keysSince'
+  >,
 ): SessionOpening {
   const { host } = offer;
   return {
@@ -90,5 +93,6 @@ export function openingOf(
     kernel: storableText(host?.kernel ?? ''),
     architecture: storableText(host?.architecture ?? ''),
     containerEngine: storableText(host?.containerEngine ?? ''),
+    generation: Number(offer.generation),
   };
 }

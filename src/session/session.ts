@@ -25,6 +25,7 @@ import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelo
 import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { assertValid } from '../protocol/validation.ts';
+import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import type { CommandSigning } from './command-signing.ts';
@@ -48,6 +49,7 @@ export interface Session {
 export interface SessionDeps {
   engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher' | 'links'>;
   telemetry: Pick<TelemetryIngest, 'ingest'>;
+  standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
   metrics: Pick<Metrics, 'commandsRefused'>;
   clock: Clock;
@@ -81,7 +83,7 @@ export function createSession(
   connection: Connection,
   fail: (error: ViworksError) => void,
 ): Session {
-  const { engine, telemetry, signing, clock, log } = deps;
+  const { engine, telemetry, standing, signing, clock, log } = deps;
   const { agentId } = facts;
   const inbound = createInbound();
   const outbound = createOutbound();
@@ -91,6 +93,7 @@ export function createSession(
   let samplesUnderWay = 0;
   let paused = false;
   let ackScheduled = false;
+  let confirmed = false;
 
   /** Answers with the sequence that it got. */
   function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): bigint {
@@ -210,6 +213,11 @@ export function createSession(
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
       case 'heartbeat':
+        // It is said in every heartbeat, and written down once.
+        if (!confirmed && Number(body.value.generation) === facts.epoch) {
+          confirmed = true;
+          standing.confirm(agentId, facts.epoch);
+        }
         send({ case: 'heartbeat', value: create(HeartbeatSchema) });
         return;
       case 'credit':

@@ -10,6 +10,7 @@ import type { AgentAuthentication, OpenChallenge } from '../identity/authenticat
 import type { CommandKeys } from '../identity/command-keys.ts';
 import type { SessionTokens } from '../identity/session-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
+import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
@@ -23,6 +24,7 @@ import {
   sealedEnvelopeBytes,
 } from '../protocol/sealing/connection.ts';
 import type { Presence } from '../registry/presence.ts';
+import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
@@ -47,6 +49,7 @@ export interface SessionsDeps {
   sessionTokens: SessionTokens;
   commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
   presence: Presence;
+  standing: Standing;
   engine: CommandEngine;
   telemetry: TelemetryIngest;
   clock: Clock;
@@ -72,8 +75,8 @@ interface Peer {
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, sessionTokens, commandKeys, presence, engine, clock, log, metrics, limits } =
-    deps;
+  const { bus, authentication, sessionTokens, commandKeys, presence, standing, engine } = deps;
+  const { clock, log, metrics, limits } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
@@ -87,7 +90,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     let phase: 'hello' | 'challenging' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
     let sealed: SealedConnection | undefined;
-    let unsubscribe: (() => void) | undefined;
+    let unsubscribe: (() => void)[] = [];
     const connections = metrics.agentConnections.labels(connection.peer.transport);
     const peer: Peer = {
       connection,
@@ -121,7 +124,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       if (phase === 'proof' && challenge !== undefined) authentication.abandon(challenge);
       phase = 'closed';
       settled();
-      unsubscribe?.();
+      for (const off of unsubscribe) off();
       peers.delete(peer);
       connections.dec();
       if (peers.size === 0) emptied?.();
@@ -139,16 +142,26 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      const { publicKey, secrets } = await authentication.verify(asked, proof, connection.peer.tlsExporter);
+      const authenticated = await authentication.verify(asked, proof, connection.peer.tlsExporter);
+      const { publicKey, secrets, acceptedKeyId } = authenticated;
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
-      unsubscribe = bus.subscribe('agent.enrolled', agentId, () => end(superseded()));
-      const opened = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      unsubscribe = [
+        bus.subscribe('agent.enrolled', agentId, () => end(superseded())),
+        bus.subscribe('agent.barred', agentId, () => end(barred())),
+        bus.subscribe('agent.key', agentId, () => sendBack(peer, 'a new key is wanted')),
+      ];
+      const { keysSince } = authentication;
+      const opened = await presence.open(
+        openingOf(offer, { sessionId, startedAt, keysSince: keysSince(), ...connection.peer }),
+      );
+      // It may have closed before there was anything to take back.
+      if (!peers.has(peer)) for (const off of unsubscribe) off();
       if (opened === undefined) {
-        throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+        throw await standing.refusal({ agentId, incarnation, generation: Number(offer.generation) });
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
@@ -169,6 +182,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
+      const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
       settled();
       const token = sessionTokens.issue({ sessionId, agentId, epoch, publicKey });
       peer.renewTokenAt = token.renewAt;
@@ -177,10 +191,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const maximumMessageBytes =
         sealed === undefined ? wireLimits.messageBytes : sealedEnvelopeBytes(encoding);
       const signedCommandKeys = commandKeys.message;
-      const value = welcome(
-        { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes },
-        limits,
-      );
+      const told = { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes };
+      const value = { ...welcome(told, limits), ...defined(keys) };
       peer.connection.send(envelope({ case: 'welcome', value }, clock.now()));
       sealed?.bind(sessionId, BigInt(epoch));
       peer.welcomed = true;
@@ -282,6 +294,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
     const { token, expiresAt } = granted;
     const value = create(SessionTokenSchema, { token, expiresAt: timestampFromMs(expiresAt) });
     session.send({ case: 'sessionToken', value });
+  }
+
+  /** Has the agent come back at once, with all that it runs. */
+  function sendBack(peer: Peer, reason: string): void {
+    if (peer.session === undefined) return;
+    if (peer.welcomed) peer.session.drain(reason, 0);
+    peer.end(peer.welcomed ? undefined : new ViworksError('draining', 'The agent has to connect again.'));
   }
 
   /** Every open session hears of the new keys before the first command that is signed with them. */

@@ -43,7 +43,7 @@ export function createAgentListener(options: AgentListenerOptions): Listener {
   const { accept, log, proxies = createAddressList([]) } = options;
   const admission = createAdmission(options.maxConnections);
   const newcomers = createNewcomers({ atOnce: options.maxHandshakes ?? defaultHandshakes });
-  const serveUnary = createUnaryHandler(options.unary, notFound, log);
+  const serveUnary = createUnaryHandler(options.unary, notFound, log, undefined, proxies);
   const upgrade = createWebSocketUpgrade({ accept, admission, newcomers, proxies });
 
   return createListener({

@@ -24,6 +24,7 @@ import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryEnrollment } from './api-enrollment.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
@@ -45,6 +46,7 @@ export async function startApi(
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     enrollmentTokens,
+    enrollment: memoryEnrollment(),
     commandKeys: memoryCommandKeys(),
     userTokens,
     health: { report: async () => health.report },
@@ -166,7 +168,7 @@ function healthyReport(): HealthReport {
     version: '0.1.0',
     uptimeMs: 1234,
     components: [{ name: 'database', status: 'ok', detail: '' }],
-    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0 },
+    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0, held: 0, revoked: 0 },
     executions: { queued: 2 },
   };
 }

@@ -19,6 +19,7 @@ import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
+import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
@@ -147,6 +148,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     sessionTokens,
     commandKeys,
     presence,
+    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
     engine,
     telemetry,
     clock,
@@ -180,7 +182,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     database,
     bus,
     engine,
-    agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
+    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
     enrollment,
     sessions,
     sessionTokens,

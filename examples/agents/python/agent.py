@@ -54,6 +54,7 @@ class Agent:
         self.ledger.execute('pragma synchronous = full')
         self.ledger.execute('create table if not exists executions (id text, attempt integer, result blob, '
                             'settled integer default 0, primary key (id, attempt))')
+        self.ledger.execute('create table if not exists generation (key_id text primary key, epoch integer)')
         for key in self.rows('result is null'):  # Begun by a process that did not live to end it.
             self.conclude(key, orders.Result.OUTCOME_UNKNOWN, ('agent_restarted', 'ended while it ran'))
 
@@ -83,8 +84,13 @@ class Agent:
         self.seal, over = Seal(), threading.Event()
         call = stub.Open(map(self.seal.wrap, iter(self.outgoing.get, None)))
         try:
-            beat = self.shake_hands(call).limits.heartbeat_interval.ToMilliseconds() / 1000
-            threading.Thread(target=lambda: [self.send(False, heartbeat={})
+            welcome = self.shake_hands(call)
+            beat, stored = welcome.limits.heartbeat_interval.ToMilliseconds() / 1000, {'generation': welcome.epoch}
+            # On the disk before it is said: with an older one this agent would be taken for a copy of itself.
+            self.ledger.execute('insert or replace into generation values (?, ?)',
+                                (self.me['key_id'], welcome.epoch))
+            self.send(False, heartbeat=stored)
+            threading.Thread(target=lambda: [self.send(False, heartbeat=stored)
                                              for _ in iter(lambda: over.wait(beat), True)], daemon=True).start()
             for key in self.rows('not settled'):
                 self.report(key)
@@ -116,8 +122,11 @@ class Agent:
     def shake_hands(self, call):
         account = [wire.ExecutionAccount(execution_id=name, attempt=attempt, phase='PHASE_FINISHED')
                    for name, attempt in self.rows('not settled')]
-        offer = wire.HelloOffer(**self.me, boot_id=BOOT_ID, protocol_versions=[1], host=HOST, capabilities=[
-            'system'], execution_credit=1, executions=account, ephemeral_key=self.seal.public).SerializeToString()
+        known = self.ledger.execute('select epoch from generation where key_id = ?', (self.me['key_id'],)).fetchall()
+        offer = wire.HelloOffer(
+            **self.me, generation=known[0][0] if known else 0, boot_id=BOOT_ID, protocol_versions=[1], host=HOST,
+            capabilities=['system'], execution_credit=1, executions=account,
+            ephemeral_key=self.seal.public).SerializeToString()
         self.send(False, hello={'offer': offer})
         said = next(call).challenge
         server_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.server_keys[said.key_id]))

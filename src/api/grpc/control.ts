@@ -17,6 +17,7 @@ import {
   pageRequest,
   streamOf,
 } from './convert.ts';
+import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
 import { keyMethods } from './keys.ts';
@@ -45,6 +46,7 @@ export type ControlDeps = Pick<
   | 'templates'
   | 'schedules'
   | 'enrollmentTokens'
+  | 'enrollment'
   | 'commandKeys'
   | 'userTokens'
   | 'health'
@@ -155,6 +157,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
+    ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
+import { enrollmentRouter } from './enrollment.ts';
 import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
@@ -15,6 +16,7 @@ export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
     commands: commandsRouter(deps),
+    enrollment: enrollmentRouter(deps),
     keys: keysRouter(deps),
     rollouts: rolloutsRouter(deps),
     schedules: schedulesRouter(deps),

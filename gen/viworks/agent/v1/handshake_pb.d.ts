@@ -119,6 +119,14 @@ export declare type HelloOffer = Message<"viworks.agent.v1.HelloOffer"> & {
    * @generated from field: repeated viworks.agent.v1.ExecutionAccount executions = 12;
    */
   executions: ExecutionAccount[];
+
+  /**
+   * The last WELCOME.epoch of this enrolment that the agent has stored durably; 0 while there is none. An agent
+   * whose generation is neither the last that it confirmed nor the last that was handed out is a copy.
+   *
+   * @generated from field: uint64 generation = 13;
+   */
+  generation: bigint;
 };
 
 /**
@@ -365,6 +373,22 @@ export declare type ProofStatement = Message<"viworks.agent.v1.ProofStatement"> 
    * @generated from field: bytes tls_exporter = 2;
    */
   tlsExporter: Uint8Array;
+
+  /**
+   * Raw Ed25519 public key that the agent wants to use from now on; empty: it keeps the one it has.
+   *
+   * @generated from field: bytes next_public_key = 3;
+   */
+  nextPublicKey: Uint8Array;
+
+  /**
+   * Ed25519 by the next key over
+   * lp("viworks.handshake.next-key.v1") lp(hello.offer) lp(challenge.terms) lp(challenge.signature)
+   * lp(next_public_key).
+   *
+   * @generated from field: bytes next_signature = 4;
+   */
+  nextSignature: Uint8Array;
 };
 
 /**
@@ -423,6 +447,20 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
    * @generated from field: bytes confirmation = 7;
    */
   confirmation: Uint8Array;
+
+  /**
+   * The agent makes a new key and connects again with ProofStatement.next_public_key.
+   *
+   * @generated from field: bool rotate_key = 10;
+   */
+  rotateKey: boolean;
+
+  /**
+   * The next key of PROOF, where the server accepted it: from now on the agent proves itself with it.
+   *
+   * @generated from field: string accepted_key_id = 11;
+   */
+  acceptedKeyId: string;
 
   /**
    * The keys that sign commands. Absent: commands are not signed, and an agent that wants signatures runs none.

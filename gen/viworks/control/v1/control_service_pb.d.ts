@@ -8,6 +8,7 @@ import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
+import type { ApproveEnrollmentRequestSchema, ApproveEnrollmentResponseSchema, GetEnrollmentTokenRequestSchema, GetEnrollmentTokenResponseSchema, ListEnrollmentRequestsRequestSchema, ListEnrollmentRequestsResponseSchema, ListEnrollmentTokensRequestSchema, ListEnrollmentTokensResponseSchema, RejectEnrollmentRequestSchema, RejectEnrollmentResponseSchema, ReleaseAgentRequestSchema, ReleaseAgentResponseSchema, RemoveAgentRequestSchema, RemoveAgentResponseSchema, RevokeAgentRequestSchema, RevokeAgentResponseSchema, RevokeEnrollmentTokenRequestSchema, RevokeEnrollmentTokenResponseSchema, RotateAgentKeyRequestSchema, RotateAgentKeyResponseSchema } from "./enrollment_pb.js";
 import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
 import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
@@ -670,6 +671,102 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof CreateEnrollmentTokenRequestSchema;
     output: typeof CreateEnrollmentTokenResponseSchema;
+  },
+  /**
+   * The tokens with which agents may still enrol.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListEnrollmentTokens
+   */
+  listEnrollmentTokens: {
+    methodKind: "unary";
+    input: typeof ListEnrollmentTokensRequestSchema;
+    output: typeof ListEnrollmentTokensResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetEnrollmentToken
+   */
+  getEnrollmentToken: {
+    methodKind: "unary";
+    input: typeof GetEnrollmentTokenRequestSchema;
+    output: typeof GetEnrollmentTokenResponseSchema;
+  },
+  /**
+   * Nobody enrols with it any more; who did stays enrolled.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeEnrollmentToken
+   */
+  revokeEnrollmentToken: {
+    methodKind: "unary";
+    input: typeof RevokeEnrollmentTokenRequestSchema;
+    output: typeof RevokeEnrollmentTokenResponseSchema;
+  },
+  /**
+   * Agents without a token that ask to be enrolled.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListEnrollmentRequests
+   */
+  listEnrollmentRequests: {
+    methodKind: "unary";
+    input: typeof ListEnrollmentRequestsRequestSchema;
+    output: typeof ListEnrollmentRequestsResponseSchema;
+  },
+  /**
+   * Enrols the agent that asked with this key.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ApproveEnrollment
+   */
+  approveEnrollment: {
+    methodKind: "unary";
+    input: typeof ApproveEnrollmentRequestSchema;
+    output: typeof ApproveEnrollmentResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.RejectEnrollment
+   */
+  rejectEnrollment: {
+    methodKind: "unary";
+    input: typeof RejectEnrollmentRequestSchema;
+    output: typeof RejectEnrollmentResponseSchema;
+  },
+  /**
+   * Refuses the agent's keys from now on, ends its session and cancels its queue.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeAgent
+   */
+  revokeAgent: {
+    methodKind: "unary";
+    input: typeof RevokeAgentRequestSchema;
+    output: typeof RevokeAgentResponseSchema;
+  },
+  /**
+   * Lets an agent connect again of which two copies were seen. Remove one of them first.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ReleaseAgent
+   */
+  releaseAgent: {
+    methodKind: "unary";
+    input: typeof ReleaseAgentRequestSchema;
+    output: typeof ReleaseAgentResponseSchema;
+  },
+  /**
+   * The agent makes itself a new key when it connects next, which is at once where it is connected.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotateAgentKey
+   */
+  rotateAgentKey: {
+    methodKind: "unary";
+    input: typeof RotateAgentKeyRequestSchema;
+    output: typeof RotateAgentKeyResponseSchema;
+  },
+  /**
+   * Takes a revoked agent out of the registry.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RemoveAgent
+   */
+  removeAgent: {
+    methodKind: "unary";
+    input: typeof RemoveAgentRequestSchema;
+    output: typeof RemoveAgentResponseSchema;
   },
   /**
    * Returns when the command is durable. Nothing is stored when it is refused.
