@@ -14,10 +14,11 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
+import type { SealingLimits } from '../protocol/sealing/connection.ts';
 import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
-import type { HelloFacts } from './handshake.ts';
+import type { HelloFacts, SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
@@ -67,6 +68,9 @@ export interface AgentOptions {
   software?: string;
   /** In place of what the server's keys say. */
   verifyCommand?: VerifyCommand;
+  /** On unless said otherwise. */
+  sealing?: SealingChoice | undefined;
+  sealingLimits?: SealingLimits | undefined;
   /** Without one, a copy of the agent is not found out. */
   generation?: Generation;
   /** Without one, the agent keeps its key. */
@@ -202,6 +206,8 @@ export function createAgent(options: AgentOptions): Agent {
       generation: stored,
       nextKey,
       hello,
+      sealing: options.sealing,
+      sealingLimits: options.sealingLimits,
       clock,
       timers,
       log,
