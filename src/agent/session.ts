@@ -3,7 +3,6 @@ import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
 import type { Challenge, CommandKeys, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ViworksError } from '../errors.ts';
-import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
@@ -23,7 +22,8 @@ import {
   writeProof,
 } from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
-import { defaultReconnect, type SessionEnd } from './reconnect.ts';
+import type { SessionEnd } from './reconnect.ts';
+import { type SessionTerms, termsOf } from './session-terms.ts';
 import type { Timers } from './timers.ts';
 import { errorBody, errorOf, positiveMs } from './wire-errors.ts';
 
@@ -52,22 +52,6 @@ export interface Session {
 }
 
 export type OutgoingBody = Parameters<typeof envelope>[0];
-
-/** What WELCOME said. */
-export interface SessionTerms {
-  sessionId: string;
-  epoch: bigint;
-  telemetryIntervalMs: number;
-  /** TELEMETRY envelopes that may be unacknowledged at once. */
-  telemetryCredit: number;
-  /** Bytes of output that may be unacknowledged at once. */
-  outputCreditBytes: number;
-  reconnect: BackoffPolicy;
-  /** The server wants the agent to make itself a new key. */
-  rotateKey: boolean;
-  /** The next key, which the server accepted; empty where it did not. */
-  acceptedKeyId: string;
-}
 
 export interface SessionDeps {
   identity: AgentIdentity;
@@ -217,21 +201,8 @@ export function createSession(deps: SessionDeps): Session {
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
-    const { limits } = welcome;
-    beat(positiveMs(limits?.heartbeatInterval, 30_000));
-    deps.onOpen({
-      sessionId: welcome.sessionId,
-      epoch: welcome.epoch,
-      telemetryIntervalMs: positiveMs(limits?.telemetryInterval, 60_000),
-      telemetryCredit: limits?.telemetryCredit || 1,
-      outputCreditBytes: limits?.outputCreditBytes ?? 0,
-      reconnect: {
-        baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
-        maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),
-      },
-      rotateKey: welcome.rotateKey,
-      acceptedKeyId: welcome.acceptedKeyId,
-    });
+    beat(positiveMs(welcome.limits?.heartbeatInterval, 30_000));
+    deps.onOpen(termsOf(welcome));
   }
 
   /** Anything from the server shows that it is there; silence over three heartbeats shows that it is not. */
