@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
@@ -7,6 +7,9 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { createAudit } from './audit/audit.ts';
+import type { AuditTrail } from './audit/trail.ts';
+import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
@@ -23,6 +26,8 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
+import { keyIdOf } from './protocol/keys.ts';
+import { peerAddress } from './protocol/peer.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
@@ -96,7 +101,7 @@ async function compose(
   const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
   const metrics = createMetrics();
   const bus = createMemoryBus();
-  const database = await openDatabase({
+  const store = await openDatabase({
     url: config.database.url,
     dataDir,
     maxConnections: config.database.max_connections,
@@ -106,7 +111,7 @@ async function compose(
     onFatal,
     resources,
   });
-  await endAbandonedSessions(database.query, new Date(clock.now()));
+  await endAbandonedSessions(store.query, new Date(clock.now()));
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
@@ -115,9 +120,34 @@ async function compose(
 
   // The core.
   const { serverKey } = secrets;
+  const audit = createAudit({
+    database: store,
+    key: serverKey,
+    witness: await openWitness(join(dataDir, 'audit-witness.json')),
+    clock,
+    log,
+    metrics,
+    keepMs: Math.round(config.audit.retention * 86_400_000),
+  });
+  audit.start();
+  add('audit log', audit.stop);
+  const { trail } = audit;
+  const { database } = trail;
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    clock,
+    log,
+    onRefused: (reason, { agentId, keyId }) =>
+      trail.refused({
+        actor: `agent:${agentId}`,
+        action: 'sessions.open',
+        code: 'authentication_failed',
+        details: () => ({ reason, keyId }),
+      }),
+  });
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -135,6 +165,7 @@ async function compose(
     clock,
     log,
     metrics,
+    audit: trail,
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -156,6 +187,7 @@ async function compose(
     clock,
     metrics,
     log,
+    audit: trail,
   });
   schedules.start();
   add('schedules', schedules.stop);
@@ -192,7 +224,7 @@ async function compose(
     tls: await tlsOf(config.agent_management),
     accept: sessions.accept,
     unary: (router) => {
-      enrollRoute(router, enrollment);
+      enrollRoute(router, enrollment, trail);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -216,6 +248,8 @@ async function compose(
     clock,
     verbs,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
+    audit: audit.service,
+    trail,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
@@ -246,15 +280,31 @@ async function compose(
     agentUrl: urlOf(agentListener, config.agent_management),
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     commands: engine,
-    issueToken: userTokens.issue,
-    createEnrollmentToken: (spec) => enrollment.create('operator', spec),
+    issueToken: (spec) =>
+      trail.during({ actor: 'system:start', action: 'tokens.createApi', details: () => spec }, () =>
+        userTokens.issue(spec),
+      ),
+    createEnrollmentToken: (spec) =>
+      trail.during({ actor: 'system:start', action: 'tokens.createEnrollment', details: () => spec }, () =>
+        enrollment.create('operator', spec),
+      ),
     stop: resources.stop,
   };
 }
 
-function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {
-  router.rpc(AgentService.method.enroll, async (request) => {
-    const enrolled = await enrollment.enroll(request);
+function enrollRoute(router: ConnectRouter, enrollment: Enrollment, audit: AuditTrail): void {
+  router.rpc(AgentService.method.enroll, async (request, { values, requestHeader }) => {
+    const { agentId: resourceId } = request;
+    const call = {
+      actor: `agent:${resourceId}`,
+      action: 'agents.enroll',
+      address: values.get(peerAddress),
+      userAgent: requestHeader.get('user-agent') ?? undefined,
+      resourceKind: 'agent',
+      resourceId,
+      details: () => ({ labels: request.labels, keyId: keyIdOf(request.publicKey) }),
+    };
+    const enrolled = await audit.during(call, () => enrollment.enroll(request));
     const { agentId, incarnation, keyId, site, serverKeyId, serverPublicKey } = enrolled;
     return {
       agentId,

@@ -42,6 +42,10 @@ const leastRole = {
   'schedules.resume': 'operator',
   'schedules.run': 'operator',
   'schedules.next': 'viewer',
+  'audit.list': 'admin',
+  'audit.verify': 'admin',
+  'audit.export': 'admin',
+  'audit.head': 'viewer',
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
@@ -90,6 +94,10 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   resumeSchedule: 'schedules.resume',
   runSchedule: 'schedules.run',
   nextOccurrences: 'schedules.next',
+  listAuditEntries: 'audit.list',
+  verifyAudit: 'audit.verify',
+  exportAudit: 'audit.export',
+  getAuditHead: 'audit.head',
   getHealth: 'system.health',
 };
 

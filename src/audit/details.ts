@@ -22,6 +22,8 @@ const secretInUrl = /(:\/\/[^/\s:@]*:)[^/\s@]+@/g;
 
 /** Whether a text may hold a secret, told quickly: what holds none is kept as it is. */
 const suspicious = new RegExp(`${secretName}|authorization|:\\/\\/[^\\s]*@`, 'i');
+export const isSuspicious = (text: string): boolean => suspicious.test(text);
+/** Short enough to be kept whole, and as PostgreSQL takes it. */
 export const isPlain = (text: string): boolean =>
   text.length <= maximumText && !suspicious.test(text) && !text.includes('\\u');
 

@@ -125,11 +125,11 @@ function recordOf({ details, ...row }: StoredAuditRow): AuditRecord {
   return { ...row, details: parsed(details) };
 }
 
-/** What is stored is JSON, unless somebody changed it. */
-function parsed(text: string): unknown {
+/** What is stored is a JSON object, unless somebody changed it. */
+function parsed(text: string): Record<string, unknown> {
   try {
-    return JSON.parse(text);
-  } catch {
-    return { text };
-  }
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  } catch {}
+  return { text };
 }

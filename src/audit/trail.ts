@@ -7,6 +7,7 @@ import { type AuditRow, insertAuditEntries } from '../storage/audit.ts';
 import { type BatchWriter, createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import { type CallUnderWay, createCalls, rowOf } from './calls.ts';
+import { detailsText } from './details.ts';
 import { createRefusals } from './refusals.ts';
 import type { AuditCaller, AuditEntry, AuditedCall } from './types.ts';
 
@@ -24,6 +25,7 @@ export interface AuditTrail {
   /**
    * Takes over the entry of the call under way, or makes one, for whoever writes it with something else. `stored` or
    * `left` says afterwards what came of it.
+   * @param details a JSON object that is not empty
    */
   take(call: AuditedCall, details: string): TakenEntry;
   /** Stores an entry in a transaction of somebody else's. */
@@ -119,14 +121,19 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
     async during(call, work) {
       const underWay: CallUnderWay = { call: { ...call }, state: 'open' };
       let result: Awaited<ReturnType<typeof work>>;
+      let unwritten = true;
       try {
         result = await calls.run(underWay, work);
+        unwritten = underWay.state === 'open';
       } catch (thrown) {
         const { code } = ViworksError.from(thrown);
         refused({ ...underWay.call, code });
         throw thrown;
+      } finally {
+        // What goes on after the call has ended is not part of it.
+        underWay.state = 'written';
       }
-      if (underWay.state === 'open') await record({ ...underWay.call, outcome: 'done' });
+      if (unwritten) await record({ ...underWay.call, outcome: 'done' });
       return result;
     },
 
@@ -146,8 +153,13 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
       const asked = underWay.call;
       Object.assign(asked, { resourceKind, resourceId });
       asked.correlationId = correlationId ?? asked.correlationId;
+      // Of another call that came to this one, for example of a template, both are told.
+      const whole =
+        asked.action === call.action || asked.details === undefined
+          ? details
+          : `{"request":${detailsText(asked.details())},${details.slice(1)}`;
       return {
-        row: rowOf({ ...asked, outcome: 'done' }, clock.now(), details),
+        row: rowOf({ ...asked, outcome: 'done' }, clock.now(), whole),
         stored() {
           underWay.state = 'written';
         },

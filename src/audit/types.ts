@@ -38,7 +38,7 @@ export interface AuditEntry extends AuditedCall {
   count?: number | undefined;
 }
 
-export type AuditRecord = Omit<AuditRow, 'details'> & { seq: number; details: unknown };
+export type AuditRecord = Omit<AuditRow, 'details'> & { seq: number; details: Record<string, unknown> };
 
 export interface AuditHead {
   /** Of the last block; 0 before the first one. */

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -49,6 +50,7 @@ export interface EngineDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  audit: Pick<AuditTrail, 'take' | 'tell' | 'append'>;
   settings: SpecDefaults & {
     /** Executions that may wait to be written. */
     maximumWaiting: number;
@@ -63,14 +65,14 @@ export interface EngineDeps {
 }
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
-  const { database, bus, clock, log, metrics, settings } = deps;
+  const { database, bus, clock, log, metrics, audit, settings } = deps;
   const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
   const writer = createChangeWriter({ database, bus, metrics });
   const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });
-  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log });
+  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log, audit });
   const submitter = createSubmitter({
     database,
     links,
@@ -80,6 +82,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     rollouts,
     clock,
     metrics,
+    audit,
     settings,
   });
   const output = createOutputIntake({ database, bus, metrics });
@@ -89,7 +92,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const history = createHistory(database);
   const { commandAt } = history;
   const approvals = createApprovals({ database, dispatcher, bus, clock });
-  const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
+  const retention = createRetention({ database, clock, log, metrics, audit, keepMs: settings.keepMs ?? 0 });
   const shared = { database, dispatcher, links, bus, clock };
   const sweeper = createSweeper({
     database,

@@ -52,6 +52,8 @@ export interface AuthenticationDeps {
   serverKey: KeyPair;
   clock: Clock;
   log: Logger;
+  /** Told of each agent that is refused, and why. */
+  onRefused?: ((reason: string, facts: { agentId: string; keyId: string }) => void) | undefined;
 }
 
 const nonceLifetimeMs = 30_000;
@@ -61,9 +63,11 @@ export function createAgentAuthentication({
   serverKey,
   clock,
   log,
+  onRefused,
 }: AuthenticationDeps): AgentAuthentication {
   function refuse(offer: HelloOffer, reason: string): never {
     log.warn({ agentId: offer.agentId, keyId: offer.keyId, reason }, 'an agent failed to authenticate');
+    onRefused?.(reason, { agentId: offer.agentId, keyId: offer.keyId });
     throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
   }
 

@@ -1,8 +1,15 @@
-import { type Code, ConnectError, type ConnectRouter, type Interceptor } from '@connectrpc/connect';
+import {
+  type Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextValues,
+  type Interceptor,
+} from '@connectrpc/connect';
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
 import { catalogue, ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { peerAddress } from '../protocol/peer.ts';
 import { errorHeaders, wireStatus } from '../protocol/status.ts';
 import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
 
@@ -27,6 +34,7 @@ export function createUnaryHandler(
     // A small compressed request can be a large one.
     acceptCompression: [],
     maxTimeoutMs: 60_000,
+    contextValues: ({ socket }) => createContextValues().set(peerAddress, socket.remoteAddress),
     ...(shutdownSignal === undefined ? {} : { shutdownSignal }),
   });
 }

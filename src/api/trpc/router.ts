@@ -1,6 +1,7 @@
 import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
+import { auditRouter } from './audit.ts';
 import { commandsRouter } from './commands.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
@@ -13,6 +14,7 @@ import { verbsRouter } from './verbs.ts';
 export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
+    audit: auditRouter(deps),
     commands: commandsRouter(deps),
     rollouts: rolloutsRouter(deps),
     schedules: schedulesRouter(deps),
