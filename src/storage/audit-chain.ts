@@ -113,10 +113,10 @@ const blockColumns = `b.number::float8 as number, b.previous, b.ranges, b.highes
 const insertBlock = statement(
   'audit_block_insert',
   `insert into audit_blocks (number, previous, ranges, highest, settled, sealed_at, digests, hash, key_id, signature)
-   select $1, $2::bytea, $3, $4, $5, $6, $7, $8, $9, $10
-   where exists (select 1 from audit_blocks where number = $1 - 1 and hash = $2::bytea)
-     or exists (select 1 from audit_checkpoints where number = $1 - 1 and hash = $2::bytea)
-     or ($1 = 1 and not exists (select 1 from audit_checkpoints))
+   select $1::int8, $2::bytea, $3::text, $4::int8, $5::int8, $6::timestamptz, $7::bytea, $8::bytea, $9::text, $10::bytea
+   where exists (select 1 from audit_blocks where number = $1::int8 - 1 and hash = $2::bytea)
+     or exists (select 1 from audit_checkpoints where number = $1::int8 - 1 and hash = $2::bytea)
+     or ($1::int8 = 1 and not exists (select 1 from audit_checkpoints))
    on conflict (number) do nothing returning number`,
 );
 

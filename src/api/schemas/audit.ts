@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import { z } from 'zod';
 import { blockLines, endLine, startLine } from '../../audit/lines.ts';
 import {
@@ -7,7 +8,15 @@ import {
   type AuditVerdict,
   auditOutcomes,
 } from '../../audit/types.ts';
-import { countSchema, nextPageToken, optionalTimeView, pageInput, timeSchema, timeView } from './common.ts';
+import {
+  countSchema,
+  jsonObjectSchema,
+  nextPageToken,
+  optionalTimeView,
+  pageInput,
+  timeSchema,
+  timeView,
+} from './common.ts';
 
 /** The audit log. */
 
@@ -51,7 +60,7 @@ const entrySchema = z.strictObject({
   userAgent: z.string().optional(),
   requestId: z.string().optional(),
   correlationId: z.string().optional(),
-  details: z.unknown(),
+  details: jsonObjectSchema,
 });
 export type AuditEntryView = z.output<typeof entrySchema>;
 
@@ -75,7 +84,7 @@ export function auditEntryView(record: AuditRecord): AuditEntryView {
     userAgent: userAgent ?? undefined,
     requestId: requestId ?? undefined,
     correlationId: correlationId ?? undefined,
-    details: record.details,
+    details: record.details as JsonObject,
   };
 }
 
