@@ -15,7 +15,7 @@ const secretKey = new RegExp(`(?:${secretName})`, 'i');
 const secretFlag = new RegExp(`^--?[\\w-]*(?:${secretName})$`, 'i');
 /** `password=…`, `Authorization: Bearer …` and the like within a text. */
 const secretInText = new RegExp(
-  `((?:${secretName}|authorization)[\\w-]*["']?\\s*[=:]\\s*(?:bearer\\s+|basic\\s+)?)[^\\s"',;&]+`,
+  `((?:${secretName}|authorization)[\\w-]*["']?\\s*[=:]\\s*["']?(?:bearer\\s+|basic\\s+)?)[^\\s"',;&]+`,
   'gi',
 );
 const secretInUrl = /(:\/\/[^/\s:@]*:)[^/\s@]+@/g;

@@ -61,6 +61,8 @@ export async function verifyLines(
     if (text.trim() === '') continue;
     const line = readLine(text, number);
     if (line.type === 'start') {
+      // A second beginning would forget what came before it.
+      if (at !== undefined) return verdict(cutOff());
       if (trusted === undefined) keys = new Map([[line.keyId, line.publicKey]]);
       const wrong = checkCheckpoint(line.checkpoint, keys);
       at = chainStart(line.checkpoint);
