@@ -31,7 +31,7 @@ import { peerAddress } from './protocol/peer.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
-import { createPresence } from './registry/presence.ts';
+import { createPresence, type Presence } from './registry/presence.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
@@ -195,7 +195,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
-    presence,
+    presence: auditedPresence(presence, trail),
     engine,
     telemetry,
     clock,
@@ -289,6 +289,20 @@ async function compose(
         enrollment.create('operator', spec),
       ),
     stop: resources.stop,
+  };
+}
+
+/** An agent that came in is told in the audit log. */
+function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>): Presence {
+  return {
+    ...presence,
+    async open(opening) {
+      const opened = await presence.open(opening);
+      const { agentId, remoteAddress: address, software: userAgent } = opening;
+      if (opened !== undefined)
+        audit.admitted({ actor: `agent:${agentId}`, address, userAgent }, 'sessions.open');
+      return opened;
+    },
   };
 }
 

@@ -74,6 +74,16 @@ export function createSealer(deps: SealerDeps): Sealer {
         details: () => ({ hash: seen.hash, found: last?.number ?? 0 }),
       });
     }
+    if (last !== undefined && last.keyId !== key.keyId) {
+      await trail.record({
+        actor: 'system:audit',
+        action: 'keys.replaced',
+        resourceKind: 'server_key',
+        resourceId: key.keyId,
+        outcome: 'done',
+        details: () => ({ before: last.keyId }),
+      });
+    }
     const ranges = last === undefined ? [] : await auditRangesAbove(query, last.settled);
     head = last ?? { number: 0, hash: genesisHash };
     state = stateFrom(last, ranges, clock.monotonic());

@@ -56,7 +56,7 @@ export interface AuditTrailDeps {
 
 const flushMs = 5000;
 const admittedAgainMs = 3_600_000;
-const maximumAdmitted = 10_000;
+const maximumAdmitted = 50_000;
 
 /** What a caller did wrong is refused; what could have worked has failed. */
 const failures: ReadonlySet<string> = new Set(['internal', 'unavailable', 'deadline_exceeded', 'cancelled']);

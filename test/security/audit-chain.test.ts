@@ -134,6 +134,7 @@ test('a new key of the server vouches for what the old one signed', async () => 
   expect(await problemOf(renewed)).toMatchObject({ kind: 'signature', block: 1 });
   await sealBlocks(renewed, [1]);
   expect(await problemOf(renewed)).toBeUndefined();
+  expect(await auditRows(database, `action = 'keys.replaced'`)).toHaveLength(1);
 });
 
 test('a server that is killed again and again loses no entry of what it acknowledged', async () => {
