@@ -1,5 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   ArgsEncoding,
   CommandBodySchema,
@@ -7,9 +8,12 @@ import {
   ResultSchema,
 } from '#gen/viworks/agent/v1/command_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
+import type { Error as ServerError } from '#gen/viworks/agent/v1/flow_pb.js';
 import { HelloSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ExecArgsSchema, ExecResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
 import type { AgentIdentity } from '../src/agent/identity.ts';
+import type { SessionEnd } from '../src/agent/reconnect.ts';
+import type { ViworksError as BuiltError } from '../src/errors.ts';
 import type { Connection } from '../src/protocol/connection.ts';
 import { built } from './support/built.ts';
 import { answerCalls } from './support/child.ts';
@@ -23,10 +27,15 @@ import { agentNames, enrolAll, forEach } from './support/enrolment.ts';
  */
 
 export type FleetCalls = {
-  enroll(input: { url: string; token: string; count: number }): Promise<string[]>;
+  enroll(input: { url: string; token: string; count: number; first?: number }): Promise<string[]>;
   /** Resolves when the first so many agents have their sessions. */
   connect(input: { url: string; count: number }): Promise<void>;
   disconnect(): Promise<void>;
+  /**
+   * Breaks every connection at once; each agent comes back when the SDK would. Answers when all are back, with the
+   * milliseconds from the break until each had its session, and how often they were turned away.
+   */
+  storm(input: { url: string }): Promise<{ backMs: number[]; refusals: number }>;
   /** Milliseconds from the submit to the acknowledgement of the result, of every command since the last call. */
   latencies(): Promise<number[]>;
 };
@@ -35,10 +44,12 @@ export type FleetTell = { settled: number };
 
 const connectAtOnce = 100;
 
-const [{ createConnectDialer }, { writeOffer, checkChallenge, writeProof }] = await Promise.all([
-  built.connect(),
-  built.handshake(),
-]);
+const [
+  { createConnectDialer },
+  { writeOffer, checkChallenge, writeProof },
+  { planReconnect, defaultReconnect },
+] = await Promise.all([built.connect(), built.handshake(), built.reconnect()]);
+const { ViworksError } = await built.errors();
 
 const identities: AgentIdentity[] = [];
 let connections: Connection[] = [];
@@ -113,7 +124,7 @@ async function open(identity: AgentIdentity, url: string): Promise<Connection> {
       case 'command':
         return answer(body.value.body);
       case 'error':
-        return opened.reject(new Error(`${body.value.code}: ${body.value.message}`));
+        return opened.reject(refusalOf(body.value));
       default:
         if (sequence !== 0n) acknowledgeInTick();
     }
@@ -134,6 +145,12 @@ async function open(identity: AgentIdentity, url: string): Promise<Connection> {
   return connection;
 }
 
+/** The server's word with its time to come back, where it gives one. */
+function refusalOf({ message, retryAfter }: ServerError): BuiltError {
+  const wait = retryAfter === undefined ? {} : { retryAfterMs: durationMs(retryAfter) };
+  return new ViworksError('unavailable', message, wait);
+}
+
 /** Milliseconds: what is told more often costs the machine that is measured. */
 const tellEveryMs = 5;
 let settled = 0;
@@ -148,8 +165,8 @@ function countSettled(count: number): void {
 }
 
 const calls: FleetCalls = {
-  async enroll({ url, token, count }) {
-    const names = agentNames(count);
+  async enroll({ url, token, count, first }) {
+    const names = agentNames(count, first);
     identities.push(...(await enrolAll(url, token, names)));
     return names;
   },
@@ -159,6 +176,33 @@ const calls: FleetCalls = {
   async disconnect() {
     for (const connection of connections) connection.close();
     connections = [];
+  },
+  async storm({ url }) {
+    const begun = performance.now();
+    let refusals = 0;
+    const comeBack = async (identity: AgentIdentity): Promise<{ connection: Connection; ms: number }> => {
+      let end: SessionEnd = {
+        error: new ViworksError('connection_lost', 'broken by the benchmark'),
+        drainMs: undefined,
+        openForMs: 0,
+      };
+      for (let attempt = 0; ; ) {
+        const plan = planReconnect(end, attempt, defaultReconnect);
+        attempt = plan.attempt;
+        await delay(plan.delayMs);
+        try {
+          return { connection: await open(identity, url), ms: performance.now() - begun };
+        } catch (thrown) {
+          refusals += 1;
+          end = { ...end, error: ViworksError.from(thrown) };
+        }
+      }
+    };
+    const broken = connections;
+    for (const connection of broken) connection.destroy();
+    const back = await Promise.all(identities.slice(0, broken.length).map(comeBack));
+    connections = back.map(({ connection }) => connection);
+    return { backMs: back.map(({ ms }) => ms), refusals };
   },
   async latencies() {
     const taken = latencies;

@@ -2,10 +2,11 @@ import { parseArgs } from 'node:util';
 import type { Benchmark } from './benchmark.ts';
 import { commands } from './commands.ts';
 import { roundtrip } from './roundtrip.ts';
+import { sessions } from './sessions.ts';
 
 /** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all of them, against the build. */
 
-const benchmarks: readonly Benchmark[] = [roundtrip, commands];
+const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions];
 
 const usage = `npm run bench -- [name …] [--json] [--quick] [--profile FOLDER]
 

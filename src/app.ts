@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { healthRoutes } from './api/grpc/health.ts';
@@ -15,23 +14,28 @@ import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
 import type { SubmitInput } from './commands/types.ts';
+
+import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
-import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
+import { createEnrollment } from './identity/enrollment.ts';
+import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
-import { keyIdOf } from './protocol/keys.ts';
-import { peerAddress } from './protocol/peer.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence, type Presence } from './registry/presence.ts';
+import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
@@ -42,8 +46,9 @@ import { endAbandonedSessions } from './storage/sessions.ts';
 import { createTelemetryIngest } from './telemetry/ingest.ts';
 import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
+import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
-import { createListener } from './transport/listen.ts';
+import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
 
 /**
@@ -99,6 +104,7 @@ async function compose(
   const dataDir = resolve(config.server.data_dir);
   const graceMs = config.server.drain_timeout * 1000;
   const verbs = createVerbCatalogue(config.command.plugins.map(readPluginVerbs));
+  for (const { setting, text } of noticesOf(config, clock.now())) log.warn({ setting }, text);
   const metrics = createMetrics();
   const bus = createMemoryBus();
   const store = await openDatabase({
@@ -115,6 +121,7 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    commandSecretPath: config.security.command_secret_path,
     jwtSecret: config.security.jwt_secret,
   });
 
@@ -135,6 +142,16 @@ async function compose(
   const { database } = trail;
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const enrollmentRequests = createEnrollmentRequests({
+    database,
+    bus,
+    serverKey,
+    clock,
+    log,
+    enabled:
+      config.agent_management.enrollment_requests ??
+      (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
+  });
   const authentication = createAgentAuthentication({
     database,
     serverKey,
@@ -147,7 +164,12 @@ async function compose(
         code: 'authentication_failed',
         details: () => ({ reason, keyId }),
       }),
+    keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
   });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -166,6 +188,7 @@ async function compose(
     log,
     metrics,
     audit: trail,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -191,11 +214,15 @@ async function compose(
   });
   schedules.start();
   add('schedules', schedules.stop);
-  const agents = createAgentRegistry({ database, clock, hold: engine.setHeld });
+  const hold = engine.setHeld;
+  const agents = createAgentRegistry({ database, bus, clock, log, hold });
+  const standing = createStanding({ database, bus, clock, log, metrics, hold });
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence: auditedPresence(presence, trail),
+    standing,
     engine,
     telemetry,
     clock,
@@ -218,20 +245,24 @@ async function compose(
   });
 
   // The agents' listener.
+  const proxies = createAddressList(config.server.trusted_proxies);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
     tls: await tlsOf(config.agent_management),
+    proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollRoute(router, enrollment, trail);
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
+    maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
   add('agent listener', () => agentListener.stop(graceMs / 2));
+  add('enrolment requests', enrollmentRequests.stop);
 
   // The listener of applications and operators.
   const api = {
@@ -241,6 +272,8 @@ async function compose(
     templates,
     schedules,
     enrollmentTokens: enrollment,
+    enrollment: { ...enrollment, ...enrollmentRequests },
+    commandKeys,
     userTokens,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
@@ -252,7 +285,11 @@ async function compose(
     trail,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins });
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    trustedProxies: config.server.trusted_proxies,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -264,6 +301,7 @@ async function compose(
     host: config.server.bind_address,
     port: config.server.port,
     tls: await tlsOf(config.server),
+    ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     log,
   });
@@ -304,30 +342,6 @@ function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>
       return opened;
     },
   };
-}
-
-function enrollRoute(router: ConnectRouter, enrollment: Enrollment, audit: AuditTrail): void {
-  router.rpc(AgentService.method.enroll, async (request, { values, requestHeader }) => {
-    const { agentId: resourceId } = request;
-    const call = {
-      actor: `agent:${resourceId}`,
-      action: 'agents.enroll',
-      address: values.get(peerAddress),
-      userAgent: requestHeader.get('user-agent') ?? undefined,
-      resourceKind: 'agent',
-      resourceId,
-      details: () => ({ labels: request.labels, keyId: keyIdOf(request.publicKey) }),
-    };
-    const enrolled = await audit.during(call, () => enrollment.enroll(request));
-    const { agentId, incarnation, keyId, site, serverKeyId, serverPublicKey } = enrolled;
-    return {
-      agentId,
-      incarnation,
-      keyId,
-      site,
-      serverKeys: [{ keyId: serverKeyId, publicKey: serverPublicKey }],
-    };
-  });
 }
 
 /** How much may be with agents at once, and how much may wait for them. */

@@ -9,6 +9,7 @@ export const builtMain: string = new URL('../../dist/main.js', import.meta.url).
 export const built = {
   app: () => load('app.js') as Promise<typeof import('../../src/app.ts')>,
   config: () => load('config/schema.js') as Promise<typeof import('../../src/config/schema.ts')>,
+  errors: () => load('errors.js') as Promise<typeof import('../../src/errors.ts')>,
   logger: () => load('lib/logger.js') as Promise<typeof import('../../src/lib/logger.ts')>,
   client: () => load('api/client.js') as Promise<typeof import('../../src/api/client.ts')>,
   agent: () => load('agent/agent.js') as Promise<typeof import('../../src/agent/agent.ts')>,
@@ -16,6 +17,7 @@ export const built = {
     load('agent/executors/executor.js') as Promise<typeof import('../../src/agent/executors/executor.ts')>,
   ledger: () => load('agent/ledger.js') as Promise<typeof import('../../src/agent/ledger.ts')>,
   handshake: () => load('agent/handshake.js') as Promise<typeof import('../../src/agent/handshake.ts')>,
+  reconnect: () => load('agent/reconnect.js') as Promise<typeof import('../../src/agent/reconnect.ts')>,
   enroll: () =>
     load('agent/transport/enroll.js') as Promise<typeof import('../../src/agent/transport/enroll.ts')>,
   connect: () =>

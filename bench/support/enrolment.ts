@@ -6,8 +6,9 @@ import { built } from './built.ts';
 const timeoutMs = 30_000;
 const atOnce = 16;
 
-export const agentNames = (count: number): string[] =>
-  Array.from({ length: count }, (_, index) => `bench-${String(index).padStart(5, '0')}`);
+/** @param first the number of the first; two fleets must not share names */
+export const agentNames = (count: number, first = 0): string[] =>
+  Array.from({ length: count }, (_, index) => `bench-${String(first + index).padStart(5, '0')}`);
 
 export async function enrolAll(
   url: string,

@@ -16,10 +16,15 @@ type About = readonly [kind: string, field?: string];
 const command: About = ['command', 'commandId'];
 const template: About = ['template', 'name'];
 const schedule: About = ['schedule', 'name'];
+const agent: About = ['agent', 'agentId'];
 
 /** Every operation that changes something, and the one that takes the audit log away. */
 const about = {
-  'agents.setStatus': ['agent', 'agentId'],
+  'agents.setStatus': agent,
+  'agents.revoke': agent,
+  'agents.release': agent,
+  'agents.rotateKey': agent,
+  'agents.remove': agent,
   'commands.submit': ['command'],
   'commands.cancel': command,
   'commands.approve': command,
@@ -37,6 +42,12 @@ const about = {
   'schedules.pause': schedule,
   'schedules.resume': schedule,
   'schedules.run': schedule,
+  'enrollment.createToken': ['enrollment_token'],
+  'enrollment.revokeToken': ['enrollment_token', 'tokenId'],
+  'enrollment.approve': ['enrollment_request', 'requestId'],
+  'enrollment.reject': ['enrollment_request', 'requestId'],
+  'keys.rotate': ['command_key'],
+  'keys.revoke': ['command_key', 'keyId'],
   'tokens.createEnrollment': ['enrollment_token'],
   'tokens.createApi': ['api_token', 'subject'],
 } as const satisfies Partial<Record<Operation, About>>;

@@ -2,7 +2,7 @@ import type { AuditTrail } from '../audit/trail.ts';
 import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { EnrollmentTokens } from '../identity/types.ts';
+import type { CommandKeyService, EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -21,6 +21,8 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
+  enrollment: EnrollmentAdmin;
+  commandKeys: CommandKeyService;
   userTokens: UserTokens;
   health: HealthReporter;
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;

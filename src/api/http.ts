@@ -29,9 +29,19 @@ export interface HttpApi {
 const bodyLimit = 1024 * 1024;
 const methods = ['GET', 'POST'] as const;
 
-export async function createHttpApi(deps: ApiDeps & { corsOrigins: readonly string[] }): Promise<HttpApi> {
+export interface HttpApiDeps extends ApiDeps {
+  corsOrigins: readonly string[];
+  /** Addresses and ranges of proxies whose X-Forwarded-For is believed. */
+  trustedProxies: readonly string[];
+}
+
+export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
   const stopping = new AbortController();
-  const app = fastify({ bodyLimit, routerOptions: { maxParamLength: 2048 } });
+  const app = fastify({
+    bodyLimit,
+    routerOptions: { maxParamLength: 2048 },
+    trustProxy: deps.trustedProxies.length > 0 && [...deps.trustedProxies],
+  });
   registerHeaders(app, deps.corsOrigins);
   registerOperations(app, deps);
   await registerTrpc(app, deps, stopping.signal);

@@ -9,6 +9,7 @@ import {
   auditRangesAbove,
   digestEntries,
   findAuditCheckpoint,
+  hasAuditBlock,
   insertAuditBlock,
   lastAuditBlock,
   type SeqRange,
@@ -128,6 +129,8 @@ export function createSealer(deps: SealerDeps): Sealer {
 
   async function sealAll(): Promise<number> {
     let total = 0;
+    // Where the end was cut off meanwhile, new entries may have old numbers.
+    if (head.number > 0 && !(await hasAuditBlock(query, head.number, head.hash))) state = undefined;
     for (let block = 0; block < maximumBlocks; block++) {
       const count = await sealOne(state ?? (await load()));
       if (count === undefined) {

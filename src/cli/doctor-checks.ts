@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { promisify } from 'node:util';
+import { noticesOf } from '../config/notices.ts';
 import type { Config } from '../config/schema.ts';
 import { statement } from '../storage/database.ts';
 import { findBinaries } from '../storage/embedded/binaries.ts';
@@ -29,9 +30,9 @@ export async function examine(context: CliContext, options: DoctorOptions): Prom
   let config: Config;
   try {
     config = configOf(context, options);
-    findings.push(
-      ok('settings', options.config ?? context.settings.configFile ?? 'defaults and environment'),
-    );
+    const source = options.config ?? context.settings.configFile ?? 'defaults and environment';
+    findings.push(ok('settings', `${source}, ${config.server.mode} mode`));
+    for (const { setting, text } of noticesOf(config, Date.now())) findings.push(warn(setting, text));
   } catch (error) {
     findings.push(fail('settings', error));
     return findings;

@@ -5,6 +5,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
 import { createApprovals } from './approvals/approvals.ts';
+import type { ExecutionBinding } from './binding.ts';
 import { type CapacityLimits, createCapacity } from './dispatch/capacity.ts';
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './dispatch/links.ts';
@@ -51,6 +52,7 @@ export interface EngineDeps {
   log: Logger;
   metrics: Metrics;
   audit: Pick<AuditTrail, 'take' | 'tell' | 'append'>;
+  binding: ExecutionBinding;
   settings: SpecDefaults & {
     /** Executions that may wait to be written. */
     maximumWaiting: number;
@@ -65,19 +67,30 @@ export interface EngineDeps {
 }
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
-  const { database, bus, clock, log, metrics, audit, settings } = deps;
+  const { database, bus, clock, log, metrics, audit, binding, settings } = deps;
   const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
-  const writer = createChangeWriter({ database, bus, metrics });
-  const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });
+  const writer = createChangeWriter({ database, bus, metrics, binding });
+  const dispatcher = createDispatcher({
+    database,
+    writer,
+    links,
+    capacity,
+    binding,
+    bus,
+    clock,
+    metrics,
+    log,
+  });
   const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log, audit });
   const submitter = createSubmitter({
     database,
     links,
     capacity,
     admission,
+    binding,
     dispatcher,
     rollouts,
     clock,
@@ -91,7 +104,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const intervalMs = settings.sweepIntervalMs;
   const history = createHistory(database);
   const { commandAt } = history;
-  const approvals = createApprovals({ database, dispatcher, bus, clock });
+  const approvals = createApprovals({ database, dispatcher, binding, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, audit, keepMs: settings.keepMs ?? 0 });
   const shared = { database, dispatcher, links, bus, clock };
   const sweeper = createSweeper({

@@ -1,15 +1,17 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { isLoopback } from '../lib/addresses.ts';
 import { configError, type NameOf } from './problem.ts';
+import { checkProduction } from './production.ts';
 import type { Config } from './schema.ts';
+import { weaknessOf } from './secrets.ts';
 
 /** Rules between settings, and what the files they name must contain. */
 
-/** @throws config_invalid */
-export function checkRules(config: Config, nameOf: NameOf): void {
-  checkListener(config.server, 'server', nameOf);
-  checkListener(config.agent_management, 'agent_management', nameOf);
+/** @param now milliseconds since 1970 @throws config_invalid */
+export function checkRules(config: Config, nameOf: NameOf, now: number): void {
+  checkListener(config.server, 'server', nameOf, now);
+  checkListener(config.agent_management, 'agent_management', nameOf, now);
   const { server, agent_management: agents, database, redis, security } = config;
   if (server.port !== 0 && server.port === agents.port) {
     throw configError(nameOf('agent_management.port'), `must differ from ${nameOf('server.port')}`);
@@ -29,12 +31,17 @@ export function checkRules(config: Config, nameOf: NameOf): void {
       'must not be more than reconnect_backoff_max_ms',
     );
   }
+  if (security.jwt_secret !== undefined) {
+    const weakness = weaknessOf(security.jwt_secret);
+    if (weakness !== undefined) throw configError(nameOf('security.jwt_secret'), weakness);
+  }
   if (security.backend_private_key_path !== undefined) {
     const name = nameOf('security.backend_private_key_path');
     const key = privateKey(security.backend_private_key_path, name);
     if (key.asymmetricKeyType !== 'ed25519')
       throw configError(name, 'must be an Ed25519 private key in PEM form');
   }
+  if (server.mode === 'production') checkProduction(config, nameOf);
 }
 
 type Listener = Pick<
@@ -42,7 +49,7 @@ type Listener = Pick<
   'bind_address' | 'tls_certificate_path' | 'tls_private_key_path' | 'allow_clear_text'
 >;
 
-function checkListener(listener: Listener, section: string, nameOf: NameOf): void {
+function checkListener(listener: Listener, section: string, nameOf: NameOf, now: number): void {
   const name = (key: keyof Listener) => nameOf(`${section}.${key}`);
   const { tls_certificate_path: certificatePath, tls_private_key_path: keyPath } = listener;
   if (certificatePath !== undefined && keyPath === undefined) {
@@ -53,6 +60,13 @@ function checkListener(listener: Listener, section: string, nameOf: NameOf): voi
   }
   if (certificatePath !== undefined && keyPath !== undefined) {
     const certificate = certificateIn(certificatePath, name('tls_certificate_path'));
+    if (listener.allow_clear_text) {
+      throw configError(
+        name('allow_clear_text'),
+        `contradicts ${name('tls_certificate_path')}; leave one of them out`,
+      );
+    }
+    checkValidity(certificate, name('tls_certificate_path'), now);
     const key = privateKey(keyPath, name('tls_private_key_path'));
     if (!certificate.checkPrivateKey(key)) {
       throw configError(name('tls_private_key_path'), 'must be the key of the certificate');
@@ -67,9 +81,14 @@ function checkListener(listener: Listener, section: string, nameOf: NameOf): voi
   }
 }
 
-function isLoopback(address: string): boolean {
-  if (isIP(address) === 4) return address.startsWith('127.');
-  return address === 'localhost' || address === '::1';
+function checkValidity({ validFromDate, validToDate }: X509Certificate, name: string, now: number): void {
+  const day = (date: Date) => date.toISOString().slice(0, 16);
+  if (validToDate.getTime() <= now)
+    throw configError(name, `expired at ${day(validToDate)} UTC; renew the certificate`);
+  if (validFromDate.getTime() > now) {
+    const problem = `is valid only from ${day(validFromDate)} UTC; check the clock, or use one that is valid now`;
+    throw configError(name, problem);
+  }
 }
 
 function privateKey(path: string, name: string) {

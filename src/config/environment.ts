@@ -18,6 +18,7 @@ const setting = (name: string, key: string, type: ValueType = 'text'): Environme
 });
 
 export const environmentSettings: readonly EnvironmentSetting[] = [
+  setting('VIWORKS_MODE', 'server.mode'),
   setting('VIWORKS_DATA_DIR', 'server.data_dir'),
   setting('VIWORKS_API_BIND_ADDRESS', 'server.bind_address'),
   setting('VIWORKS_API_PORT', 'server.port', 'number'),
@@ -25,6 +26,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('VIWORKS_API_TLS_CERTIFICATE_PATH', 'server.tls_certificate_path'),
   setting('VIWORKS_API_TLS_PRIVATE_KEY_PATH', 'server.tls_private_key_path'),
   setting('VIWORKS_API_ALLOW_CLEAR_TEXT', 'server.allow_clear_text', 'flag'),
+  setting('VIWORKS_TRUSTED_PROXIES', 'server.trusted_proxies', 'list'),
   setting('VIWORKS_DRAIN_TIMEOUT', 'server.drain_timeout', 'seconds'),
   setting('DATABASE_URL', 'database.url'),
   setting('DATABASE_MAX_CONNECTIONS', 'database.max_connections', 'number'),
@@ -32,6 +34,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('JWT_SECRET', 'security.jwt_secret'),
   setting('JWT_EXPIRATION', 'security.jwt_expiration', 'seconds'),
   setting('BACKEND_PRIVATE_KEY_PATH', 'security.backend_private_key_path'),
+  setting('COMMAND_SECRET_PATH', 'security.command_secret_path'),
   setting('VIWORKS_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('VIWORKS_AGENT_PORT', 'agent_management.port', 'number'),
   setting('VIWORKS_AGENT_TLS_CERTIFICATE_PATH', 'agent_management.tls_certificate_path'),
@@ -40,6 +43,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('BACKEND_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('BACKEND_AGENT_PORT', 'agent_management.port', 'number'),
   setting('MAX_AGENT_CONNECTIONS', 'agent_management.max_agent_connections', 'number'),
+  setting('AGENT_ENROLLMENT_REQUESTS', 'agent_management.enrollment_requests', 'flag'),
   setting('AGENT_HEARTBEAT_INTERVAL', 'agent_management.heartbeat_interval', 'seconds'),
   setting('COMMAND_TIMEOUT', 'command.command_timeout', 'seconds'),
   setting('COMMAND_MAX_RETRIES', 'command.max_retries', 'number'),

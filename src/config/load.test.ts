@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +14,8 @@ function write(name: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
+
+const strongSecret = randomBytes(24).toString('base64');
 
 const key = write(
   'key.pem',
@@ -54,7 +56,7 @@ test('names of the environment reach the settings they stand for', () => {
     env: {
       DATABASE_URL: 'postgres://db/viworks',
       DATABASE_MAX_CONNECTIONS: '25',
-      JWT_SECRET: 'x'.repeat(32),
+      JWT_SECRET: strongSecret,
       JWT_EXPIRATION: '2h',
       BACKEND_AGENT_BIND_ADDRESS: '127.0.0.2',
       BACKEND_AGENT_PORT: '9000',
@@ -185,6 +187,26 @@ const refused: [what: string, sources: () => ConfigSources, message: RegExp][] =
     /key\.pem holds no certificate in PEM form$/,
   ],
   [
+    'the secret of an example',
+    () => ({ env: { JWT_SECRET: 'change-me-in-production-0123456789' } }),
+    /^JWT_SECRET: is that of an example; make one with/,
+  ],
+  [
+    'a secret without variety',
+    () => ({ env: { JWT_SECRET: 'abababababababababababababababab' } }),
+    /^JWT_SECRET: is too easy to guess; make one with/,
+  ],
+  [
+    'a proxy by name',
+    () => ({ env: { VIWORKS_TRUSTED_PROXIES: '10.0.0.1, proxy' } }),
+    /^VIWORKS_TRUSTED_PROXIES: must be addresses or ranges such as/,
+  ],
+  [
+    'two names of one setting that differ',
+    () => ({ env: { VIWORKS_AGENT_PORT: '9000', BACKEND_AGENT_PORT: '9001' } }),
+    /^BACKEND_AGENT_PORT: contradicts VIWORKS_AGENT_PORT, which says the same setting; unset one of them$/,
+  ],
+  [
     'an identity key of another kind',
     () => ({ env: { BACKEND_PRIVATE_KEY_PATH: key } }),
     /^BACKEND_PRIVATE_KEY_PATH: must be an Ed25519 private key/,
@@ -205,4 +227,9 @@ test('a secret never appears in the message', () => {
 
 test('names of others are left alone', () => {
   expect(unknownName({ HOME: '/', VIWORKS_URL: 'x', MY_VIWORKS_X: 'y' })).toBeUndefined();
+});
+
+test('two names of one setting may agree', () => {
+  const env = { VIWORKS_AGENT_PORT: '9000', BACKEND_AGENT_PORT: '9000' };
+  expect(loadConfig({ env }).agent_management.port).toBe(9000);
 });

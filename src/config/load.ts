@@ -21,6 +21,8 @@ export interface ConfigSources {
   file?: string | undefined;
   env?: Environment;
   flags?: readonly FlagValue[];
+  /** Milliseconds since 1970, against which certificates are checked; the system's clock unless given. */
+  now?: number;
 }
 
 /** A flag of the command line, for example `--api-port`. */
@@ -64,7 +66,7 @@ export function loadConfig(sources: ConfigSources): Config {
   const parsed = configSchema.safeParse(values);
   if (!parsed.success) throw refusal(parsed.error, nameOf);
   const config = withAbsolutePaths(parsed.data);
-  checkRules(config, nameOf);
+  checkRules(config, nameOf, sources.now ?? Date.now());
   return config;
 }
 
@@ -94,10 +96,15 @@ function readEnvironment(env: Environment): { key: string; name: string; value: 
     const meant = unknown.suggestion === undefined ? '' : `; did you mean ${unknown.suggestion}?`;
     throw configError(unknown.name, `there is no such setting${meant}`);
   }
+  const found = new Map<string, { name: string; text: string }>();
   return environmentSettings.flatMap(({ name, key, type }) => {
     const text = env[name];
     if (text === undefined) return [];
     if (text === '') throw configError(name, 'is empty; give it a value or unset it');
+    const other = found.get(key);
+    if (other !== undefined && other.text !== text)
+      throw configError(name, `contradicts ${other.name}, which says the same setting; unset one of them`);
+    found.set(key, { name, text });
     return [{ key, name, value: converters[type](text, name) }];
   });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isAddressOrRange } from '../lib/addresses.ts';
 
 /**
  * Every setting with its meaning, unit and default. The sections and names are those of the TOML file; a key
@@ -15,6 +16,8 @@ const seconds = z
 export const configSchema = z.strictObject({
   server: z
     .strictObject({
+      /** In production what is only convenient stops the start. */
+      mode: z.enum(['development', 'production']).default('development'),
       /** Where applications and people connect. */
       bind_address: z.string().min(1).default('127.0.0.1'),
       /** 0 takes any free port. */
@@ -27,6 +30,14 @@ export const configSchema = z.strictObject({
       tls_private_key_path: z.string().optional(),
       /** Clear text on an address other than loopback needs this. */
       allow_clear_text: z.boolean().default(false),
+      /**
+       * Addresses and ranges of proxies whose X-Forwarded-For is believed. Where any are named, clear text is taken
+       * from them and from loopback alone.
+       */
+      trusted_proxies: z
+        .array(z.string().refine(isAddressOrRange, 'must be addresses or ranges such as 10.0.0.0/8'))
+        .max(100)
+        .default([]),
       /** Where everything is kept that this instance owns. */
       data_dir: z.string().min(1).default('.viworks'),
     })
@@ -50,6 +61,8 @@ export const configSchema = z.strictObject({
       jwt_expiration: seconds.default(3600),
       /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */
       backend_private_key_path: z.string().optional(),
+      /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
+      command_secret_path: z.string().optional(),
     })
     .prefault({}),
   agent_management: z
@@ -61,8 +74,14 @@ export const configSchema = z.strictObject({
       tls_private_key_path: z.string().optional(),
       allow_clear_text: z.boolean().default(false),
       max_agent_connections: positive.default(20_000),
+      /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
+      max_concurrent_handshakes: positive.max(10_000).default(64),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
+      /** Agents without a token may ask an operator for an identity. Without it: where the address is loopback, in development. */
+      enrollment_requests: z.boolean().optional(),
+      /** Days after which an agent makes itself a new key; 0: never. */
+      key_max_age: z.number().min(0).max(3650).default(90),
       reconnect_backoff_ms: positive.default(1000),
       reconnect_backoff_max_ms: positive.default(60_000),
     })

@@ -17,7 +17,9 @@ test('secrets are made once, for their owner alone, and are the same at the next
   const second = await loadSecrets(sources);
   expect(second.serverKey.keyId).toBe(first.serverKey.keyId);
   expect(Buffer.compare(second.jwtSecret, first.jwtSecret)).toBe(0);
+  expect(Buffer.compare(second.commandSecret, first.commandSecret)).toBe(0);
   expect(first.jwtSecret.byteLength).toBe(48);
+  expect(first.commandSecret.byteLength).toBe(32);
   const keys = join(sources.dataDir, 'keys');
   expect((await stat(keys)).mode & 0o777).toBe(0o700);
   for (const name of await readdir(keys)) expect((await stat(join(keys, name))).mode & 0o777).toBe(0o600);
@@ -37,10 +39,14 @@ test('what is configured is taken, and nothing is made in its place', async () =
   const serverKeyPath = join(sources.dataDir, 'own.pem');
   await writeFile(serverKeyPath, keyPairToPem(pair));
   const jwtSecret = 'a secret of more than thirty-two characters';
-  const secrets = await loadSecrets({ ...sources, serverKeyPath, jwtSecret });
+  const commandSecretPath = join(sources.dataDir, 'own-secret');
+  const commandSecret = Buffer.alloc(32, 5);
+  await writeFile(commandSecretPath, `${commandSecret.toString('base64')}\n`);
+  const secrets = await loadSecrets({ ...sources, serverKeyPath, jwtSecret, commandSecretPath });
+  expect(Buffer.from(secrets.commandSecret)).toEqual(commandSecret);
   expect(secrets.serverKey.keyId).toBe(pair.keyId);
   expect(Buffer.from(secrets.jwtSecret).toString()).toBe(jwtSecret);
-  expect(await readdir(sources.dataDir)).toEqual(['own.pem']);
+  expect(await readdir(sources.dataDir)).toEqual(['own-secret', 'own.pem']);
 });
 
 test('a key that is missing, or none, stops the start by the name of its setting, and is not replaced', async () => {
@@ -59,6 +65,18 @@ test('a key that is missing, or none, stops the start by the name of its setting
   await writeFile(own, 'damaged');
   await expect(loadSecrets(sources)).rejects.toMatchObject({ code: 'config_invalid' });
   expect(await readFile(own, 'utf8')).toBe('damaged');
+});
+
+test('a command secret that is missing, or too short, stops the start by the name of its setting', async () => {
+  const sources = await folder();
+  const commandSecretPath = join(sources.dataDir, 'own-secret');
+  const refusal = {
+    code: 'config_invalid',
+    message: expect.stringContaining('security.command_secret_path'),
+  };
+  await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject(refusal);
+  await writeFile(commandSecretPath, Buffer.alloc(31).toString('base64'));
+  await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject(refusal);
 });
 
 test('a data folder that cannot hold them is named', async () => {

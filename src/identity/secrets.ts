@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
+import { commandSecretBytes } from './command-secret.ts';
 
 /** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
 export interface Secrets {
@@ -10,18 +11,23 @@ export interface Secrets {
   serverKey: KeyPair;
   /** Signs API tokens. */
   jwtSecret: Uint8Array;
+  /** Opens the keys that sign commands, and vouches for what was submitted. */
+  commandSecret: Uint8Array;
 }
 
 export interface SecretSources {
   dataDir: string;
+  commandSecretPath?: string | undefined;
   serverKeyPath: string | undefined;
   jwtSecret: string | undefined;
 }
 
 /** @throws config_invalid with the name of the setting */
-export async function loadSecrets({ dataDir, serverKeyPath, jwtSecret }: SecretSources): Promise<Secrets> {
+export async function loadSecrets(sources: SecretSources): Promise<Secrets> {
+  const { dataDir, serverKeyPath, jwtSecret } = sources;
   const folder = join(dataDir, 'keys');
   return {
+    commandSecret: await loadCommandSecret(sources.commandSecretPath, join(folder, 'command-secret')),
     serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
     jwtSecret:
       jwtSecret !== undefined
@@ -51,6 +57,26 @@ async function loadServerKey(path: string | undefined, ownPath: string): Promise
       },
     );
   }
+}
+
+async function loadCommandSecret(path: string | undefined, ownPath: string): Promise<Uint8Array> {
+  const setting = path === undefined ? ownPath : `security.command_secret_path: ${path}`;
+  const unusable = (cause?: unknown) =>
+    new ViworksError(
+      'config_invalid',
+      `${setting}: must be a readable file with at least ${commandSecretBytes} random bytes in base64`,
+      { cause },
+    );
+  const make = () => `${randomBytes(commandSecretBytes).toString('base64')}\n`;
+  const text =
+    path === undefined
+      ? await readOrMake(ownPath, make)
+      : await readFile(path, 'utf8').catch((cause: unknown) => {
+          throw unusable(cause);
+        });
+  const secret = Buffer.from(text.trim(), 'base64');
+  if (secret.byteLength < commandSecretBytes) throw unusable();
+  return secret;
 }
 
 async function readOrMake(path: string, make: () => string): Promise<string> {

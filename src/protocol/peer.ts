@@ -1,6 +1,4 @@
 import { createContextKey } from '@connectrpc/connect';
 
-/** The address from which a call came, for whoever answers calls of connect-node. */
-export const peerAddress = createContextKey<string | undefined>(undefined, {
-  description: 'the address of the caller',
-});
+/** Where the caller of a route is, without the port; empty where it is not known. */
+export const remoteAddress = createContextKey('', { description: 'address of the caller' });

@@ -147,6 +147,16 @@ export async function lastAuditBlock(query: Query): Promise<AuditBlockRow | unde
   return row;
 }
 
+const hasBlock = statement(
+  'audit_block_has',
+  `select from audit_blocks where number = $1 and hash = $2
+   union all select from audit_checkpoints where number = $1 and hash = $2`,
+);
+
+/** Whether the block is there, or the last one that was deleted. */
+export const hasAuditBlock = async (query: Query, number: number, hash: Uint8Array): Promise<boolean> =>
+  (await query(hasBlock, [number, Buffer.from(hash)])).length > 0;
+
 const blocksAfter = statement(
   'audit_blocks_after',
   `select ${blockColumns} from audit_blocks b where b.number > $1 order by b.number limit $2`,

@@ -50,6 +50,8 @@ export interface NewExecutionRow {
   expiresAt: Date;
   deadlineAt: Date;
   transitions: TransitionRow[];
+  /** Vouches for what was submitted. */
+  binding: Uint8Array;
 }
 
 const insert = statement(
@@ -71,13 +73,13 @@ const insert = statement(
      returning command_id
    ), e as (
      insert into executions (execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold,
-       epoch, expires_at, deadline_at, transitions)
+       epoch, expires_at, deadline_at, transitions, binding)
      select x.execution_id, x.command_id, x.agent_id, x.incarnation, x.position, x.verb, x.rank, x.state, x.hold,
-       x.epoch, x.expires_at, x.deadline_at, x.transitions::jsonb
+       x.epoch, x.expires_at, x.deadline_at, x.transitions::jsonb, x.binding
      from unnest($20::uuid[], $21::uuid[], $22::text[], $23::int[], $24::int[], $25::text[], $26::int8[],
-       $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[])
+       $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[], $40::bytea[])
      as x(execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold, epoch, expires_at,
-       deadline_at, transitions)
+       deadline_at, transitions, binding)
      where not $39::bool or x.command_id in (select command_id from c)
    ), r as (
      insert into rollouts (command_id, plan, state, updated_at)
@@ -90,7 +92,7 @@ const insert = statement(
      from unnest($36::uuid[], $37::text[], $38::timestamptz[]) as x(command_id, actor, at)
      join c on c.command_id = x.command_id
    ), u as (
-     ${insertAuditFrom(40, 'where not $39::bool or x.resource_id in (select command_id::text from c)')}
+     ${insertAuditFrom(41, 'where not $39::bool or x.resource_id in (select command_id::text from c)')}
    )
    select command_id from c`,
 );
@@ -147,6 +149,7 @@ export async function insertCommands(
     timeColumn(approvals, (row) => row.createdAt),
     // Without one, none of the commands can be left out.
     commands.some((row) => row.idempotencyKey !== null),
+    bytesColumn(executions, (row) => row.binding),
     ...auditColumns(commands.map((row) => row.audit)),
   ]);
   return new Set(rows.map((row) => row.command_id));

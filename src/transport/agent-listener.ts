@@ -1,10 +1,12 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, createAddressList } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
-import { createListener, type Listener } from './listen.ts';
+import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
+import { createNewcomers, socketName } from './newcomers.ts';
 import { createUnaryHandler } from './unary.ts';
 import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';
 
@@ -17,12 +19,16 @@ export interface AgentListenerOptions {
   host: string;
   port: number;
   tls?: { cert: string; key: string } | undefined;
+  /** Proxies whose X-Forwarded-For is believed; where there are any, clear text from others is dropped. */
+  proxies?: AddressList;
   /** Called once for each connection, on whatever transport. */
   accept: AcceptConnection;
   /** AgentService without Open, and grpc.health.v1. */
   unary: (router: ConnectRouter) => void;
   /** Agents that may be connected at once. */
   maxConnections: number;
+  /** Of those that have no session yet, so many are attended to at once. */
+  maxHandshakes?: number;
   /** Milliseconds in which a peer must say what it wants. */
   headersTimeoutMs?: number;
   log: Logger;
@@ -31,26 +37,31 @@ export interface AgentListenerOptions {
 /** Sockets beside those of connected agents: enrolment, health, refusals. */
 const spareSockets = 1_000;
 const fullRetryAfterMs = 5_000;
+const defaultHandshakes = 64;
 
 export function createAgentListener(options: AgentListenerOptions): Listener {
-  const { accept, log } = options;
+  const { accept, log, proxies = createAddressList([]) } = options;
   const admission = createAdmission(options.maxConnections);
-  const serveUnary = createUnaryHandler(options.unary, notFound, log);
-  const upgrade = createWebSocketUpgrade({ accept, admission });
+  const newcomers = createNewcomers({ atOnce: options.maxHandshakes ?? defaultHandshakes });
+  const serveUnary = createUnaryHandler(options.unary, notFound, log, undefined, proxies);
+  const upgrade = createWebSocketUpgrade({ accept, admission, newcomers, proxies });
 
   return createListener({
     host: options.host,
     port: options.port,
     tls: options.tls,
+    ...clearTextOnlyFrom(proxies),
+    newcomers,
     log,
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     maxSockets: options.maxConnections + spareSockets,
     onStream(stream, headers, peer) {
       if (pathOf(headers[':path']) !== agentStreamPath) return false;
-      serveAgentStream(stream, headers, peer, { accept, admission });
+      serveAgentStream(stream, headers, peer, { accept, admission, newcomers, proxies });
       return true;
     },
     onRequest(request, response) {
+      newcomers.settled(socketName(request.socket));
       const path = pathOf(request.url);
       if (path === '/livez') answer(response, 200, 'ok');
       else if (path === webSocketPath)

@@ -1,11 +1,13 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, clientAddress } from '../lib/addresses.ts';
 import type { AcceptConnection, Peer } from '../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../protocol/framed-connection.ts';
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
 import { errorHeaders, unimplemented, type WireStatus, wireStatus } from '../protocol/status.ts';
 import type { Http2Peer } from './http2-session.ts';
+import { type Newcomers, socketName } from './newcomers.ts';
 
 /**
  * The agent's bidirectional stream by hand on node:http2, for the Connect protocol and for gRPC. Both carry
@@ -49,6 +51,9 @@ export interface Admission {
 export interface AgentStreamDeps {
   accept: AcceptConnection;
   admission: Admission;
+  newcomers: Pick<Newcomers, 'settled'>;
+  /** Believed about whom they speak for. */
+  proxies: AddressList;
 }
 
 export function serveAgentStream(
@@ -89,10 +94,11 @@ export function serveAgentStream(
     { waitForTrailers: grpc },
   );
   const socket = stream.session?.socket;
+  const name = socketName(socket);
   const peer: Peer = {
     transport: type.transport,
     encoding: type.encoding,
-    remoteAddress: socket?.remoteAddress ?? '',
+    remoteAddress: clientAddress(socket?.remoteAddress ?? '', headers['x-forwarded-for'], deps.proxies),
     tls: (socket as TLSSocket | undefined)?.encrypted === true,
   };
   const ends: FramedEnds = {
@@ -107,7 +113,7 @@ export function serveAgentStream(
   };
   const { connection, start } = createFramedConnection(stream, peer, ends);
   try {
-    start(deps.accept(connection));
+    start(deps.accept(connection, () => deps.newcomers.settled(name)));
   } catch (thrown) {
     connection.close(ViworksError.from(thrown));
   }

@@ -4,9 +4,11 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { ViworksError } from '../errors.ts';
+import { type AddressList, isLoopback } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { type Http2Handlers, http2Limits, requestTimeoutMs, watchSession } from './http2-session.ts';
+import type { Newcomers } from './newcomers.ts';
 
 /**
  * A listener is one port that speaks HTTP/1.1 and HTTP/2: with TLS by ALPN, in clear text by the first bytes
@@ -21,6 +23,10 @@ export interface ListenerOptions extends Http2Handlers {
   tls?: { cert: string; key: string } | undefined;
   /** A request of HTTP/1.1 to change the protocol. Absent: such requests are handled as if they did not ask. */
   onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** In clear text, peers that may speak at all; others are dropped. Absent: everybody. */
+  clearTextFrom?: (address: string) => boolean;
+  /** Decides whose turn it is, from the first bytes on. Absent: everybody's. */
+  newcomers?: Pick<Newcomers, 'enter'>;
   /** Open sockets; more are dropped without a word. */
   maxSockets?: number;
   /** Milliseconds in which a peer must say what it wants. */
@@ -36,6 +42,10 @@ export interface Listener {
   /** No new connections; idle ones end now, the others when they are done or when the grace is over. */
   stop(graceMs: number): Promise<void>;
 }
+
+/** Where proxies are named, they and this machine alone may speak in clear text. */
+export const clearTextOnlyFrom = (proxies: AddressList): Pick<ListenerOptions, 'clearTextFrom'> =>
+  proxies.empty ? {} : { clearTextFrom: (address) => isLoopback(address) || proxies.has(address) };
 
 const http1Limits: http.ServerOptions = {
   maxHeaderSize: wireLimits.headerBytes,
@@ -75,9 +85,17 @@ export function createListener(options: ListenerOptions): Listener {
       if (undecided.has(socket)) socket.destroy();
     });
   };
-  const handOver = (socket: net.Socket, isHttp2: boolean): void => {
-    undecided.delete(socket);
+  /** It has begun to speak: goes on when it is its turn. */
+  const inTurn = (socket: net.Socket, go: () => void): void => {
     socket.setTimeout(0);
+    const begin = (): void => {
+      undecided.delete(socket);
+      go();
+    };
+    if (options.newcomers === undefined) begin();
+    else options.newcomers.enter(socket, begin);
+  };
+  const handOver = (socket: net.Socket, isHttp2: boolean): void => {
     if (isHttp2) http2Server.emit('connection', socket);
     else http1.emit('connection', socket);
   };
@@ -86,21 +104,34 @@ export function createListener(options: ListenerOptions): Listener {
   if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets;
 
   function clearText(): net.Server {
+    const { clearTextFrom } = options;
     return net.createServer((socket) => {
+      const { remoteAddress = '' } = socket;
+      if (clearTextFrom?.(remoteAddress) === false) {
+        log.info({ remoteAddress }, 'clear text from an address that is no trusted proxy; dropped');
+        socket.destroy();
+        return;
+      }
       onSocket(socket);
       hold(socket);
-      decideByPreface(socket, handOver);
+      decideByPreface(socket, (isHttp2) => {
+        inTurn(socket, () => {
+          handOver(socket, isHttp2);
+          // The parser of HTTP/1.1 has its listener by now; a session of HTTP/2 reads by itself.
+          if (!isHttp2) socket.resume();
+        });
+      });
     });
   }
 
-  function secure(identity: { cert: string; key: string }): tls.Server {
+  /** What listens is a plain server: a TLS handshake costs, and so begins when it is the socket's turn. */
+  function secure(identity: { cert: string; key: string }): net.Server {
     const secureServer = createTlsServer({
       ...identity,
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: headersTimeoutMs,
     });
-    secureServer.on('connection', onSocket);
     secureServer.on('tlsClientError', (error, socket) => {
       log.debug({ err: error }, 'a TLS handshake failed');
       // Node reports a handshake that takes too long, and leaves its socket open.
@@ -110,7 +141,12 @@ export function createListener(options: ListenerOptions): Listener {
       socket.on('error', (error) => log.debug({ err: error }, 'a TLS socket broke'));
       handOver(socket, socket.alpnProtocol === 'h2');
     });
-    return secureServer;
+    return net.createServer((socket) => {
+      onSocket(socket);
+      hold(socket);
+      // Read and not taken out: the TLS socket begins with what is there.
+      socket.once('readable', () => inTurn(socket, () => secureServer.emit('connection', socket)));
+    });
   }
 
   let port = options.port;
@@ -182,7 +218,7 @@ function createTlsServer(options: tls.TlsOptions): tls.Server {
 const preface = Buffer.from('PRI ');
 
 /** Four bytes tell: no method of HTTP/1.1 begins like the preface of HTTP/2. */
-function decideByPreface(socket: net.Socket, handOver: (socket: net.Socket, isHttp2: boolean) => void): void {
+function decideByPreface(socket: net.Socket, decide: (isHttp2: boolean) => void): void {
   let seen: Buffer | undefined;
   const onData = (chunk: Buffer): void => {
     seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
@@ -192,9 +228,7 @@ function decideByPreface(socket: net.Socket, handOver: (socket: net.Socket, isHt
     socket.off('data', onData);
     socket.pause();
     socket.unshift(seen);
-    handOver(socket, isHttp2);
-    // The parser of HTTP/1.1 has its listener by now; a session of HTTP/2 reads by itself.
-    if (!isHttp2) socket.resume();
+    decide(isHttp2);
   };
   socket.on('data', onData);
 }

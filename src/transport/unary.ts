@@ -7,9 +7,10 @@ import {
 } from '@connectrpc/connect';
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
 import { catalogue, ViworksError } from '../errors.ts';
+import { clientAddress, createAddressList } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
-import { peerAddress } from '../protocol/peer.ts';
+import { remoteAddress } from '../protocol/peer.ts';
 import { errorHeaders, wireStatus } from '../protocol/status.ts';
 import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
 
@@ -24,17 +25,22 @@ export function createUnaryHandler(
   log: Logger,
   /** Ends streams of the server in order when it stops. */
   shutdownSignal?: AbortSignal,
+  /** What they say of where a caller is counts. */
+  proxies = createAddressList([]),
 ): RequestHandler {
   return connectNodeAdapter({
     routes,
     fallback,
     interceptors: [withStatus(log)],
+    contextValues({ socket, headers }) {
+      const from = clientAddress(socket.remoteAddress ?? '', headers['x-forwarded-for'], proxies);
+      return createContextValues().set(remoteAddress, from);
+    },
     readMaxBytes: wireLimits.messageBytes,
     writeMaxBytes: wireLimits.messageBytes,
     // A small compressed request can be a large one.
     acceptCompression: [],
     maxTimeoutMs: 60_000,
-    contextValues: ({ socket }) => createContextValues().set(peerAddress, socket.remoteAddress),
     ...(shutdownSignal === undefined ? {} : { shutdownSignal }),
   });
 }

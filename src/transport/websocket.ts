@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ViworksError } from '../errors.ts';
+import { clientAddress } from '../lib/addresses.ts';
 import type { Peer } from '../protocol/connection.ts';
 import { errorHeaders } from '../protocol/status.ts';
 import {
@@ -11,6 +12,7 @@ import {
   webSocketLimits,
 } from '../protocol/websocket-connection.ts';
 import type { AgentStreamDeps } from './agent-stream.ts';
+import { socketName } from './newcomers.ts';
 
 /**
  * The WebSocket of agents, for those behind a proxy that speaks only HTTP/1.1. A client offers
@@ -43,13 +45,18 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
     const peer: Peer = {
       transport: 'websocket',
       encoding: socket.protocol === subprotocols.json ? 'json' : 'binary',
-      remoteAddress: request.socket.remoteAddress ?? '',
+      remoteAddress: clientAddress(
+        request.socket.remoteAddress ?? '',
+        request.headers['x-forwarded-for'],
+        deps.proxies,
+      ),
       tls: (request.socket as TLSSocket).encrypted === true,
     };
     socket.once('close', deps.admission.leave);
     const { connection, start } = createWebSocketConnection(socket, raw, peer);
     try {
-      start(deps.accept(connection));
+      const name = socketName(request.socket);
+      start(deps.accept(connection, () => deps.newcomers.settled(name)));
     } catch (thrown) {
       connection.close(ViworksError.from(thrown));
     }

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
 import { expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { createConnectDialer } from '../../src/agent/transport/connect.ts';
 import { createWebSocketDialer } from '../../src/agent/transport/websocket.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
@@ -194,4 +196,65 @@ test('a certificate that cannot be used is a clear error', () => {
   const make = () =>
     createListener({ host: '127.0.0.1', port: 0, tls, onRequest: () => {}, log: silentLogger });
   expect(make).toThrow('The TLS certificate or its key cannot be used');
+});
+
+test('clear text from an address that is no trusted proxy is dropped before it says anything', async () => {
+  const asked: string[] = [];
+  const listener = createListener({
+    host: '127.0.0.1',
+    port: 0,
+    clearTextFrom(address) {
+      asked.push(address);
+      return asked.length > 1;
+    },
+    onRequest: (_request, response) => response.end('heard'),
+    log: silentLogger,
+  });
+  const { port } = await listener.start();
+  expect(await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toBe('');
+  expect(await exchange(port, 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')).toContain('heard');
+  expect(asked).toEqual(['127.0.0.1', '127.0.0.1']);
+  await listener.stop(0);
+});
+
+test('behind a trusted proxy an agent has the address that the proxy tells; a stranger’s word means nothing', async () => {
+  for (const [trustedProxies, expected] of [
+    [['127.0.0.0/8'], '203.0.113.9'],
+    [[], '127.0.0.1'],
+  ] as const) {
+    await using server = await startServer({ trustedProxies: [...trustedProxies] });
+    await using raw = openHttp2(server.url);
+    raw.open({ 'x-forwarded-for': '192.0.2.1, 203.0.113.9' });
+    expect((await server.next()).connection.peer.remoteAddress).toBe(expected);
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/ws/agent`, ['viworks.v1.proto'], {
+      headers: { 'x-forwarded-for': '203.0.113.9' },
+    });
+    const opened = once(socket, 'open');
+    expect((await server.next()).connection.peer.remoteAddress).toBe(expected);
+    await opened;
+    socket.terminate();
+  }
+});
+
+test('a connection waits until the one before it is known; other requests hold nobody up', async () => {
+  for (const tls of [undefined, await makeCertificate()]) {
+    await using server = await startServer({ tls, maxHandshakes: 1 });
+    const ca = tls === undefined ? {} : { ca: tls.cert };
+    await using first = openHttp2(server.url, ca);
+    first.open();
+    const one = await server.next();
+    await using second = openHttp2(server.url, ca);
+    const order: string[] = [];
+    const asked = answerOf(second.session.request({ ':path': '/livez' })).then(() => order.push('livez'));
+    second.open();
+    const two = server.next().then(() => order.push('open'));
+    order.push('settled');
+    one.settled();
+    await Promise.all([asked, two]);
+    expect(order[0]).toBe('settled');
+    // The second is no newcomer since it asked for something else, though its stream is not settled.
+    await using third = openHttp2(server.url, ca);
+    third.open();
+    await server.next();
+  }
 });

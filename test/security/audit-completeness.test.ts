@@ -14,7 +14,8 @@ import { type Client, createClient } from '../../src/cli/client.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Role } from '../../src/identity/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import { generateKeyPair } from '../../src/protocol/keys.ts';
+import { generateKeyPair, keyIdOf, signBytes } from '../../src/protocol/keys.ts';
+import { enrollRequestInput } from '../../src/protocol/signed.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
 import { auditRows, tamper } from '../support/audit.ts';
 import { enrollRequest } from '../support/fake-agent.ts';
@@ -79,6 +80,18 @@ afterAll(async () => {
   await own.drop();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** An agent that asks to be enrolled. */
+async function asked(agentId: string) {
+  const key = generateKeyPair();
+  const { publicKey } = key;
+  const signature = signBytes(key, enrollRequestInput(agentId, publicKey));
+  const client = createRpcClient(AgentService, transportTo(app.agentUrl));
+  await client.requestEnrollment({ agentId, publicKey, signature });
+  const { requests } = await ada.enrollment.listRequests.query();
+  const requestId = requests.find((request) => request.agentId === agentId)?.requestId ?? '';
+  return { requestId, fingerprint: keyIdOf(publicKey) };
+}
 
 const exec = { verb: 'exec' as const, args: { argv: ['true'] } };
 const target = { agents: ['web-1'] };
@@ -208,6 +221,79 @@ const cases: Record<string, Case> = {
     call: async () => {
       await ada.schedules.delete.mutate({ name: 'nightly' });
       return 'nightly';
+    },
+  },
+  'enrollment.createToken': {
+    call: async () => {
+      await ada.enrollment.createToken.mutate({ site: 'oslo' });
+      return undefined;
+    },
+    changed: () => `enrollment_tokens where site = 'oslo'`,
+  },
+  'enrollment.revokeToken': {
+    call: async () => {
+      const { tokens } = await ada.enrollment.listTokens.query({ all: true });
+      const tokenId = tokens.find(({ site }) => site === 'oslo')?.tokenId ?? '';
+      await ada.enrollment.revokeToken.mutate({ tokenId });
+      return tokenId;
+    },
+    changed: (id) => `enrollment_tokens where token_id = '${id}'`,
+  },
+  'enrollment.approve': {
+    call: async () => {
+      const { requestId, fingerprint } = await asked('asks-1');
+      await ada.enrollment.approve.mutate({ requestId, fingerprint, site: 'berlin' });
+      return requestId;
+    },
+    changed: () => `agents where agent_id = 'asks-1'`,
+  },
+  'enrollment.reject': {
+    call: async () => {
+      const { requestId } = await asked('asks-2');
+      await ada.enrollment.reject.mutate({ requestId });
+      return requestId;
+    },
+    changed: (id) => `enrollment_requests where request_id = '${id}'`,
+  },
+  'agents.rotateKey': {
+    call: async () => {
+      await ada.agents.rotateKey.mutate({ agentId: 'asks-1' });
+      return 'asks-1';
+    },
+  },
+  'agents.revoke': {
+    call: async () => {
+      await ada.agents.revoke.mutate({ agentId: 'asks-1', reason: 'lost' });
+      return 'asks-1';
+    },
+    changed: (id) => `agents where agent_id = '${id}'`,
+  },
+  'agents.release': {
+    call: async () => {
+      const held = { at: new Date(), reason: 'a copy', maintenance: false, statusReason: null };
+      await tamper(database, `update agents set held = '${JSON.stringify(held)}' where agent_id = 'web-1'`);
+      await ada.agents.release.mutate({ agentId: 'web-1' });
+      return 'web-1';
+    },
+  },
+  'agents.remove': {
+    call: async () => {
+      await ada.agents.remove.mutate({ agentId: 'asks-1' });
+      return 'asks-1';
+    },
+  },
+  'keys.rotate': {
+    call: async () => {
+      await ada.keys.rotate.mutate();
+      return undefined;
+    },
+  },
+  'keys.revoke': {
+    call: async () => {
+      const { keys } = await ada.keys.list.query();
+      const keyId = keys.find(({ state }) => state === 'retired')?.keyId ?? '';
+      await ada.keys.revoke.mutate({ keyId });
+      return keyId;
     },
   },
   'tokens.createEnrollment': {

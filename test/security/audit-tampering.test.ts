@@ -199,6 +199,14 @@ describe('the end is cut off', () => {
     await again.trail.stop();
   });
 
+  test('is found by who seals, who goes on with new entries all the same', async () => {
+    await tamper(database, 'truncate audit_entries, audit_blocks restart identity');
+    await sealBlocks(audit, [2]);
+    expect(await auditRows(database, `action = 'audit.headLost'`)).toHaveLength(1);
+    expect((await audit.service.head()).pending).toBe(0);
+    expect(await problemOf(audit)).toMatchObject({ kind: 'truncated', block: 3 });
+  });
+
   test('is found in an export by whoever kept the head', async () => {
     const { hash } = await audit.service.head();
     const head = Buffer.from(hash).toString('hex');

@@ -21,11 +21,13 @@ import { createUserTokens } from '../../src/identity/user-tokens.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
-import { peerAddress } from '../../src/protocol/peer.ts';
+import { remoteAddress } from '../../src/protocol/peer.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -48,6 +50,8 @@ export async function startApi(
     ...memoryAutomation(commands),
     ...auditing,
     enrollmentTokens,
+    enrollment: memoryEnrollment(),
+    commandKeys: memoryCommandKeys(),
     userTokens,
     health: { report: async () => health.report },
     metrics,
@@ -58,12 +62,12 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [] });
+  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),
     shutdownSignal: stopping.signal,
-    contextValues: ({ socket }) => createContextValues().set(peerAddress, socket.remoteAddress),
+    contextValues: ({ socket }) => createContextValues().set(remoteAddress, socket.remoteAddress ?? ''),
   });
   const http1 = createHttpServer(handler);
   const http2 = createHttp2Server(handler);
@@ -171,7 +175,7 @@ function healthyReport(): HealthReport {
     version: '0.1.0',
     uptimeMs: 1234,
     components: [{ name: 'database', status: 'ok', detail: '' }],
-    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0 },
+    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0, held: 0, revoked: 0 },
     executions: { queued: 2 },
   };
 }

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { AgentService, EnrollResponseSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { ViworksError } from '../../src/errors.ts';
+import { createAddressList } from '../../src/lib/addresses.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../../src/protocol/connection.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
@@ -45,6 +46,7 @@ export function createInbox(): Inbox {
 
 export interface Accepted {
   connection: Connection;
+  settled(): void;
   inbox: Inbox;
 }
 
@@ -52,6 +54,8 @@ export interface TestServerOptions {
   tls?: Certificate | undefined;
   maxConnections?: number;
   headersTimeoutMs?: number;
+  trustedProxies?: string[];
+  maxHandshakes?: number;
 }
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
@@ -64,10 +68,12 @@ export async function startServer(options: TestServerOptions = {}) {
     port: 0,
     tls: options.tls,
     maxConnections: options.maxConnections ?? 1_000,
+    proxies: createAddressList(options.trustedProxies ?? []),
+    ...(options.maxHandshakes === undefined ? {} : { maxHandshakes: options.maxHandshakes }),
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     log: silentLogger,
-    accept(connection) {
-      const one = { connection, inbox: createInbox() };
+    accept(connection, settled) {
+      const one = { connection, settled, inbox: createInbox() };
       const waiter = waiting.shift();
       if (waiter === undefined) accepted.push(one);
       else waiter(one);

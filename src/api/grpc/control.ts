@@ -18,8 +18,10 @@ import {
   pageRequest,
   streamOf,
 } from './convert.ts';
+import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
+import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
@@ -47,6 +49,8 @@ export type ControlDeps = Pick<
   | 'templates'
   | 'schedules'
   | 'enrollmentTokens'
+  | 'enrollment'
+  | 'commandKeys'
   | 'userTokens'
   | 'health'
   | 'metrics'
@@ -157,11 +161,13 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     watchCommand,
     readOutput,
     ...auditMethods(deps, { unary }),
+    ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods(deps, { unary }),
     ...templateMethods(deps, { unary }),
     ...scheduleMethods(deps, { unary }),
+    ...keyMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

@@ -9,7 +9,7 @@ import type {
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { ViworksError } from '../../errors.ts';
 import type { Actor } from '../../identity/types.ts';
-import { peerAddress } from '../../protocol/peer.ts';
+import { remoteAddress } from '../../protocol/peer.ts';
 import { assertValid } from '../../protocol/validation.ts';
 import { auditOf, type CallAudit } from '../audited.ts';
 import { authenticate, authorize, controlOperations } from '../authorize.ts';
@@ -31,7 +31,7 @@ export function createGuard(deps: Deps) {
   async function admit(method: DescMethod, context: HandlerContext): Promise<Call & { audit: CallAudit }> {
     const { requestHeader, values, signal } = context;
     const audit = auditOf(deps.trail, {
-      address: values.get(peerAddress),
+      address: values.get(remoteAddress) || undefined,
       header: (name) => requestHeader.get(name),
     });
     let actor: Actor | undefined;

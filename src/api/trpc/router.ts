@@ -3,6 +3,8 @@ import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { auditRouter } from './audit.ts';
 import { commandsRouter } from './commands.ts';
+import { enrollmentRouter } from './enrollment.ts';
+import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
@@ -16,6 +18,8 @@ export function createAppRouter(deps: ApiDeps) {
     agents: agentsRouter(deps),
     audit: auditRouter(deps),
     commands: commandsRouter(deps),
+    enrollment: enrollmentRouter(deps),
+    keys: keysRouter(deps),
     rollouts: rolloutsRouter(deps),
     schedules: schedulesRouter(deps),
     system: systemRouter(deps),

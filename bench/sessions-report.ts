@@ -1,0 +1,56 @@
+import type { HandshakeSample, SessionsResult, StormSample } from './sessions-result.ts';
+import { figure, quantile, spreadOf, spreadText, table } from './support/figures.ts';
+
+/** The figures of a run for people: the median of the rounds, and the lowest and the highest beside it. */
+export function sessionsReport({ facts, handshakes, storms }: SessionsResult): string {
+  const of = (value: (sample: HandshakeSample) => number) => spreadText(spreadOf(handshakes.map(value)));
+  const agents = figure(handshakes[0]?.agents ?? 0);
+  const kilobytes = spreadOf(handshakes.map((sample) => sample.residentEach / 1000));
+  return [
+    `ViWorkS ${facts.viworks}, Node ${facts.node}, PostgreSQL ${facts.postgresql}, Linux ${facts.kernel}`,
+    `${facts.cores} × ${facts.processor}, ${facts.memoryGiB} GiB, shared by all processes; ${facts.at}`,
+    `fsync=${facts.fsync}, synchronous_commit=${facts.synchronousCommit}, loopback, clear text`,
+    '',
+    'Handshakes: connection, HELLO to WELCOME, the session in the database; µs of CPU time for each',
+    table(
+      ['agents', 'per second', 'server', 'PostgreSQL', 'agent', 'KB each', 'of it heap', 'target'],
+      [
+        [
+          agents,
+          of((sample) => sample.perSecond),
+          of((sample) => sample.cpu.server),
+          of((sample) => sample.cpu.postgres),
+          of((sample) => sample.cpu.agents),
+          spreadText(kilobytes),
+          of((sample) => sample.heapEach / 1000),
+          verdict(kilobytes.median <= 100, '≤ 100 KB'),
+        ],
+      ],
+    ),
+    '',
+    'A storm: every connection of the fleet breaks at once, and comes back as the SDK does; ms',
+    stormTable(storms),
+  ].join('\n');
+}
+
+const verdict = (met: boolean, target: string) => `${target}: ${met ? 'met' : 'missed'}`;
+
+function stormTable(storms: readonly StormSample[]): string {
+  const spread = (value: (sample: StormSample) => number) => spreadOf(storms.map(value));
+  const all = spread((sample) => Math.max(...sample.backMs));
+  return table(
+    ['agents', 'half back', 'all back', 'turned away', 'stayers', 'p99 before', 'p99 in the storm', 'target'],
+    [
+      [
+        figure(storms[0]?.agents ?? 0),
+        spreadText(spread((sample) => quantile(sample.backMs, 0.5))),
+        spreadText(all),
+        spreadText(spread((sample) => sample.refusals)),
+        figure(storms[0]?.stayers ?? 0),
+        spreadText(spread((sample) => quantile(sample.quiet, 0.99))),
+        spreadText(spread((sample) => quantile(sample.meanwhile, 0.99))),
+        verdict(all.median <= 30_000, 'back ≤ 30,000'),
+      ],
+    ],
+  );
+}

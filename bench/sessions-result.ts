@@ -1,0 +1,32 @@
+import type { Facts } from './support/facts.ts';
+
+/** What a run of the benchmark of sessions finds out, as data. Times are in milliseconds, sizes in bytes. */
+
+export interface HandshakeSample {
+  agents: number;
+  /** Sessions opened in a second, a hundred dialling at once. */
+  perSecond: number;
+  /** Microseconds of CPU time for each, the connection included. */
+  cpu: { server: number; postgres: number; agents: number };
+  /** By which the control plane grew for each agent, after a full collection. */
+  residentEach: number;
+  heapEach: number;
+}
+
+export interface StormSample {
+  agents: number;
+  stayers: number;
+  /** From the break until each agent had its session again. */
+  backMs: number[];
+  /** Attempts that were turned away or failed. */
+  refusals: number;
+  /** Of commands to those who stayed, before the storm and in it, from submit to acknowledged result. */
+  quiet: number[];
+  meanwhile: number[];
+}
+
+export interface SessionsResult {
+  facts: Facts;
+  handshakes: HandshakeSample[];
+  storms: StormSample[];
+}

@@ -1,0 +1,110 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Benchmark, BenchOptions } from './benchmark.ts';
+import type { FleetCalls, FleetTell } from './fleet-process.ts';
+import type { ServerCalls, ServerHears } from './server-process.ts';
+import { sessionsReport } from './sessions-report.ts';
+import type { HandshakeSample, SessionsResult, StormSample } from './sessions-result.ts';
+import { type Child, startChild } from './support/child.ts';
+import { createCounter } from './support/counter.ts';
+import { readFacts } from './support/facts.ts';
+import { cpuBelow, cpuOf } from './support/usage.ts';
+
+/**
+ * Sessions: what a handshake costs and how many there are in a second, what a connected agent weighs, and a storm,
+ * in which every connection of a large fleet breaks at once while another fleet goes on working.
+ */
+
+interface Plan {
+  rounds: number;
+  agents: number;
+  /** Agents that stay connected in the storm. */
+  stayers: number;
+  /** Commands a second to those who stay. */
+  pacePerSecond: number;
+  /** Milliseconds of work before the storm, to compare with. */
+  quietMs: number;
+}
+
+const fullPlan: Plan = { rounds: 3, agents: 10_000, stayers: 200, pacePerSecond: 500, quietMs: 5000 };
+const quickPlan: Plan = { rounds: 1, agents: 300, stayers: 20, pacePerSecond: 100, quietMs: 1000 };
+
+export const sessions: Benchmark = {
+  name: 'sessions',
+  summary: 'handshakes a second, a storm of reconnects beside agents that work, memory of an idle agent',
+  async run(options) {
+    const result = await measureAll(options.quick ? quickPlan : fullPlan, options);
+    return { result, report: sessionsReport(result) };
+  },
+};
+
+type Server = Child<ServerCalls, Record<string, never>, ServerHears>;
+type Fleet = Child<FleetCalls, FleetTell, Record<string, never>>;
+
+const startFleet = (): Fleet => startChild(new URL('fleet-process.ts', import.meta.url));
+
+async function measureAll(plan: Plan, { progress }: BenchOptions): Promise<SessionsResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
+  const server: Server = startChild(new URL('server-process.ts', import.meta.url), ['--expose-gc']);
+  const [fleet, stayers] = [startFleet(), startFleet()];
+  try {
+    const dataDir = join(folder, 'control-plane');
+    const { agentUrl: url, enrollmentToken: token } = await server.call('start', { dataDir });
+    const facts = await readFacts(dataDir);
+    progress(`enrolling ${plan.agents + plan.stayers} agents`);
+    await fleet.call('enroll', { url, token, count: plan.agents });
+    const staying = await stayers.call('enroll', { url, token, count: plan.stayers, first: plan.agents });
+    const settled = createCounter();
+    stayers.on('settled', settled.add);
+    await stayers.call('connect', { url, count: plan.stayers });
+    const result: SessionsResult = { facts, handshakes: [], storms: [] };
+    for (let round = 1; round <= plan.rounds; round++) {
+      progress(`${plan.agents} handshakes, round ${round}`);
+      result.handshakes.push(await measureHandshakes(server, fleet, url, plan.agents));
+      progress(`a storm of ${plan.agents}, round ${round}`);
+      const submitted = settled.total;
+      await server.call('startCommands', { agents: staying, perSecond: plan.pacePerSecond });
+      result.storms.push(await measureStorm(fleet, stayers, url, plan));
+      await settled.until(submitted + (await server.call('stopLoad')));
+      await fleet.call('disconnect');
+    }
+    return result;
+  } finally {
+    await Promise.all([fleet.end(), stayers.end()]);
+    await server.end();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measureHandshakes(
+  server: Server,
+  fleet: Fleet,
+  url: string,
+  agents: number,
+): Promise<HandshakeSample> {
+  const cpu = async () =>
+    [await cpuOf(server.pid), await cpuBelow(server.pid), await cpuOf(fleet.pid)] as const;
+  const memoryBefore = await server.call('memory');
+  const [before, begun] = [await cpu(), performance.now()];
+  await fleet.call('connect', { url, count: agents });
+  const [ended, after] = [performance.now(), await cpu()];
+  const memoryAfter = await server.call('memory');
+  const cost = (index: 0 | 1 | 2) => ((after[index] - before[index]) * 1000) / agents;
+  return {
+    agents,
+    perSecond: (agents * 1000) / (ended - begun),
+    cpu: { server: cost(0), postgres: cost(1), agents: cost(2) },
+    residentEach: (memoryAfter.resident - memoryBefore.resident) / agents,
+    heapEach: (memoryAfter.heap - memoryBefore.heap) / agents,
+  };
+}
+
+async function measureStorm(fleet: Fleet, stayers: Fleet, url: string, plan: Plan): Promise<StormSample> {
+  await delay(plan.quietMs);
+  const quiet = await stayers.call('latencies');
+  const { backMs, refusals } = await fleet.call('storm', { url });
+  const meanwhile = await stayers.call('latencies');
+  return { agents: plan.agents, stayers: plan.stayers, backMs, refusals, quiet, meanwhile };
+}
