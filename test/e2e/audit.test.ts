@@ -18,12 +18,12 @@ beforeAll(async () => {
     DATABASE_URL: own.url,
   });
   await server.process.stdout.match(/Ctrl-C stops/);
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await server?.stop();
   await own?.drop();
-}, 60_000);
+}, 120_000);
 
 const cli = (...args: string[]) => runCli(args, { env: { VIWORKS_DATA_DIR: server.dataDir } });
 
@@ -54,4 +54,4 @@ test('list, head, export and verify, on the server and off it', async () => {
 
   await tamper(own.database, `update audit_entries set actor = 'eve' where seq = 1`);
   expect(await cli('audit', 'verify')).toMatchObject({ code: 1, stdout: 'changed: Entry 1 was changed.\n' });
-}, 60_000);
+}, 120_000);
