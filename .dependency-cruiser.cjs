@@ -10,6 +10,7 @@ const rungs = [
   ['schedules'],
   ['session', 'templates'],
   ['identity', 'registry', 'commands', 'telemetry'],
+  ['audit'],
   ['storage'],
   ['bus'],
   ['protocol'],

@@ -1,11 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { createAudit } from './audit/audit.ts';
+import type { AuditTrail } from './audit/trail.ts';
+import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
 import { createRedisNonceCache } from './bus/redis-nonces.ts';
@@ -34,7 +37,7 @@ import { createResources, type Resources } from './lib/resources.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
-import { createPresence } from './registry/presence.ts';
+import { createPresence, type Presence } from './registry/presence.ts';
 import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
@@ -107,7 +110,7 @@ async function compose(
   for (const { setting, text } of noticesOf(config, clock.now())) log.warn({ setting }, text);
   const metrics = createMetrics();
   const bus = createMemoryBus();
-  const database = await openDatabase({
+  const store = await openDatabase({
     url: config.database.url,
     dataDir,
     maxConnections: config.database.max_connections,
@@ -117,7 +120,7 @@ async function compose(
     onFatal,
     resources,
   });
-  await endAbandonedSessions(database.query, new Date(clock.now()));
+  await endAbandonedSessions(store.query, new Date(clock.now()));
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
@@ -127,6 +130,19 @@ async function compose(
 
   // The core.
   const { serverKey } = secrets;
+  const audit = createAudit({
+    database: store,
+    key: serverKey,
+    witness: await openWitness(join(dataDir, 'audit-witness.json')),
+    clock,
+    log,
+    metrics,
+    keepMs: Math.round(config.audit.retention * 86_400_000),
+  });
+  audit.start();
+  add('audit log', audit.stop);
+  const { trail } = audit;
+  const { database } = trail;
   const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const enrollmentRequests = createEnrollmentRequests({
@@ -147,6 +163,13 @@ async function compose(
     tlsExporter: config.security.tls_exporter,
     clock,
     log,
+    onRefused: (reason, { agentId, keyId }) =>
+      trail.refused({
+        actor: `agent:${agentId}`,
+        action: 'sessions.open',
+        code: 'authentication_failed',
+        details: () => ({ reason, keyId }),
+      }),
     keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
   });
   const { commandSecret } = secrets;
@@ -170,6 +193,7 @@ async function compose(
     clock,
     log,
     metrics,
+    audit: trail,
     binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
@@ -192,6 +216,7 @@ async function compose(
     clock,
     metrics,
     log,
+    audit: trail,
   });
   schedules.start();
   add('schedules', schedules.stop);
@@ -203,7 +228,7 @@ async function compose(
     authentication,
     sessionTokens: createSessionTokens(clock),
     commandKeys,
-    presence,
+    presence: auditedPresence(presence, trail),
     standing,
     engine,
     telemetry,
@@ -235,7 +260,7 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests);
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -263,6 +288,8 @@ async function compose(
     clock,
     verbs,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
+    audit: audit.service,
+    trail,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({
@@ -298,8 +325,14 @@ async function compose(
     agentUrl: urlOf(agentListener, config.agent_management),
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     commands: engine,
-    issueToken: userTokens.issue,
-    createEnrollmentToken: (spec) => enrollment.create('operator', spec),
+    issueToken: (spec) =>
+      trail.during({ actor: 'system:start', action: 'tokens.createApi', details: () => spec }, () =>
+        userTokens.issue(spec),
+      ),
+    createEnrollmentToken: (spec) =>
+      trail.during({ actor: 'system:start', action: 'tokens.createEnrollment', details: () => spec }, () =>
+        enrollment.create('operator', spec),
+      ),
     stop: resources.stop,
   };
 }
@@ -311,6 +344,20 @@ function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock,
   const cache = createRedisNonceCache({ url, capacity, log });
   add('nonces in Redis', async () => cache.close());
   return cache;
+}
+
+/** An agent that came in is told in the audit log. */
+function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>): Presence {
+  return {
+    ...presence,
+    async open(opening) {
+      const opened = await presence.open(opening);
+      const { agentId, remoteAddress: address, software: userAgent } = opening;
+      if (opened !== undefined)
+        audit.admitted({ actor: `agent:${agentId}`, address, userAgent }, 'sessions.open');
+      return opened;
+    },
+  };
 }
 
 /** How much may be with agents at once, and how much may wait for them. */

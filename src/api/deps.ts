@@ -1,3 +1,5 @@
+import type { AuditTrail } from '../audit/trail.ts';
+import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
 import type { CommandKeyService, EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
@@ -29,4 +31,7 @@ export interface ApiDeps {
   verbs: VerbCatalogue;
   /** Milliseconds that an API token is good for unless asked otherwise. */
   tokenLifetimeMs: number;
+  audit: AuditService;
+  /** Where calls leave their entries. */
+  trail: Pick<AuditTrail, 'during' | 'admitted' | 'refused'>;
 }

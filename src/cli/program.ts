@@ -3,6 +3,7 @@ import { processEnvironment } from '../config/environment.ts';
 import { version } from '../lib/version.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
+import { auditCommand } from './audit.ts';
 import { commandsCommand } from './commands.ts';
 import { createContext } from './context.ts';
 import { doctorCommand } from './doctor.ts';
@@ -56,6 +57,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   schedulesCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
+  auditCommand(program, context, exit);
   enrollmentsCommand(program, context);
   keysCommand(program, context);
   healthCommand(program, context, exit);

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -50,6 +51,7 @@ export interface EngineDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  audit: Pick<AuditTrail, 'take' | 'tell' | 'append'>;
   binding: ExecutionBinding;
   settings: SpecDefaults & {
     /** Executions that may wait to be written. */
@@ -65,7 +67,7 @@ export interface EngineDeps {
 }
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
-  const { database, bus, clock, log, metrics, binding, settings } = deps;
+  const { database, bus, clock, log, metrics, audit, binding, settings } = deps;
   const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
@@ -82,7 +84,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     metrics,
     log,
   });
-  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log });
+  const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log, audit });
   const submitter = createSubmitter({
     database,
     links,
@@ -93,6 +95,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     rollouts,
     clock,
     metrics,
+    audit,
     settings,
   });
   const output = createOutputIntake({ database, bus, metrics });
@@ -102,7 +105,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const history = createHistory(database);
   const { commandAt } = history;
   const approvals = createApprovals({ database, dispatcher, binding, bus, clock });
-  const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
+  const retention = createRetention({ database, clock, log, metrics, audit, keepMs: settings.keepMs ?? 0 });
   const shared = { database, dispatcher, links, bus, clock };
   const sweeper = createSweeper({
     database,

@@ -132,6 +132,12 @@ export const configSchema = z.strictObject({
       collection_interval: seconds.default(30),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      /** Days that an entry of the audit log is kept; 0 keeps it for ever. */
+      retention: z.number().min(0).max(36_500).default(365),
+    })
+    .prefault({}),
   logging: z
     .strictObject({
       level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),

@@ -29,6 +29,12 @@ export interface Metrics {
   envelopes: Counter<'direction' | 'kind'>;
   apiRequests: Counter<'surface' | 'operation' | 'code'>;
   databasePoolConnections: Gauge<'state'>;
+  auditSealed: Counter;
+  auditSealSeconds: Histogram;
+  auditRefusalsCounted: Counter;
+  auditEntriesLost: Counter;
+  auditHeadsLost: Counter;
+  auditDeleted: Counter;
 }
 
 /** A registry of its own: two instances in one process, as in tests, do not see each other's figures. */
@@ -131,6 +137,37 @@ export function createMetrics(): Metrics {
       name: 'viworks_db_pool_connections',
       help: 'Connections of the pool to PostgreSQL.',
       labelNames: ['state'],
+      registers,
+    }),
+    auditSealed: new Counter({
+      name: 'viworks_audit_sealed_total',
+      help: 'Entries of the audit log that this instance sealed into the chain.',
+      registers,
+    }),
+    auditSealSeconds: new Histogram({
+      name: 'viworks_audit_seal_seconds',
+      help: 'From the time of the oldest entry of a block to its sealing.',
+      buckets: [0.1, 0.25, 0.5, 1, 2, 5, 10, 60, 600],
+      registers,
+    }),
+    auditRefusalsCounted: new Counter({
+      name: 'viworks_audit_refusals_counted_total',
+      help: 'Refusals that are in the audit log as part of a count, not as an entry of their own.',
+      registers,
+    }),
+    auditEntriesLost: new Counter({
+      name: 'viworks_audit_entries_lost_total',
+      help: 'Refusals and arrivals that could not be kept: too many, or the database was away too long.',
+      registers,
+    }),
+    auditHeadsLost: new Counter({
+      name: 'viworks_audit_heads_lost_total',
+      help: 'Times that the end of the audit log was not there any more: it was cut off, or the database is an older one.',
+      registers,
+    }),
+    auditDeleted: new Counter({
+      name: 'viworks_audit_deleted_total',
+      help: 'Entries of the audit log that were kept for as long as they had to be, and are deleted.',
       registers,
     }),
   };

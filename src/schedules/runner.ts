@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { CommandService } from '../commands/service.ts';
 import type { SubmitInput } from '../commands/types.ts';
 import { ViworksError } from '../errors.ts';
@@ -33,13 +34,14 @@ export interface RunnerDeps {
   clock: Pick<Clock, 'now'>;
   metrics: Pick<Metrics, 'scheduleRuns'>;
   log: Logger;
+  audit: Pick<AuditTrail, 'during'>;
 }
 
 /** Milliseconds until a refusal that may pass is tried again, unless it says so itself. */
 const tryAgainMs = 5000;
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { database, commands, templates, clock, metrics, log } = deps;
+  const { database, commands, templates, clock, metrics, log, audit } = deps;
 
   /** Submits under a key of its own, so that one time never has two commands, whoever submits it and how often. */
   async function submit(schedule: Schedule, occurrence: number): Promise<string> {
@@ -47,7 +49,16 @@ export function createRunner(deps: RunnerDeps): Runner {
     const idempotencyKey = occurrenceKey(name, revision, occurrence);
     try {
       const input = await inputOf(action, templates);
-      const command = await commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey });
+      const command = await audit.during(
+        {
+          actor: 'system:schedules',
+          action: 'schedules.occurrence',
+          resourceKind: 'schedule',
+          resourceId: name,
+          details: () => ({ revision, occurrence: new Date(occurrence), onBehalfOf: actor }),
+        },
+        () => commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey }),
+      );
       return command.commandId;
     } catch (thrown) {
       const error = ViworksError.from(thrown);

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { CommandService } from '../commands/service.ts';
 import type { SubmitInput } from '../commands/types.ts';
@@ -39,6 +40,7 @@ export interface SchedulesDeps {
   clock: Pick<Clock, 'now'>;
   metrics: Pick<Metrics, 'scheduleRuns'>;
   log: Logger;
+  audit: Pick<AuditTrail, 'during'>;
 }
 
 /** Milliseconds by which the clocks of two instances may differ. */

@@ -1,4 +1,5 @@
 import { approvalOf, type StoredApproval } from './approvals.ts';
+import { type AuditRow, auditColumns, insertAuditFrom } from './audit.ts';
 import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { ResultColumns, TransitionRow } from './execution-changes.ts';
@@ -30,6 +31,8 @@ export interface CommandRow {
   rollout: string | null;
   /** A second person must agree. */
   needsApproval: boolean;
+  /** Its entry in the audit log. */
+  audit: AuditRow;
 }
 
 export interface NewExecutionRow {
@@ -88,6 +91,8 @@ const insert = statement(
      select x.command_id, 'pending', x.actor, x.at
      from unnest($36::uuid[], $37::text[], $38::timestamptz[]) as x(command_id, actor, at)
      join c on c.command_id = x.command_id
+   ), u as (
+     ${insertAuditFrom(41, 'where not $39::bool or x.resource_id in (select command_id::text from c)')}
    )
    select command_id from c`,
 );
@@ -145,13 +150,17 @@ export async function insertCommands(
     // Without one, none of the commands can be left out.
     commands.some((row) => row.idempotencyKey !== null),
     bytesColumn(executions, (row) => row.binding),
+    ...auditColumns(commands.map((row) => row.audit)),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }
 
 /** A command as it is read back, with the states of its executions counted. */
 export interface StoredCommand
-  extends Omit<CommandRow, 'args' | 'argsBytes' | 'target' | 'traceparent' | 'rollout' | 'needsApproval'> {
+  extends Omit<
+    CommandRow,
+    'args' | 'argsBytes' | 'target' | 'traceparent' | 'rollout' | 'needsApproval' | 'audit'
+  > {
   args: Record<string, unknown>;
   target: unknown;
   counts: Record<string, number> | null;

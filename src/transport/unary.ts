@@ -2,7 +2,6 @@ import {
   type Code,
   ConnectError,
   type ConnectRouter,
-  createContextKey,
   createContextValues,
   type Interceptor,
 } from '@connectrpc/connect';
@@ -11,15 +10,13 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { clientAddress, createAddressList } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { remoteAddress } from '../protocol/peer.ts';
 import { errorHeaders, wireStatus } from '../protocol/status.ts';
 import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
 
 /** Calls of one request and one response, over Connect, gRPC and gRPC-Web, served by connect-node. */
 
 export type RequestHandler = (request: ListenerRequest, response: ListenerResponse) => void;
-
-/** Where the caller of a route is, without the port. */
-export const remoteAddress = createContextKey('', { description: 'address of the caller' });
 
 /** Routes throw errors of the catalogue; here they get their status. What no route knows goes to `fallback`. */
 export function createUnaryHandler(

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { createClient } from '@connectrpc/connect';
+import { createClient, createContextValues } from '@connectrpc/connect';
 import {
   connectNodeAdapter,
   createConnectTransport,
@@ -21,8 +21,10 @@ import { createUserTokens } from '../../src/identity/user-tokens.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
+import { remoteAddress } from '../../src/protocol/peer.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
+import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
 import { memoryCommandKeys } from './api-keys.ts';
@@ -40,11 +42,13 @@ export async function startApi(
   const commands = memoryCommands();
   const enrollmentTokens = memoryEnrollmentTokens();
   const metrics = createMetrics();
+  const { left: audited, ...auditing } = memoryAudit();
   const deps = {
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
+    ...auditing,
     enrollmentTokens,
     enrollment: memoryEnrollment(),
     commandKeys: memoryCommandKeys(),
@@ -63,6 +67,7 @@ export async function startApi(
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),
     shutdownSignal: stopping.signal,
+    contextValues: ({ socket }) => createContextValues().set(remoteAddress, socket.remoteAddress ?? ''),
   });
   const http1 = createHttpServer(handler);
   const http2 = createHttp2Server(handler);
@@ -90,6 +95,8 @@ export async function startApi(
     commands,
     enrollmentTokens,
     health,
+    /** What calls left in the audit log. */
+    audited,
     healthSource,
     metrics,
     tokenFor,

@@ -1,5 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import { type Audit, createAudit } from '../../src/audit/audit.ts';
+import { createMemoryWitness, type Witness } from '../../src/audit/witness.ts';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
 import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
 import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
@@ -56,6 +58,8 @@ export const submitTo = (core: Pick<Core, 'engine'>, agentId: string, input: Par
 /** The core of the service on a real database and real sockets, with every part within a test's reach. */
 export interface Core {
   database: Database;
+  /** Seals only when it is asked to. */
+  audit: Audit;
   bus: CountingBus;
   engine: CommandEngine;
   agents: Agents;
@@ -86,6 +90,8 @@ export interface CoreOptions {
   approval?: ApprovalPolicy;
   keepMs?: number;
   keyMaxAgeMs?: number;
+  auditKeepMs?: number;
+  witness?: Witness;
   verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
   authentication?: Partial<AuthenticationDeps>;
@@ -101,7 +107,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const log = silentLogger;
   const metrics = createMetrics();
   const bus = createCountingBus();
-  const database = createDatabase({
+  const store = createDatabase({
     url,
     maxConnections: 8,
     connectTimeoutMs: 10_000,
@@ -109,6 +115,16 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     log,
     ...options.database,
   });
+  const audit = createAudit({
+    database: store,
+    key: serverKey,
+    witness: options.witness ?? createMemoryWitness(),
+    clock,
+    log,
+    metrics,
+    keepMs: options.auditKeepMs ?? 0,
+  });
+  const { database } = audit.trail;
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({
@@ -136,7 +152,16 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     sweepIntervalMs: 3_600_000,
   };
   const binding = createCommandBinding(secret);
-  const engine = createCommandEngine({ database, bus, clock, log, metrics, binding, settings });
+  const engine = createCommandEngine({
+    database,
+    bus,
+    clock,
+    log,
+    metrics,
+    audit: audit.trail,
+    binding,
+    settings,
+  });
   const limits = {
     heartbeatIntervalMs: 86_400_000,
     telemetryIntervalMs: 86_400_000,
@@ -177,11 +202,13 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     await engine.stop();
     await telemetry.idle();
     await presence.idle();
+    await audit.trail.stop();
     await commandKeys.stop();
     await database.close();
   }
   return {
     database,
+    audit,
     bus,
     engine,
     agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),

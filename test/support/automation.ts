@@ -35,6 +35,7 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
     check,
     log,
     metrics,
+    audit: core.audit.trail,
     ...over,
   });
   onTestFinished(schedules.stop);

@@ -5,6 +5,7 @@ import { wireLimits } from '../../protocol/limits.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createEnrollmentInput } from '../schemas/tokens.ts';
+import { auditMethods } from './audit.ts';
 import {
   agentFilter,
   agentMessage,
@@ -41,6 +42,8 @@ const limits = {
 export type ControlDeps = Pick<
   ApiDeps,
   | 'agents'
+  | 'audit'
+  | 'trail'
   | 'commands'
   | 'rollouts'
   | 'templates'
@@ -157,6 +160,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
+    ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),

@@ -9,7 +9,9 @@ import type {
 import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { ViworksError } from '../../errors.ts';
 import type { Actor } from '../../identity/types.ts';
+import { remoteAddress } from '../../protocol/peer.ts';
 import { assertValid } from '../../protocol/validation.ts';
+import { auditOf, type CallAudit } from '../audited.ts';
 import { authenticate, authorize, controlOperations } from '../authorize.ts';
 import { countSuccess, recordFailure, withinDeadline } from '../call.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -22,19 +24,26 @@ export interface Call {
   signal: AbortSignal;
 }
 
-type Deps = Pick<ApiDeps, 'userTokens' | 'metrics' | 'log'>;
+type Deps = Pick<ApiDeps, 'userTokens' | 'metrics' | 'log' | 'trail'>;
 
 /** Wraps methods in what all share: who calls and may it, the rules of the proto file, the form of errors. */
 export function createGuard(deps: Deps) {
-  async function admit<I extends DescMessage>(
-    method: DescMethod & { input: I },
-    request: MessageShape<I>,
-    context: HandlerContext,
-  ): Promise<Call> {
-    const actor = await authenticate(deps.userTokens, context.requestHeader.get('authorization'));
-    authorize(actor, operationOf(method));
-    assertValid(method.input, request);
-    return { actor, signal: context.signal };
+  async function admit(method: DescMethod, context: HandlerContext): Promise<Call & { audit: CallAudit }> {
+    const { requestHeader, values, signal } = context;
+    const audit = auditOf(deps.trail, {
+      address: values.get(remoteAddress) || undefined,
+      header: (name) => requestHeader.get(name),
+    });
+    let actor: Actor | undefined;
+    try {
+      actor = await authenticate(deps.userTokens, requestHeader.get('authorization'));
+      authorize(actor, operationOf(method));
+      audit.admitted(actor);
+      return { actor, signal, audit };
+    } catch (thrown) {
+      audit.refused(operationOf(method), actor, ViworksError.from(thrown));
+      throw thrown;
+    }
   }
 
   function refusal(method: DescMethod, thrown: unknown): ConnectError {
@@ -50,8 +59,18 @@ export function createGuard(deps: Deps) {
     ) {
       return async (request: MessageShape<I>, context: HandlerContext): Promise<MessageInitShape<O>> => {
         try {
-          const call = await admit(method, request, context);
-          const response = await withinDeadline(work(request, call));
+          const { audit, ...call } = await admit(method, context);
+          const response = await withinDeadline(
+            audit.run(
+              operationOf(method),
+              call.actor,
+              () => request,
+              async () => {
+                assertValid(method.input, request);
+                return work(request, call);
+              },
+            ),
+          );
           countSuccess(deps, 'grpc', operationOf(method));
           return response;
         } catch (thrown) {
@@ -69,7 +88,9 @@ export function createGuard(deps: Deps) {
         context: HandlerContext,
       ): AsyncGenerator<MessageInitShape<O>, void, undefined> {
         try {
-          yield* work(request, await admit(method, request, context));
+          const call = await admit(method, context);
+          assertValid(method.input, request);
+          yield* work(request, call);
           context.signal.throwIfAborted();
           countSuccess(deps, 'grpc', operationOf(method));
         } catch (thrown) {

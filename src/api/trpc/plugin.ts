@@ -1,6 +1,7 @@
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../identity/types.ts';
+import { auditOf } from '../audited.ts';
 import { authenticate, operations } from '../authorize.ts';
 import { countSuccess, recordFailure } from '../call.ts';
 import type { ApiDeps } from '../deps.ts';
@@ -31,6 +32,10 @@ export async function registerTrpc(
           return actor;
         },
         countSuccess: (operation) => countSuccess(deps, 'trpc', operation),
+        audit: auditOf(deps.trail, {
+          address: req.socket.remoteAddress,
+          header: (name) => [req.headers[name]].flat()[0],
+        }),
       };
     },
     responseMeta: ({ errors }) => {

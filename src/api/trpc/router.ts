@@ -1,6 +1,7 @@
 import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
+import { auditRouter } from './audit.ts';
 import { commandsRouter } from './commands.ts';
 import { enrollmentRouter } from './enrollment.ts';
 import { keysRouter } from './keys.ts';
@@ -15,6 +16,7 @@ import { verbsRouter } from './verbs.ts';
 export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
+    audit: auditRouter(deps),
     commands: commandsRouter(deps),
     enrollment: enrollmentRouter(deps),
     keys: keysRouter(deps),

@@ -3,6 +3,7 @@ import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc';
 import { z } from 'zod';
 import { ViworksError } from '../../errors.ts';
 import type { Actor } from '../../identity/types.ts';
+import type { CallAudit } from '../audited.ts';
 import { authorize } from '../authorize.ts';
 import { withinDeadline } from '../call.ts';
 import { type EdgeStatus, endpointUnknown, errorData, statusOf } from '../errors.ts';
@@ -17,6 +18,7 @@ export interface Context {
   /** @throws unauthenticated */
   authenticate(): Promise<Actor>;
   countSuccess(operation: string): void;
+  audit: CallAudit;
   /** Aborts when the service stops; streams end then. */
   stopping: AbortSignal;
 }
@@ -39,19 +41,42 @@ const t = initTRPC.context<Context>().create({
 export const router = t.router;
 
 /** Checks who calls before it looks at the input, so that a stranger learns nothing from its answers. */
-export const procedure = t.procedure.use(async ({ ctx, path, next, type }) => {
+export const procedure = t.procedure.use(async ({ ctx, path, next, type, getRawInput }) => {
   try {
-    const actor = await ctx.authenticate();
-    authorize(actor, path);
-    const call = next({ ctx: { actor } });
-    const result = await (type === 'subscription' ? call : withinDeadline(call));
-    if (!result.ok) throw result.error;
+    const actor = await admit(ctx, path);
+    const call = async () => {
+      const done = await next({ ctx: { actor } });
+      if (!done.ok) throw viworksError(done.error);
+      return done;
+    };
+    const audited = async () => {
+      // What cannot be read is refused by the call.
+      const input = await getRawInput().catch(() => undefined);
+      return ctx.audit.run(path, actor, () => input, call);
+    };
+    const result = await (type === 'subscription'
+      ? call()
+      : withinDeadline(type === 'mutation' ? audited() : call()));
     ctx.countSuccess(path);
     return result;
   } catch (thrown) {
     throw trpcError(thrown);
   }
 });
+
+/** @throws unauthenticated, permission_denied */
+async function admit(ctx: Context, path: string): Promise<Actor> {
+  let actor: Actor | undefined;
+  try {
+    actor = await ctx.authenticate();
+    authorize(actor, path);
+    ctx.audit.admitted(actor);
+    return actor;
+  } catch (thrown) {
+    ctx.audit.refused(path, actor, ViworksError.from(thrown));
+    throw thrown;
+  }
+}
 
 /** The error of the catalogue that stands behind what tRPC caught, or made itself. */
 export function viworksError(error: TRPCError): ViworksError {

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../../audit/trail.ts';
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { firstIdAt } from '../../lib/ids.ts';
@@ -18,6 +19,7 @@ export interface RetentionDeps {
   clock: Clock;
   log: Logger;
   metrics: Pick<Metrics, 'commandsDeleted'>;
+  audit: Pick<AuditTrail, 'append'>;
   /** Milliseconds that a command is kept after it was submitted; 0 keeps it for ever. */
   keepMs: number;
 }
@@ -27,15 +29,28 @@ const commandsAtOnce = 200;
 /** In one look; what is left waits for the next. */
 const batchesAtOnce = 200;
 
-export function createRetention({ database, clock, log, metrics, keepMs }: RetentionDeps): Retention {
+export function createRetention({ database, clock, log, metrics, audit, keepMs }: RetentionDeps): Retention {
   let stopped = false;
+
+  async function cleanSome(query: Database['query'], before: string): Promise<number> {
+    const deleted = await deleteOldCommands(query, before, commandsAtOnce);
+    if (deleted > 0) {
+      await audit.append(query, {
+        actor: 'system:retention',
+        action: 'commands.retention',
+        outcome: 'done',
+        details: () => ({ deleted, submittedBefore: new Date(clock.now() - keepMs) }),
+      });
+    }
+    return deleted;
+  }
 
   async function clean(): Promise<number> {
     if (keepMs === 0) return 0;
     const before = firstIdAt(clock.now() - keepMs);
     let count = 0;
     for (let batch = 0; batch < batchesAtOnce && !stopped; batch++) {
-      const deleted = await deleteOldCommands(database.query, before, commandsAtOnce);
+      const deleted = await database.transaction((query) => cleanSome(query, before));
       count += deleted;
       if (deleted > 0) metrics.commandsDeleted.inc(deleted);
       if (deleted < commandsAtOnce) break;

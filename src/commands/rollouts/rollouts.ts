@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../../audit/trail.ts';
 import type { Bus } from '../../bus/bus.ts';
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -43,6 +44,7 @@ export interface RolloutsDeps {
   metrics: Pick<Metrics, 'rolloutsTurned'>;
   clock: Clock;
   log: Logger;
+  audit: Pick<AuditTrail, 'append'>;
 }
 
 type Query = Database['query'];
@@ -74,16 +76,31 @@ const offerAgainMs = 1000;
 const longestOfferAgainMs = 60_000;
 
 export function createRollouts(deps: RolloutsDeps): Rollouts {
-  const { database, dispatcher, bus, metrics, clock, log } = deps;
+  const { database, dispatcher, bus, metrics, clock, log, audit } = deps;
   const loop = createRolloutLoop({ database, bus, log, look });
 
   async function look(commandId: string): Promise<boolean> {
     const { open } = await underLock(commandId, async (query, row, outcome) => {
-      if (row.state === 'running' || row.state === 'paused') return advance(query, row, outcome, false);
+      if (row.state === 'running' || row.state === 'paused') {
+        await advance(query, row, outcome, false);
+        if (outcome.turned !== undefined) await auditTurn(query, commandId, outcome.turned);
+        return;
+      }
       await settle(query, row, outcome);
     });
     return open;
   }
+
+  /** What a rollout does by itself, as opposed to what somebody asks for. */
+  const auditTurn = (query: Query, commandId: string, turned: Pick<Locked, 'state' | 'reason'>) =>
+    audit.append(query, {
+      actor: 'system:rollouts',
+      action: `rollouts.${turned.state}`,
+      resourceKind: 'command',
+      resourceId: commandId,
+      outcome: 'done',
+      details: () => ({ reason: turned.reason }),
+    });
 
   /** Runs work with the rollout locked, and tells everybody what came of it after the commit. */
   async function underLock(

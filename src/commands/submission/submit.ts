@@ -1,4 +1,5 @@
 import { context, propagation } from '@opentelemetry/api';
+import type { AuditTrail } from '../../audit/trail.ts';
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { newId } from '../../lib/ids.ts';
@@ -25,6 +26,7 @@ import { commandOf, transitionRow } from '../rows.ts';
 import { resolveTarget } from '../targets/targets.ts';
 import { type Command, type ExecutionState, priorities, type SubmitInput } from '../types.ts';
 import type { Admission } from './admission.ts';
+import { entryOf } from './entry.ts';
 import { gateOf, placementOf } from './placement.ts';
 import { rankOf } from './queue.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
@@ -50,6 +52,7 @@ export interface SubmitterDeps {
   rollouts: Pick<RolloutLoop, 'track'>;
   clock: Clock;
   metrics: Metrics;
+  audit: Pick<AuditTrail, 'take' | 'tell'>;
   settings: SpecDefaults & { maximumWaiting: number };
 }
 
@@ -60,8 +63,19 @@ interface Planned {
 }
 
 export function createSubmitter(deps: SubmitterDeps): Submitter {
-  const { database, links, capacity, admission, binding, dispatcher, rollouts, clock, metrics, settings } =
-    deps;
+  const {
+    database,
+    links,
+    capacity,
+    admission,
+    binding,
+    dispatcher,
+    rollouts,
+    clock,
+    metrics,
+    audit,
+    settings,
+  } = deps;
   type Item = { command: CommandRow; executions: NewExecutionRow[] };
   const writer: BatchWriter<Item, boolean> = createBatchWriter({
     async write(items) {
@@ -156,6 +170,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
     const row = await findCommandByKey(database.query, actor, key);
     if (row === undefined) return undefined;
     if (row.idempotencyDigest !== null && Buffer.compare(row.idempotencyDigest, digest) === 0) {
+      audit.tell({ resourceKind: 'command', resourceId: row.commandId, details: () => ({ repeated: true }) });
       return commandOf(row);
     }
     const problem = 'was used for another command';
@@ -175,7 +190,9 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const { agents: targets, skipped } = await resolveTarget(targetDeps, checked.spec.target, need);
 
       const now = clock.now();
-      const command = commandRow(actor, checked, { skipped, retryOf: input.retryOf }, now);
+      const facts = commandRow(actor, checked, { skipped, retryOf: input.retryOf }, now);
+      const entry = entryOf(audit, facts, checked);
+      const command: CommandRow = { ...facts, audit: entry.row };
       const planned = plan(command, targets, now);
       let stored = false;
       let settled: (() => void) | undefined;
@@ -185,7 +202,11 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         stored = await writer.add({ command, executions: planned.map((p) => p.row) });
       } finally {
         settled?.();
-        if (!stored) for (const { row, link } of planned) link?.inFlight.delete(row.executionId);
+        if (stored) entry.stored();
+        else {
+          entry.left();
+          for (const { row, link } of planned) link?.inFlight.delete(row.executionId);
+        }
       }
       if (!stored) {
         const other = await earlierAnswer(actor, checked);
@@ -237,7 +258,7 @@ function commandRow(
   { spec, rollout, needsApproval, argsBytes, digest }: CheckedSpec,
   { skipped, retryOf }: { skipped: number; retryOf: string | undefined },
   now: number,
-): CommandRow {
+): Omit<CommandRow, 'audit'> {
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return {

@@ -14,6 +14,7 @@ import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
+import type { ExportAuditRequestSchema, ExportAuditResponseSchema, GetAuditHeadRequestSchema, GetAuditHeadResponseSchema, ListAuditEntriesRequestSchema, ListAuditEntriesResponseSchema, VerifyAuditRequestSchema, VerifyAuditResponseSchema } from "./audit_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 
 /**
@@ -1078,6 +1079,46 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof NextOccurrencesRequestSchema;
     output: typeof NextOccurrencesResponseSchema;
+  },
+  /**
+   * The audit log: who did what.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListAuditEntries
+   */
+  listAuditEntries: {
+    methodKind: "unary";
+    input: typeof ListAuditEntriesRequestSchema;
+    output: typeof ListAuditEntriesResponseSchema;
+  },
+  /**
+   * Whether somebody changed it, some blocks at a time.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.VerifyAudit
+   */
+  verifyAudit: {
+    methodKind: "unary";
+    input: typeof VerifyAuditRequestSchema;
+    output: typeof VerifyAuditResponseSchema;
+  },
+  /**
+   * All of it with its chain, some blocks at a time, to keep and verify elsewhere.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ExportAudit
+   */
+  exportAudit: {
+    methodKind: "unary";
+    input: typeof ExportAuditRequestSchema;
+    output: typeof ExportAuditResponseSchema;
+  },
+  /**
+   * The end of its chain, for a witness to keep.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetAuditHead
+   */
+  getAuditHead: {
+    methodKind: "unary";
+    input: typeof GetAuditHeadRequestSchema;
+    output: typeof GetAuditHeadResponseSchema;
   },
   /**
    * The keys that sign commands.

@@ -1,0 +1,36 @@
+import { hash } from 'node:crypto';
+import { detailsText, isPlain, isSuspicious } from '../../audit/details.ts';
+import type { AuditTrail, TakenEntry } from '../../audit/trail.ts';
+import type { CommandRow } from '../../storage/commands.ts';
+import type { CheckedSpec } from './specs.ts';
+
+/**
+ * The entry of a submit in the audit log. It is stored with the command, by the same statement. Args stand there as
+ * they are where they are short and look harmless; otherwise an excerpt, and where nothing had to be hidden, a digest
+ * of all of them.
+ */
+export function entryOf(
+  audit: Pick<AuditTrail, 'take'>,
+  row: Omit<CommandRow, 'audit'>,
+  { spec }: Pick<CheckedSpec, 'spec'>,
+): TakenEntry {
+  const { commandId: resourceId, actor, correlationId } = row;
+  const call = { actor, action: 'commands.submit', resourceKind: 'command', resourceId };
+  return audit.take({ ...call, correlationId: correlationId ?? undefined }, detailsOf(row, spec));
+}
+
+function detailsOf(row: Omit<CommandRow, 'audit'>, spec: CheckedSpec['spec']): string {
+  const { verb, args, target, origin, retryOf } = row;
+  if (origin === null && retryOf === null && isPlain(args) && isPlain(target))
+    return `{"verb":${JSON.stringify(verb)},"args":${args},"target":${target}}`;
+  return detailsText({
+    verb,
+    args: spec.args,
+    ...(isPlain(args) || isSuspicious(args) ? {} : { argsSha256: hash('sha256', row.argsBytes, 'hex') }),
+    target: spec.target,
+    ...(origin === null ? {} : { origin }),
+    ...(retryOf === null ? {} : { retryOf }),
+    ...(row.rollout === null ? {} : { rollout: true }),
+    ...(row.needsApproval ? { needsApproval: true } : {}),
+  });
+}
