@@ -40,9 +40,11 @@ describe.each(['trpc', 'grpc'] as const)('over %s', (surface) => {
     const viewer = await api.trpc('viewer');
     expect((await viewer.enrollment.listRequests.query()).requests).toMatchObject([
       { requestId, agentId: 'gamma' },
+      { agentId: 'delta' },
     ]);
     expect((await grpc.listEnrollmentRequests({})).requests).toMatchObject([
       { requestId, keyId: fingerprint.replaceAll('-', ''), state: EnrollmentRequestState.PENDING },
+      { agentId: 'delta' },
     ]);
     if (surface === 'trpc') {
       const approved = await trpc.enrollment.approve.mutate({ requestId, fingerprint, site: 'berlin' });

@@ -53,6 +53,7 @@ if (binary === undefined) {
     await call('SetAgentStatus', { agentId: 'alpha', maintenance: true, reason: 'new disk' });
     expect(await call('CreateEnrollmentToken', { site: 'berlin', lifetime: '60s' })).toEqual({
       token: 'vwe_once',
+      tokenId,
     });
     const spec = { verb: 'exec', args: { argv: ['true'] }, target: { all: true }, timeout: '1.5s' };
     const { chosen } = await call('PlanCommand', { spec });
