@@ -139,6 +139,11 @@ if (binary === undefined) {
     expect(left[1]).toMatchObject({ state: 'COMMAND_KEY_STATE_REVOKED', revokeReason: 'copied' });
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
     expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
+    const audited = await call('ListAuditEntries', { filter: { action: 'schedules.delete' } });
+    expect(audited.entries).toMatchObject([{ resourceId: 'nightly', outcome: 'AUDIT_OUTCOME_DONE' }]);
+    expect((await call('VerifyAudit', {})).nextPageToken).toBe('next');
+    expect((await call('ExportAudit', {})).lines).toHaveLength(2);
+    expect((await call('GetAuditHead', {})).block).toBe('1');
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });
