@@ -15,11 +15,12 @@ import type { SubmitInput } from './commands/types.ts';
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
+import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
 import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
-import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import type { UserTokens } from './identity/user-tokens.ts';
 import { createAddressList } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
@@ -113,12 +114,19 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
-    jwtSecret: config.security.jwt_secret,
+    tokenSecretPath: config.security.token_secret_path,
   });
 
   // The core.
   const { serverKey } = secrets;
-  const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
+  const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
+    database,
+    secret: secrets.tokenSecret,
+    security: config.security,
+    bus,
+    clock,
+    log,
+  });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
   const presence = createPresence({ database, bus, log });
@@ -215,12 +223,15 @@ async function compose(
     schedules,
     enrollmentTokens: enrollment,
     userTokens,
+    serviceTokens,
+    issuerKeys,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
     log,
     clock,
     verbs,
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
+    maxFleetShare: config.security.max_fleet_share,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({

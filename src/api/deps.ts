@@ -1,6 +1,6 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { EnrollmentTokens } from '../identity/types.ts';
+import type { EnrollmentTokens, IssuerKeyService, TokenService } from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -20,6 +20,8 @@ export interface ApiDeps {
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
   userTokens: UserTokens;
+  serviceTokens: TokenService;
+  issuerKeys: IssuerKeyService;
   health: HealthReporter;
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;
   log: Logger;
@@ -27,4 +29,6 @@ export interface ApiDeps {
   verbs: VerbCatalogue;
   /** Milliseconds that an API token is good for unless asked otherwise. */
   tokenLifetimeMs: number;
+  /** Percent of all agents that one command of an operator may go to; undefined does not limit it. */
+  maxFleetShare?: number | undefined;
 }

@@ -11,6 +11,8 @@ export interface Topics {
   'agent.enrolled': string;
   /** Times of schedules changed. Key: `all`. At most once. */
   'schedules.changed': 'all';
+  /** A token of the API was revoked. Key: `all`. At most once. */
+  'tokens.revoked': 'all';
 }
 
 export interface Bus {

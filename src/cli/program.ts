@@ -8,6 +8,7 @@ import { createContext } from './context.ts';
 import { doctorCommand } from './doctor.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
+import { jwtKeysCommand } from './jwt-keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { rolloutsCommand } from './rollouts.ts';
 import { runCommand } from './run.ts';
@@ -52,6 +53,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   schedulesCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
+  jwtKeysCommand(program, context);
   healthCommand(program, context, exit);
   program.addHelpText(
     'after',

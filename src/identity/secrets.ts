@@ -3,33 +3,29 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
+import { tokenSecretBytes } from './token-secret.ts';
 
 /** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
 export interface Secrets {
   /** Identifies the server to its agents. */
   serverKey: KeyPair;
-  /** Signs API tokens. */
-  jwtSecret: Uint8Array;
+  /** Opens the keys that sign API tokens, and vouches for service tokens. */
+  tokenSecret: Uint8Array;
 }
 
 export interface SecretSources {
   dataDir: string;
   serverKeyPath: string | undefined;
-  jwtSecret: string | undefined;
+  tokenSecretPath?: string | undefined;
 }
 
 /** @throws config_invalid with the name of the setting */
-export async function loadSecrets({ dataDir, serverKeyPath, jwtSecret }: SecretSources): Promise<Secrets> {
+export async function loadSecrets(sources: SecretSources): Promise<Secrets> {
+  const { dataDir, serverKeyPath, tokenSecretPath } = sources;
   const folder = join(dataDir, 'keys');
   return {
     serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
-    jwtSecret:
-      jwtSecret !== undefined
-        ? Buffer.from(jwtSecret, 'utf8')
-        : Buffer.from(
-            await readOrMake(join(folder, 'jwt-secret'), () => randomBytes(48).toString('base64')),
-            'base64',
-          ),
+    tokenSecret: await loadTokenSecret(tokenSecretPath, join(folder, 'token-secret')),
   };
 }
 
@@ -51,6 +47,26 @@ async function loadServerKey(path: string | undefined, ownPath: string): Promise
       },
     );
   }
+}
+
+async function loadTokenSecret(path: string | undefined, ownPath: string): Promise<Uint8Array> {
+  const setting = path === undefined ? ownPath : `security.token_secret_path: ${path}`;
+  const unusable = (cause?: unknown) =>
+    new ViworksError(
+      'config_invalid',
+      `${setting}: must be a readable file with at least ${tokenSecretBytes} random bytes in base64`,
+      { cause },
+    );
+  const make = () => `${randomBytes(tokenSecretBytes).toString('base64')}\n`;
+  const text =
+    path === undefined
+      ? await readOrMake(ownPath, make)
+      : await readFile(path, 'utf8').catch((cause: unknown) => {
+          throw unusable(cause);
+        });
+  const secret = Buffer.from(text.trim(), 'base64');
+  if (secret.byteLength < tokenSecretBytes) throw unusable();
+  return secret;
 }
 
 async function readOrMake(path: string, make: () => string): Promise<string> {

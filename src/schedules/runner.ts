@@ -43,11 +43,12 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   /** Submits under a key of its own, so that one time never has two commands, whoever submits it and how often. */
   async function submit(schedule: Schedule, occurrence: number): Promise<string> {
-    const { name, revision, actor, action } = schedule;
+    const { name, revision, actor, action, scope: within } = schedule;
     const idempotencyKey = occurrenceKey(name, revision, occurrence);
     try {
       const input = await inputOf(action, templates);
-      const command = await commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey });
+      const origin = originOf(name);
+      const command = await commands.submit(actor, { ...input, origin, idempotencyKey, within });
       return command.commandId;
     } catch (thrown) {
       const error = ViworksError.from(thrown);

@@ -50,6 +50,12 @@ const expected: Record<string, Role> = {
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
+  'tokens.create': 'admin',
+  'tokens.list': 'admin',
+  'tokens.revoke': 'admin',
+  'issuer.listKeys': 'admin',
+  'issuer.rotateKey': 'admin',
+  'issuer.revokeKey': 'admin',
 };
 
 const callers = ['nobody', 'a bad token', ...roles] as const;

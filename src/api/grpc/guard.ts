@@ -10,19 +10,23 @@ import { Code, ConnectError, type HandlerContext } from '@connectrpc/connect';
 import { ViworksError } from '../../errors.ts';
 import type { Actor } from '../../identity/types.ts';
 import { assertValid } from '../../protocol/validation.ts';
-import { authenticate, authorize, controlOperations } from '../authorize.ts';
+import { authorize, controlOperations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure, withinDeadline } from '../call.ts';
+import { type Core, type CoreDeps, coreFor } from '../core.ts';
 import type { ApiDeps } from '../deps.ts';
+import { type Standing, watchStanding } from '../standing.ts';
 import { toConnectError } from './errors.ts';
 
 /** What a method of the control service gets beside its request. */
 export interface Call {
   actor: Actor;
+  /** The services as this caller sees them. */
+  core: Core;
   /** Aborts when the caller goes away, its deadline passes or the server stops. */
   signal: AbortSignal;
 }
 
-type Deps = Pick<ApiDeps, 'userTokens' | 'metrics' | 'log'>;
+type Deps = CoreDeps & Pick<ApiDeps, 'userTokens' | 'metrics' | 'log'>;
 
 /** Wraps methods in what all share: who calls and may it, the rules of the proto file, the form of errors. */
 export function createGuard(deps: Deps) {
@@ -31,10 +35,10 @@ export function createGuard(deps: Deps) {
     request: MessageShape<I>,
     context: HandlerContext,
   ): Promise<Call> {
-    const actor = await authenticate(deps.userTokens, context.requestHeader.get('authorization'));
+    const actor = await deps.userTokens.verify(tokenOf(context));
     authorize(actor, operationOf(method));
     assertValid(method.input, request);
-    return { actor, signal: context.signal };
+    return { actor, core: coreFor(deps, actor), signal: context.signal };
   }
 
   function refusal(method: DescMethod, thrown: unknown): ConnectError {
@@ -68,12 +72,19 @@ export function createGuard(deps: Deps) {
         request: MessageShape<I>,
         context: HandlerContext,
       ): AsyncGenerator<MessageInitShape<O>, void, undefined> {
+        let standing: Standing | undefined;
         try {
-          yield* work(request, await admit(method, request, context));
+          const call = await admit(method, request, context);
+          standing = watchStanding(deps.userTokens, tokenOf(context));
+          const signal = AbortSignal.any([call.signal, standing.signal]);
+          yield* work(request, { ...call, signal });
           context.signal.throwIfAborted();
+          standing.signal.throwIfAborted();
           countSuccess(deps, 'grpc', operationOf(method));
         } catch (thrown) {
           throw refusal(method, context.signal.aborted ? interruption(context.signal.reason) : thrown);
+        } finally {
+          standing?.end();
         }
       };
     },
@@ -81,6 +92,8 @@ export function createGuard(deps: Deps) {
 }
 
 export type Guard = ReturnType<typeof createGuard>;
+
+const tokenOf = (context: HandlerContext) => tokenIn(context.requestHeader.get('authorization'));
 
 function operationOf(method: DescMethod): string {
   return controlOperations.get(method.localName) ?? 'unknown';

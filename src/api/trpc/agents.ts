@@ -1,4 +1,3 @@
-import type { ApiDeps } from '../deps.ts';
 import {
   agentView,
   getAgentInput,
@@ -11,21 +10,21 @@ import {
 import { pageRequest } from '../schemas/common.ts';
 import { procedure, router } from './trpc.ts';
 
-export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
+export function agentsRouter() {
   return router({
     list: procedure
       .input(listAgentsInput)
       .output(listAgentsOutput)
-      .query(async ({ input }) => {
-        const page = await agents.list(input.filter, pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.agents.list(input.filter, pageRequest(input));
         return { agents: page.items.map(agentView), nextPageToken: page.nextToken };
       }),
 
     get: procedure
       .input(getAgentInput)
       .output(getAgentOutput)
-      .query(async ({ input }) => {
-        const { agent, telemetry } = await agents.get(input.agentId);
+      .query(async ({ ctx, input }) => {
+        const { agent, telemetry } = await ctx.core.agents.get(input.agentId);
         return { agent: agentView(agent), telemetry };
       }),
 
@@ -33,8 +32,8 @@ export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
     setStatus: procedure
       .input(setAgentStatusInput)
       .output(setAgentStatusOutput)
-      .mutation(async ({ input }) => {
-        const agent = await agents.setMaintenance(input.agentId, input.maintenance, input.reason);
+      .mutation(async ({ ctx, input }) => {
+        const agent = await ctx.core.agents.setMaintenance(input.agentId, input.maintenance, input.reason);
         return { agent: agentView(agent) };
       }),
   });

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
+import { issuerRouter } from './issuer.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
@@ -12,12 +13,13 @@ import { verbsRouter } from './verbs.ts';
 
 export function createAppRouter(deps: ApiDeps) {
   return router({
-    agents: agentsRouter(deps),
+    agents: agentsRouter(),
     commands: commandsRouter(deps),
-    rollouts: rolloutsRouter(deps),
-    schedules: schedulesRouter(deps),
+    issuer: issuerRouter(deps),
+    rollouts: rolloutsRouter(),
+    schedules: schedulesRouter(),
     system: systemRouter(deps),
-    templates: templatesRouter(deps),
+    templates: templatesRouter(),
     tokens: tokensRouter(deps),
     verbs: verbsRouter(deps),
   });

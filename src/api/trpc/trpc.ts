@@ -5,8 +5,10 @@ import { ViworksError } from '../../errors.ts';
 import type { Actor } from '../../identity/types.ts';
 import { authorize } from '../authorize.ts';
 import { withinDeadline } from '../call.ts';
+import type { Core } from '../core.ts';
 import { type EdgeStatus, endpointUnknown, errorData, statusOf } from '../errors.ts';
 import { invalidRequest } from '../schemas/problems.ts';
+import type { Standing } from '../standing.ts';
 
 /**
  * tRPC is how backend applications in TypeScript call: a procedure for each operation, typed from end to end.
@@ -16,6 +18,10 @@ import { invalidRequest } from '../schemas/problems.ts';
 export interface Context {
   /** @throws unauthenticated */
   authenticate(): Promise<Actor>;
+  /** The services as this caller sees them. */
+  coreFor(actor: Actor): Core;
+  /** Whether the caller's token is still good. */
+  watchStanding(): Standing;
   countSuccess(operation: string): void;
   /** Aborts when the service stops; streams end then. */
   stopping: AbortSignal;
@@ -43,7 +49,7 @@ export const procedure = t.procedure.use(async ({ ctx, path, next, type }) => {
   try {
     const actor = await ctx.authenticate();
     authorize(actor, path);
-    const call = next({ ctx: { actor } });
+    const call = next({ ctx: { actor, core: ctx.coreFor(actor) } });
     const result = await (type === 'subscription' ? call : withinDeadline(call));
     if (!result.ok) throw result.error;
     ctx.countSuccess(path);
