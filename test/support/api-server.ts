@@ -94,6 +94,7 @@ export async function startApi(
     metrics,
     tokenFor,
     authorization,
+    routes: () => api.routes,
     userTokens,
     serviceTokens,
     /** Breaks every connection of HTTP/1.1, as a network does. */

@@ -31,7 +31,11 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 }
 
 /** The same with connections to it, for tests of statements. Closed first, then dropped. */
-export async function openTestDatabase(): Promise<{ database: Database; drop(): Promise<void> }> {
+export async function openTestDatabase(): Promise<{
+  database: Database;
+  url: string;
+  drop(): Promise<void>;
+}> {
   const own = await createTestDatabase();
   const database = createDatabase({
     url: own.url,
@@ -42,6 +46,7 @@ export async function openTestDatabase(): Promise<{ database: Database; drop(): 
   });
   return {
     database,
+    url: own.url,
     async drop() {
       await database.close();
       await own.drop();
