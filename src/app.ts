@@ -57,6 +57,8 @@ export interface App {
   /** The core itself, without an API around it. */
   commands: CommandService;
   issueToken: UserTokens['issue'];
+  /** Calls the listener when tokens were revoked, or a key that signed some, until the returned function is called. */
+  onTokensRevoked(listener: () => void): () => void;
   createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
   /** Drains, then ends everything that was started. Safe to call more than once. */
   stop(): Promise<void>;
@@ -268,6 +270,7 @@ async function compose(
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     commands: engine,
     issueToken: userTokens.issue,
+    onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
     createEnrollmentToken: (spec) => enrollment.create('operator', spec),
     stop: resources.stop,
   };
