@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { healthRoutes } from './api/grpc/health.ts';
@@ -12,16 +11,20 @@ import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
 import type { SubmitInput } from './commands/types.ts';
+
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
-import { createEnrollment, type Enrollment } from './identity/enrollment.ts';
+import { createCommandBinding } from './identity/command-binding.ts';
+import { createCommandKeys } from './identity/command-keys.ts';
+import { createEnrollment } from './identity/enrollment.ts';
+import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import type { UserTokens } from './identity/user-tokens.ts';
-import { createAddressList } from './lib/addresses.ts';
+import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics, type Metrics } from './lib/metrics.ts';
@@ -30,6 +33,7 @@ import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
+import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
@@ -40,6 +44,7 @@ import { endAbandonedSessions } from './storage/sessions.ts';
 import { createTelemetryIngest } from './telemetry/ingest.ts';
 import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
+import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
 import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
@@ -117,6 +122,7 @@ async function compose(
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
     tokenSecretPath: config.security.token_secret_path,
+    commandSecretPath: config.security.command_secret_path,
   });
 
   // The core.
@@ -130,7 +136,27 @@ async function compose(
     log,
   });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const enrollmentRequests = createEnrollmentRequests({
+    database,
+    bus,
+    serverKey,
+    clock,
+    log,
+    enabled:
+      config.agent_management.enrollment_requests ??
+      (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
+  });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    clock,
+    log,
+    keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
+  });
+  const { commandSecret } = secrets;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
+  await commandKeys.start();
+  add('command keys', commandKeys.stop);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
@@ -148,6 +174,7 @@ async function compose(
     clock,
     log,
     metrics,
+    binding: createCommandBinding(commandSecret),
     settings: {
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
@@ -172,11 +199,15 @@ async function compose(
   });
   schedules.start();
   add('schedules', schedules.stop);
-  const agents = createAgentRegistry({ database, clock, hold: engine.setHeld });
+  const hold = engine.setHeld;
+  const agents = createAgentRegistry({ database, bus, clock, log, hold });
+  const standing = createStanding({ database, bus, clock, log, metrics, hold });
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence,
+    standing,
     engine,
     telemetry,
     clock,
@@ -207,14 +238,16 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollRoute(router, enrollment);
+      enrollmentRoutes(router, enrollment, enrollmentRequests);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
+    maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
   add('agent listener', () => agentListener.stop(graceMs / 2));
+  add('enrolment requests', enrollmentRequests.stop);
 
   // The listener of applications and operators.
   const api = {
@@ -224,6 +257,8 @@ async function compose(
     templates,
     schedules,
     enrollmentTokens: enrollment,
+    enrollment: { ...enrollment, ...enrollmentRequests },
+    commandKeys,
     userTokens,
     serviceTokens,
     issuerKeys,
@@ -274,20 +309,6 @@ async function compose(
     createEnrollmentToken: (spec) => enrollment.create('operator', spec),
     stop: resources.stop,
   };
-}
-
-function enrollRoute(router: ConnectRouter, enrollment: Enrollment): void {
-  router.rpc(AgentService.method.enroll, async (request) => {
-    const enrolled = await enrollment.enroll(request);
-    const { agentId, incarnation, keyId, site, serverKeyId, serverPublicKey } = enrolled;
-    return {
-      agentId,
-      incarnation,
-      keyId,
-      site,
-      serverKeys: [{ keyId: serverKeyId, publicKey: serverPublicKey }],
-    };
-  });
 }
 
 /** How much may be with agents at once, and how much may wait for them. */

@@ -66,6 +66,8 @@ export const catalogue = {
     'info',
     'read it again, and send the change with the revision it has now',
   ),
+  command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
+  command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
@@ -96,6 +98,28 @@ export const catalogue = {
   permission_denied: entry('permission_denied', false, 'info', 'use a token with a role that may do this'),
   scope_exceeded: entry('permission_denied', false, 'warn', 'use a token that is not limited so'),
   agent_exists: entry('already_exists', false, 'info', 'make an enrolment token bound to this agent id'),
+
+  agent_state: entry('failed_precondition', false, 'info', 'see `viworks agents get ID` for how it is'),
+  agent_barred: entry(
+    'failed_precondition',
+    false,
+    'warn',
+    'see `viworks agents get ID` for why; an operator releases it or enrols it anew',
+  ),
+  enrollment_unknown: entry('not_found', false, 'info', 'see `viworks enrollments` for what there is'),
+  enrollment_state: entry('failed_precondition', false, 'info', 'see `viworks enrollments` for how it is'),
+  enrollment_requests_off: entry(
+    'permission_denied',
+    false,
+    'info',
+    'enrol with a token, or set agent_management.enrollment_requests',
+  ),
+  signature_invalid: entry(
+    'permission_denied',
+    false,
+    'error',
+    'somebody else than the control plane gave the order, or its keys changed; see `viworks keys list`',
+  ),
 
   // What ends a session.
   superseded: entry('failed_precondition', false, 'info', 'another session of the same agent took over'),

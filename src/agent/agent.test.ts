@@ -209,12 +209,12 @@ test('a body that cannot be read is refused by its sequence', async () => {
 test('a command that does not verify is refused unread', async () => {
   const rig = startRig({
     verifyCommand: () => {
-      throw new ViworksError('permission_denied', 'The signature is wrong.');
+      throw new ViworksError('signature_invalid', 'The signature is wrong.');
     },
   });
   const { connection } = await rig.server.open();
   connection.send(execCommand(newId()));
-  expect(await connection.next('error')).toMatchObject({ code: 'permission_denied', sequence: 1n });
+  expect(await connection.next('error')).toMatchObject({ code: 'signature_invalid', sequence: 1n });
   expect(rig.begun.count).toBe(0);
 });
 

@@ -14,13 +14,16 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
+import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
+import type { Generation } from './generation.ts';
 import type { HelloFacts } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
+import type { KeyRing } from './key-ring.ts';
 import type { Ledger } from './ledger.ts';
-import { acceptUnsigned, type VerifyCommand } from './orders.ts';
+import type { VerifyCommand } from './orders.ts';
 import { createOutbox } from './outbox.ts';
 import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
@@ -62,7 +65,14 @@ export interface AgentOptions {
   collect?: Collector;
   host?: MachineFacts;
   software?: string;
+  /** In place of what the server's keys say. */
   verifyCommand?: VerifyCommand;
+  /** Without one, a copy of the agent is not found out. */
+  generation?: Generation;
+  /** Without one, the agent keeps its key. */
+  keyRing?: KeyRing;
+  /** Keeps an old set of command keys from being believed after a restart. */
+  trustStore?: TrustStore;
   /** Executions held at once, waiting ones included. */
   executionCredit?: number;
   /** Executions that run at the same time. */
@@ -83,8 +93,9 @@ const transports: Record<TransportName, Transport> = {
 };
 
 export function createAgent(options: AgentOptions): Agent {
-  const { identity, dialer, executors, ledger, log } = options;
-  const { clock = systemClock, timers = systemTimers, verifyCommand = acceptUnsigned } = options;
+  const { dialer, executors, ledger, log, generation, keyRing } = options;
+  let { identity } = options;
+  const { clock = systemClock, timers = systemTimers } = options;
   const { executionCredit = 64, concurrency = 8 } = options;
   const bootId = new Uint8Array(randomBytes(16));
   let state: AgentState = { name: 'idle' };
@@ -103,6 +114,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   const serverNow = () => clock.monotonic() + serverOffset;
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
+  const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
+  const { verifyCommand = trust.verify } = options;
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -175,8 +188,19 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function connect(): Promise<void> {
     setState({ name: 'connecting' });
+    let stored: bigint;
+    try {
+      stored = (await generation?.durable()) ?? 0n;
+    } catch (thrown) {
+      onEnd({ error: ViworksError.from(thrown), drainMs: undefined, openForMs: 0 });
+      return;
+    }
+    if (stopping()) return;
+    const nextKey = keyRing?.next;
     const opening = createSession({
       identity,
+      generation: stored,
+      nextKey,
       hello,
       clock,
       timers,
@@ -185,7 +209,8 @@ export function createAgent(options: AgentOptions): Agent {
       onServerTime: (serverTime) => {
         serverOffset = serverTime - clock.monotonic();
       },
-      onOpen: (opened) => onOpen(opening, opened),
+      onOpen: (opened) => onOpen(opening, opened, nextKey?.keyId),
+      onCommandKeys: trust.accept,
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,
@@ -227,7 +252,47 @@ export function createAgent(options: AgentOptions): Agent {
     };
   }
 
-  function onOpen(opened: Session, welcomed: SessionTerms): void {
+  async function keepGeneration(store: Generation, opened: Session, epoch: bigint): Promise<void> {
+    try {
+      opened.stored(await store.keep(epoch));
+    } catch (err) {
+      log.error({ err }, 'the generation cannot be stored; a copy of this agent would not be found out');
+    }
+  }
+
+  /** One after the other, so that a session which ends for a new key is known to both sides before. */
+  async function settleIdentity(
+    opened: Session,
+    welcomed: SessionTerms,
+    offeredKeyId: string | undefined,
+  ): Promise<void> {
+    if (generation !== undefined) await keepGeneration(generation, opened, welcomed.epoch);
+    if (keyRing !== undefined) await turnKey(keyRing, opened, welcomed, offeredKeyId);
+  }
+
+  /** A new key is told of, and used, in a session of its own. */
+  async function turnKey(
+    ring: KeyRing,
+    opened: Session,
+    { rotateKey, acceptedKeyId }: SessionTerms,
+    offeredKeyId: string | undefined,
+  ): Promise<void> {
+    try {
+      if (acceptedKeyId !== '' && acceptedKeyId === offeredKeyId) {
+        identity = await ring.adopt();
+        log.info({ keyId: acceptedKeyId }, 'this agent has a new key');
+        opened.close(0);
+      } else if (rotateKey) {
+        await ring.make();
+        // One that was not accepted does not lead to a loop: the next one waits for the next session.
+        if (offeredKeyId === undefined) opened.close(0);
+      }
+    } catch (err) {
+      log.error({ err }, 'the new key of this agent cannot be stored');
+    }
+  }
+
+  function onOpen(opened: Session, welcomed: SessionTerms, offeredKeyId: string | undefined): void {
     if (session !== opened || stopping()) {
       opened.close();
       return;
@@ -235,6 +300,7 @@ export function createAgent(options: AgentOptions): Agent {
     terms = welcomed;
     log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
     setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
+    void settleIdentity(opened, welcomed, offeredKeyId);
     runner.reportAll();
     output.restart(welcomed.outputCreditBytes);
     outbox.restart();

@@ -9,8 +9,8 @@ import {
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ViworksError } from '../errors.ts';
 import { timestampMs } from '../protocol/envelope.ts';
-import { signBytes, verifyBytes } from '../protocol/keys.ts';
-import { challengeInput, proofInput } from '../protocol/signed.ts';
+import { type KeyPair, signBytes, verifyBytes } from '../protocol/keys.ts';
+import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { protocolFloor, protocolVersion } from '../protocol/versions.ts';
 import type { AgentIdentity } from './identity.ts';
 
@@ -22,7 +22,7 @@ import type { AgentIdentity } from './identity.ts';
 /** What HELLO says beside the identity. */
 export type HelloFacts = Omit<
   Exclude<MessageInitShape<typeof HelloOfferSchema>, { $typeName: string }>,
-  'agentId' | 'keyId' | 'incarnation' | 'protocolVersions' | 'ephemeralKey' | '$typeName'
+  'agentId' | 'keyId' | 'incarnation' | 'generation' | 'protocolVersions' | 'ephemeralKey' | '$typeName'
 >;
 
 const offeredVersions: readonly number[] = Array.from(
@@ -31,7 +31,7 @@ const offeredVersions: readonly number[] = Array.from(
 );
 
 /** The bytes of HELLO.offer. */
-export function writeOffer(identity: AgentIdentity, facts: HelloFacts): Uint8Array {
+export function writeOffer(identity: AgentIdentity, facts: HelloFacts, generation = 0n): Uint8Array {
   return toBinary(
     HelloOfferSchema,
     create(HelloOfferSchema, {
@@ -40,6 +40,7 @@ export function writeOffer(identity: AgentIdentity, facts: HelloFacts): Uint8Arr
       keyId: identity.key.keyId,
       incarnation: identity.incarnation,
       protocolVersions: [...offeredVersions],
+      generation,
     }),
   );
 }
@@ -80,14 +81,26 @@ export function checkChallenge(
   return { protocolVersion: terms.protocolVersion, serverTime };
 }
 
-/** @param now milliseconds since 1970 */
-export function writeProof(identity: AgentIdentity, offer: Uint8Array, challenge: Challenge, now: number) {
-  const statement = toBinary(
-    ProofStatementSchema,
-    create(ProofStatementSchema, { agentTime: timestampFromMs(now) }),
-  );
+/**
+ * @param now milliseconds since 1970
+ * @param next the key that is to take the place of the one that signs
+ */
+export function writeProof(
+  identity: AgentIdentity,
+  offer: Uint8Array,
+  challenge: Challenge,
+  now: number,
+  next?: KeyPair,
+) {
+  const parts = { agentTime: timestampFromMs(now), ...(next && nextKeyOf(offer, challenge, next)) };
+  const statement = toBinary(ProofStatementSchema, create(ProofStatementSchema, parts));
   const input = proofInput(offer, challenge.terms, challenge.signature, statement);
   return create(ProofSchema, { statement, signature: signBytes(identity.key, input) });
+}
+
+function nextKeyOf(offer: Uint8Array, { terms, signature }: Challenge, next: KeyPair) {
+  const input = nextKeyInput(offer, terms, signature, next.publicKey);
+  return { nextPublicKey: next.publicKey, nextSignature: signBytes(next, input) };
 }
 
 function parseTerms(bytes: Uint8Array) {

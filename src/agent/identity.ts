@@ -1,17 +1,23 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
+import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
 import { z } from 'zod';
 import {
   type EnrollRequest,
   EnrollRequestSchema,
   type EnrollResponse,
+  type RequestEnrollmentRequest,
+  RequestEnrollmentRequestSchema,
+  type RequestEnrollmentResponse,
 } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ViworksError } from '../errors.ts';
+import { backoffDelay } from '../lib/backoff.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem, signBytes } from '../protocol/keys.ts';
-import { enrollInput } from '../protocol/signed.ts';
+import { enrollInput, enrollRequestInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
+import { readIfThere, writeDurably } from './files.ts';
 
 /**
  * Who an agent is: the name and the incarnation that enrolment gave it, its key pair, and the server's keys
@@ -45,7 +51,9 @@ const storedIdentity = z.object({
 });
 
 const identityFile = (dir: string) => join(dir, 'identity.json');
-const keyFile = (dir: string) => join(dir, 'agent.key');
+export const keyFile = (dir: string): string => join(dir, 'agent.key');
+/** The key that is to take its place, see key-ring.ts. */
+export const nextKeyFile = (dir: string): string => join(dir, 'agent.key.next');
 /** Where the agent's ledger lies in its data folder. */
 export const ledgerFile = (dir: string): string => join(dir, 'ledger.jsonl');
 
@@ -61,8 +69,7 @@ export async function loadIdentity(dir: string): Promise<AgentIdentity> {
     throw new ViworksError('config_invalid', `${dir} holds no agent identity; enrol the agent first.`);
   try {
     const stored = storedIdentity.parse(JSON.parse(text));
-    const key = keyPairFromPem(pem);
-    if (key.keyId !== stored.keyId) throw new Error('agent.key is not the key that was enrolled');
+    const key = await keyNamed(dir, stored.keyId, pem);
     return {
       agentId: stored.agentId,
       incarnation: stored.incarnation,
@@ -96,10 +103,7 @@ export async function enrollIdentity(
   enrollment: Enrollment,
   call: (request: EnrollRequest) => Promise<EnrollResponse>,
 ): Promise<AgentIdentity> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const pem = await readIfThere(keyFile(dir));
-  const key = pem === undefined ? generateKeyPair() : keyPairFromPem(pem);
-  if (pem === undefined) await writeDurably(keyFile(dir), keyPairToPem(key));
+  const key = await ownKey(dir);
   const { token, agentId } = enrollment;
   const request = create(EnrollRequestSchema, {
     token,
@@ -110,6 +114,82 @@ export async function enrollIdentity(
   });
   assertValid(EnrollRequestSchema, request);
   const response = await call(request);
+  return keepIdentity(dir, key, response);
+}
+
+export interface EnrollmentWish {
+  agentId: string;
+  labels?: Record<string, string>;
+  hostname?: string;
+}
+
+/** What an agent that asks for an identity needs beside the request. */
+export interface AskingDeps {
+  /** Hands the request to the server, which may take its time. */
+  call(request: RequestEnrollmentRequest): Promise<RequestEnrollmentResponse>;
+  /** Told once that an operator has to decide. */
+  onPending(keyId: string): void;
+  /** Told of each failure that is tried again. */
+  onRetry(error: ViworksError, delayMs: number): void;
+  /** Rejects when the agent is to stop. */
+  sleep(ms: number): Promise<void>;
+}
+
+/** Milliseconds that the server is asked to wait for the decision. */
+const waitMs = 20_000;
+const askingBackoff = { baseMs: 1000, maximumMs: 60_000 };
+
+/**
+ * Asks an operator for an identity until it is decided, however often the server or the network is away. The key is
+ * stored first, so that an agent that starts again goes on asking with the same one.
+ * @throws enrollment_refused where the operator refuses, and whatever makes no sense to repeat
+ */
+export async function askForIdentity(
+  dir: string,
+  { agentId, labels = {}, hostname = '' }: EnrollmentWish,
+  deps: AskingDeps,
+): Promise<AgentIdentity> {
+  const key = await ownKey(dir);
+  const signature = signBytes(key, enrollRequestInput(agentId, key.publicKey));
+  const fields = { agentId, publicKey: key.publicKey, signature, labels, hostname };
+  const request = create(RequestEnrollmentRequestSchema, fields);
+  assertValid(RequestEnrollmentRequestSchema, request);
+  let failures = 0;
+  let told = false;
+  for (;;) {
+    try {
+      const { state } = await deps.call(request);
+      failures = 0;
+      // Only the first answer comes at once, so that the fingerprint is shown while somebody looks.
+      request.wait = durationFromMs(waitMs);
+      if (state.case === 'enrolled') return await keepIdentity(dir, key, state.value);
+      if (state.case === 'rejected') {
+        const why = state.value.reason === '' ? '' : `: ${state.value.reason}`;
+        throw new ViworksError('enrollment_refused', `An operator refused to enrol this agent${why}`);
+      }
+      if (!told) {
+        told = true;
+        deps.onPending(key.keyId);
+        continue;
+      }
+      const ms = state.value?.retryAfter === undefined ? 5000 : durationMs(state.value.retryAfter);
+      await deps.sleep(ms * (0.5 + Math.random()));
+    } catch (thrown) {
+      const error = thrown instanceof ViworksError ? thrown : undefined;
+      if (error === undefined || !error.retryable) throw thrown;
+      const delay = Math.max(backoffDelay(askingBackoff, failures, Math.random()), error.retryAfterMs ?? 0);
+      failures += 1;
+      deps.onRetry(error, delay);
+      await deps.sleep(delay);
+    }
+  }
+}
+
+/** A fingerprint in groups that a person can compare. */
+export const fingerprintOf = (keyId: string): string => keyId.replace(/(.{4})(?=.)/g, '$1-');
+
+/** Stores what enrolment answered. */
+async function keepIdentity(dir: string, key: KeyPair, response: EnrollResponse): Promise<AgentIdentity> {
   const identity: AgentIdentity = {
     agentId: response.agentId,
     incarnation: response.incarnation,
@@ -121,8 +201,31 @@ export async function enrollIdentity(
       notAfter: timestampMs(server.notAfter),
     })),
   };
-  await writeDurably(identityFile(dir), `${JSON.stringify(storable(identity), null, 2)}\n`);
+  await storeIdentity(dir, identity);
   return identity;
+}
+
+export const storeIdentity = (dir: string, identity: AgentIdentity): Promise<void> =>
+  writeDurably(identityFile(dir), `${JSON.stringify(storable(identity), null, 2)}\n`);
+
+/** The agent's key, made where there is none. It is stored before anybody hears of it. */
+async function ownKey(dir: string): Promise<KeyPair> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const pem = await readIfThere(keyFile(dir));
+  if (pem !== undefined) return keyPairFromPem(pem);
+  const key = generateKeyPair();
+  await writeDurably(keyFile(dir), keyPairToPem(key));
+  return key;
+}
+
+/** A crash may have come between the identity's change to the next key and that of the file's name. */
+async function keyNamed(dir: string, keyId: string, pem: string): Promise<KeyPair> {
+  const key = keyPairFromPem(pem);
+  if (key.keyId === keyId) return key;
+  const next = await readIfThere(nextKeyFile(dir));
+  const other = next === undefined ? undefined : keyPairFromPem(next);
+  if (other?.keyId !== keyId) throw new Error('agent.key is not the key that was enrolled');
+  return other;
 }
 
 function storable(identity: AgentIdentity): z.infer<typeof storedIdentity> {
@@ -137,32 +240,4 @@ function storable(identity: AgentIdentity): z.infer<typeof storedIdentity> {
       ...(server.notAfter === undefined ? {} : { notAfter: server.notAfter }),
     })),
   };
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-/** Whole or not at all: a crash leaves the file that was there before. */
-async function writeDurably(file: string, text: string): Promise<void> {
-  const temporary = `${file}.new`;
-  const handle = await open(temporary, 'w', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, file);
-  const folder = await open(dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -38,13 +38,13 @@ export interface OrderFacts {
 const toleranceMs = 5_000;
 
 /**
- * Whether the command's signatures allow it to be parsed. The one place where command signatures belong: it
- * gets the bytes as they came, before anything of them is read.
- * @throws permission_denied
+ * Whether the command's signatures allow it to be parsed: it gets the bytes as they came, before anything of them is
+ * read. See command-trust.ts.
+ * @throws signature_invalid
  */
 export type VerifyCommand = (command: Command) => void;
 
-/** For servers whose WELCOME names no command keys: the connection alone vouches for the command. */
+/** For tests of all else: the connection alone vouches for the command. */
 export const acceptUnsigned: VerifyCommand = () => {};
 
 /** @throws invalid_request where it cannot be read, or lacks what every answer needs */

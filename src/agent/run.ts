@@ -1,21 +1,34 @@
 import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { ViworksError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { type Agent, type AgentState, createAgent } from './agent.ts';
 import { lockDataFolder } from './data-lock.ts';
 import { loadExecutors, software } from './executors/registry.ts';
+import { openGeneration } from './generation.ts';
 import { readFacts } from './host.ts';
-import { type AgentIdentity, enrolled, enrollIdentity, ledgerFile, loadIdentity } from './identity.ts';
+import {
+  type AgentIdentity,
+  type AskingDeps,
+  askForIdentity,
+  enrolled,
+  enrollIdentity,
+  fingerprintOf,
+  ledgerFile,
+  loadIdentity,
+} from './identity.ts';
+import { openKeyRing } from './key-ring.ts';
 import { openLedger } from './ledger.ts';
 import { loadPlugins } from './plugins/load.ts';
 import { createCollector } from './telemetry.ts';
 import { createConnectDialer } from './transport/connect.ts';
-import { enroll } from './transport/enroll.ts';
+import { enroll, requestEnrollment } from './transport/enroll.ts';
 import { createFallbackDialer } from './transport/fallback.ts';
 import { createWebSocketDialer } from './transport/websocket.ts';
+import { openTrustStore } from './trust-store.ts';
 
 /** The reference agent: the agent with every executor, on this machine. */
 export interface ReferenceAgent {
@@ -30,7 +43,7 @@ export interface ReferenceAgentOptions {
   url: string;
   /** Identity, key and ledger. */
   dataDir: string;
-  /** Needed where the data folder holds no identity. */
+  /** Where the data folder holds no identity: with a token it gets one at once; without, an operator is asked. */
   enrollmentToken?: string | undefined;
   /** The identity to ask for at enrolment; made from the host's name if absent. */
   agentId?: string | undefined;
@@ -43,9 +56,15 @@ export interface ReferenceAgentOptions {
   plugins?: readonly string[] | undefined;
   log: Logger;
   onState?: ((state: AgentState) => void) | undefined;
+  /** Ends the waiting for an operator. */
+  signal?: AbortSignal | undefined;
+  /** Told the fingerprint of the key, in groups, when an operator has to decide; it is logged otherwise. */
+  onPending?: ((fingerprint: string) => void) | undefined;
 }
 
 const enrollTimeoutMs = 15_000;
+/** Longer than the server lets a request wait. */
+const askTimeoutMs = 30_000;
 
 /**
  * Enrols where needed, and connects. Resolves when the agent has begun; its state tells of the connection.
@@ -58,8 +77,11 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   const unlock = await lockDataFolder(dataDir);
   try {
     const plugins = await loadPlugins(options.plugins ?? [], { log, path });
-    const identity = await identityOf(options, dial);
-    const [ledger, executors, host] = await Promise.all([
+    const identity = await identityOf(options);
+    const [generation, keyRing, trustStore, ledger, executors, host] = await Promise.all([
+      openGeneration(dataDir, identity),
+      openKeyRing(dataDir, identity),
+      openTrustStore(dataDir),
       openLedger(ledgerFile(dataDir), { log }),
       loadExecutors(path, plugins),
       readFacts(),
@@ -69,6 +91,9 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       dialer: createFallbackDialer([createConnectDialer(dial), createWebSocketDialer(dial)]),
       executors,
       ledger,
+      generation,
+      keyRing,
+      trustStore,
       log,
       host,
       software,
@@ -111,23 +136,81 @@ async function makeFolder(dataDir: string): Promise<void> {
   }
 }
 
-async function identityOf(
-  options: ReferenceAgentOptions,
-  dial: Parameters<typeof enroll>[0],
-): Promise<AgentIdentity> {
+/** What enrolment needs. */
+export type EnrollOptions = Pick<
+  ReferenceAgentOptions,
+  'url' | 'dataDir' | 'enrollmentToken' | 'agentId' | 'labels' | 'tlsCa' | 'log' | 'signal' | 'onPending'
+>;
+
+/**
+ * Enrols this machine without running an agent: at once with a token, and otherwise by asking an operator. Where the
+ * folder holds an identity, that one is the answer.
+ * @throws config_invalid, enrollment_refused, agent_exists, unavailable, cancelled
+ */
+export async function enrollMachine(options: EnrollOptions): Promise<AgentIdentity> {
+  const { dataDir } = options;
+  if (await enrolled(dataDir)) return loadIdentity(dataDir);
+  await makeFolder(dataDir);
+  const unlock = await lockDataFolder(dataDir);
+  try {
+    return await identityOf(options);
+  } finally {
+    await unlock();
+  }
+}
+
+async function identityOf(options: EnrollOptions): Promise<AgentIdentity> {
   const { dataDir, enrollmentToken, labels, log } = options;
   if (await enrolled(dataDir)) return loadIdentity(dataDir);
-  if (enrollmentToken === undefined)
-    throw new ViworksError('config_invalid', `${dataDir} holds no identity; give an enrolment token.`);
+  const dial = { url: options.url, tls: { ca: options.tlsCa } };
   const agentId = options.agentId ?? agentIdFromHost(hostname());
-  const identity = await enrollIdentity(
-    dataDir,
-    { token: enrollmentToken, agentId, ...(labels === undefined ? {} : { labels }) },
-    (request) => enroll(dial, request, AbortSignal.timeout(enrollTimeoutMs)),
-  );
+  const wish = { agentId, ...(labels === undefined ? {} : { labels }) };
+  const identity =
+    enrollmentToken === undefined
+      ? await askForIdentity(dataDir, { ...wish, hostname: hostname() }, asking(options, dial))
+      : await enrollIdentity(dataDir, { token: enrollmentToken, ...wish }, (request) =>
+          enroll(dial, request, AbortSignal.timeout(enrollTimeoutMs)),
+        );
   log.info({ agent: identity.agentId, site: identity.site }, 'enrolled');
   return identity;
 }
+
+function asking({ log, signal, onPending }: EnrollOptions, dial: Parameters<typeof enroll>[0]): AskingDeps {
+  const stopped = signal ?? new AbortController().signal;
+  return {
+    async call(request) {
+      try {
+        return await requestEnrollment(
+          dial,
+          request,
+          AbortSignal.any([stopped, AbortSignal.timeout(askTimeoutMs)]),
+        );
+      } catch (thrown) {
+        if (stopped.aborted) throw notEnrolled();
+        const error = ViworksError.from(thrown);
+        // Our own time-out: the server may be there again later.
+        throw error.code === 'cancelled' ? new ViworksError('deadline_exceeded', 'No answer.') : error;
+      }
+    },
+    onPending(keyId) {
+      const fingerprint = fingerprintOf(keyId);
+      if (onPending !== undefined) onPending(fingerprint);
+      else log.warn({ fingerprint }, 'waiting for an operator to approve this agent: viworks enrollments');
+    },
+    onRetry: (error, delayMs) =>
+      log.warn(
+        { code: error.code, reason: error.message, retryInMs: Math.round(delayMs) },
+        'not enrolled yet',
+      ),
+    sleep: (ms) =>
+      setTimeout(ms, undefined, { signal: stopped }).catch(() => {
+        throw notEnrolled();
+      }),
+  };
+}
+
+const notEnrolled = () =>
+  new ViworksError('cancelled', 'Stopped before an operator had decided; started again, it goes on asking.');
 
 /** The host's name in the form that an identity may have. */
 export function agentIdFromHost(name: string): string {

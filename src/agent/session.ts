@@ -4,13 +4,14 @@ import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
 import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
-import type { Challenge, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { Challenge, CommandKeys, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
 import { acknowledgement, envelope } from '../protocol/envelope.ts';
+import type { KeyPair } from '../protocol/keys.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
@@ -33,8 +34,13 @@ export interface Session {
   readonly open: boolean;
   /** Bytes that the server has not taken yet. */
   readonly bufferedBytes: number;
-  /** Lets what was sent leave, and ends. */
-  close(): void;
+  /** Tells the server that the epoch of this session is stored. */
+  stored(epoch: bigint): void;
+  /**
+   * Lets what was sent leave, and ends.
+   * @param reconnectMs connect again after that, and not as after a failure
+   */
+  close(reconnectMs?: number): void;
 }
 
 export type OutgoingBody = Parameters<typeof envelope>[0];
@@ -49,10 +55,18 @@ export interface SessionTerms {
   /** Bytes of output that may be unacknowledged at once. */
   outputCreditBytes: number;
   reconnect: BackoffPolicy;
+  /** The server wants the agent to make itself a new key. */
+  rotateKey: boolean;
+  /** The next key, which the server accepted; empty where it did not. */
+  acceptedKeyId: string;
 }
 
 export interface SessionDeps {
   identity: AgentIdentity;
+  /** See generation.ts. */
+  generation: bigint;
+  /** A key that is to take the place of the identity's. */
+  nextKey?: KeyPair | undefined;
   /** Asked when the connection is there, so that the account of executions is of that moment. */
   hello(): HelloFacts;
   clock: Clock;
@@ -62,6 +76,8 @@ export interface SessionDeps {
   running(): number;
   /** The server's time, milliseconds since 1970, at this moment. */
   onServerTime(serverTime: number): void;
+  /** Before onOpen, and when they change. @throws authentication_failed */
+  onCommandKeys(keys: CommandKeys): void;
   onOpen(terms: SessionTerms): void;
   /** The envelope is acknowledged when the promise is fulfilled; a ViworksError refuses it. */
   onCommand(command: Command): Promise<void>;
@@ -90,6 +106,7 @@ export function createSession(deps: SessionDeps): Session {
   let unanswered = 0;
   let offTimer: (() => void) | undefined;
   let drainMs: number | undefined;
+  let storedEpoch = 0n;
   /** Why we, or the server's ERROR, ended it; what the connection says afterwards counts less. */
   let cause: ViworksError | undefined;
 
@@ -145,10 +162,11 @@ export function createSession(deps: SessionDeps): Session {
     const { serverTime } = checkChallenge(identity, offer, challenge, clock.now());
     deps.onServerTime(serverTime);
     phase = 'proof';
-    transmit({ case: 'proof', value: writeProof(identity, offer, challenge, clock.now()) }, 0n);
+    transmit({ case: 'proof', value: writeProof(identity, offer, challenge, clock.now(), deps.nextKey) }, 0n);
   }
 
   function onWelcome(welcome: Welcome): void {
+    if (welcome.signedCommandKeys !== undefined) deps.onCommandKeys(welcome.signedCommandKeys);
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
@@ -164,6 +182,8 @@ export function createSession(deps: SessionDeps): Session {
         baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
         maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),
       },
+      rotateKey: welcome.rotateKey,
+      acceptedKeyId: welcome.acceptedKeyId,
     });
   }
 
@@ -176,7 +196,7 @@ export function createSession(deps: SessionDeps): Session {
         return;
       }
       unanswered += 1;
-      transmit({ case: 'heartbeat', value: { running: deps.running() } }, 0n);
+      transmit({ case: 'heartbeat', value: { running: deps.running(), generation: storedEpoch } }, 0n);
       beat(intervalMs);
     });
   }
@@ -206,6 +226,9 @@ export function createSession(deps: SessionDeps): Session {
       case 'drain':
         onDrain(body.value.reason, positiveMs(body.value.reconnectAfter, 0), sequence);
         return;
+      case 'commandKeys':
+        deps.onCommandKeys(body.value);
+        break;
       case 'heartbeat':
       case undefined:
         break;
@@ -295,7 +318,7 @@ export function createSession(deps: SessionDeps): Session {
       if (phase !== 'connecting') return;
       connection = opened;
       phase = 'hello';
-      offer = writeOffer(identity, deps.hello());
+      offer = writeOffer(identity, deps.hello(), deps.generation);
       offTimer = timers.after(wireLimits.handshakeTimeoutMs, () => {
         cause ??= new ViworksError('deadline_exceeded', 'The server did not finish the handshake in time.');
         connection?.destroy();
@@ -309,8 +332,14 @@ export function createSession(deps: SessionDeps): Session {
     get bufferedBytes() {
       return connection?.bufferedBytes ?? 0;
     },
-    close() {
+    stored(epoch) {
+      storedEpoch = epoch;
+      if (phase === 'open')
+        transmit({ case: 'heartbeat', value: { running: deps.running(), generation: epoch } }, 0n);
+    },
+    close(reconnectMs) {
       if (phase === 'ended' || connection === undefined) return;
+      drainMs ??= reconnectMs;
       acknowledgeNow();
       end();
     },

@@ -1,6 +1,12 @@
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { EnrollmentTokens, IssuerKeyService, TokenService } from '../identity/types.ts';
+import type {
+  CommandKeyService,
+  EnrollmentAdmin,
+  EnrollmentTokens,
+  IssuerKeyService,
+  TokenService,
+} from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -19,6 +25,8 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   enrollmentTokens: EnrollmentTokens;
+  enrollment: EnrollmentAdmin;
+  commandKeys: CommandKeyService;
   userTokens: UserTokens;
   serviceTokens: TokenService;
   issuerKeys: IssuerKeyService;

@@ -61,7 +61,14 @@ export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
     async report(): Promise<HealthReport> {
       const components = await look();
       const status = components.every((component) => component.status === 'ok') ? 'ok' : 'degraded';
-      const agents: Record<AgentStatus, number> = { online: 0, degraded: 0, offline: 0, maintenance: 0 };
+      const agents: Record<AgentStatus, number> = {
+        online: 0,
+        degraded: 0,
+        offline: 0,
+        maintenance: 0,
+        held: 0,
+        revoked: 0,
+      };
       const executions: Partial<Record<ExecutionState, number>> = {};
       if (components[0]?.status === 'ok') {
         for (const row of await deps.countAgents()) agents[row.status] = row.count;

@@ -9,10 +9,18 @@ export interface Topics {
   'agent.changed': string;
   /** An agent was enrolled anew: a session of an older incarnation is over. Key: agent id. At most once. */
   'agent.enrolled': string;
+  /** An agent was held or revoked: its session is over. Key: agent id. At most once. */
+  'agent.barred': string;
+  /** An agent is to make itself a new key, for which it connects again. Key: agent id. At most once. */
+  'agent.key': string;
+  /** An enrolment that was asked for is decided. Key: key id. At most once. */
+  'enrollment.decided': string;
   /** Times of schedules changed. Key: `all`. At most once. */
   'schedules.changed': 'all';
   /** A token of the API was revoked. Key: `all`. At most once. */
   'tokens.revoked': 'all';
+  /** Keys that sign commands changed. Key: `all`. At most once. */
+  'commandKeys.changed': 'all';
 }
 
 export interface Bus {

@@ -32,7 +32,9 @@ export function agentCommand(program: Command, context: CliContext): void {
   program
     .command('agent')
     .summary('run an agent on this machine')
-    .description('Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start.')
+    .description(
+      'Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start: with a token at once, and without one it asks an operator and waits.',
+    )
     .option('--url <url>', 'agent listener of the control plane (VIWORKS_AGENT_URL)')
     .option('--token <token>', 'enrolment token, for the first start (VIWORKS_ENROLLMENT_TOKEN)')
     .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
@@ -77,6 +79,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       path: env.PATH,
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
       log,
+      signal: shutdown.signal,
       onState: (state) => {
         if (state.name === 'open')
           started.then(
@@ -100,7 +103,7 @@ function tellParent(message: AgentMessage): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 }
 
-function readCertificates(file: string): string {
+export function readCertificates(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AgentView } from '../api/schemas/agents.ts';
 import { defined } from '../lib/defined.ts';
 import { agentStatuses } from '../registry/types.ts';
+import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { collect } from './options.ts';
@@ -30,7 +31,9 @@ Examples:
   viworks agents list --site berlin --status offline
   viworks agents get web-1
   viworks agents maintenance web-1 --reason "new disk"
-  viworks agents resume web-1`,
+  viworks agents resume web-1
+  viworks agents revoke web-1 --reason "the machine was stolen"
+  viworks agents release web-1`,
     );
   withClientOptions(
     agents
@@ -61,6 +64,42 @@ Examples:
   ).action((agentId: string, options: ClientOptions & { reason?: string }) =>
     setMaintenance(context, options, agentId, true, options.reason ?? ''),
   );
+
+  withClientOptions(
+    agents
+      .command('revoke <agent-id>')
+      .description('Refuse its keys for good, end its session and cancel what waits for it.')
+      .option('--reason <text>', 'why, for the others'),
+  ).action((agentId: string, options: ClientOptions & { reason?: string }) =>
+    change(context, options, (client) =>
+      client.agents.revoke.mutate({ agentId, reason: options.reason ?? '' }),
+    ),
+  );
+
+  withClientOptions(
+    agents
+      .command('release [agent-ids...]')
+      .description('Let agents connect again that are held because of a copy. Remove the copy first.')
+      .option('--all', 'all that are held, for example after the database was restored from a backup'),
+  ).action((agentIds: string[], options: ClientOptions & { all?: boolean }) =>
+    release(context, options, agentIds),
+  );
+
+  withClientOptions(
+    agents
+      .command('rotate-key <agent-id>')
+      .description('Have the agent make itself a new key; at once where it is connected.'),
+  ).action((agentId: string, options: ClientOptions) =>
+    change(context, options, (client) => client.agents.rotateKey.mutate({ agentId })),
+  );
+
+  withClientOptions(
+    agents.command('remove <agent-id>').description('Take a revoked agent out of the registry.'),
+  ).action(async (agentId: string, options: ClientOptions) => {
+    await clientOf(context, options).agents.remove.mutate({ agentId });
+    if (options.json) context.terminal.json({});
+    else context.terminal.line(`${agentId} is removed.`);
+  });
 
   withClientOptions(
     agents.command('resume <agent-id>').description('Put an agent back into service.'),
@@ -107,6 +146,42 @@ export function parseLabels(items: readonly string[]): Record<string, string> {
   );
 }
 
+async function release(
+  context: CliContext,
+  options: ClientOptions & { all?: boolean },
+  named: readonly string[],
+): Promise<void> {
+  const { terminal } = context;
+  const client = clientOf(context, options);
+  if (named.length > 0 === (options.all === true))
+    throw new UsageError('release: name agents, or give --all');
+  const ids = options.all ? await heldAgents(client) : named;
+  const released: AgentView[] = [];
+  for (const agentId of ids) {
+    const { agent } = await client.agents.release.mutate({ agentId });
+    released.push(agent);
+    if (!options.json) terminal.line(`${agent.agentId} is now ${agent.status}.`);
+  }
+  if (options.json) terminal.json(released);
+  else if (ids.length === 0) terminal.line('No agent is held.');
+}
+
+async function heldAgents(client: Client): Promise<string[]> {
+  const filter = { status: 'held' } as const;
+  const { pages } = await everyPage((page) => client.agents.list.query({ filter, ...page }));
+  return pages.flatMap((page) => page.agents.map(({ agentId }) => agentId));
+}
+
+async function change(
+  context: CliContext,
+  options: ClientOptions,
+  call: (client: Client) => Promise<{ agent: AgentView }>,
+): Promise<void> {
+  const { agent } = await call(clientOf(context, options));
+  if (options.json) context.terminal.json(agent);
+  else context.terminal.line(`${agent.agentId} is ${agent.status}.`);
+}
+
 async function setMaintenance(
   context: CliContext,
   options: ClientOptions,
@@ -140,6 +215,7 @@ function describe(agent: AgentView): string[] {
         ? 'none'
         : `${connection.transport} from ${connection.remoteAddress}${connection.tls ? ' with TLS' : ''} since ${connection.connectedAt}`,
     ],
+    ['key', agent.keyId?.replace(/(.{4})(?=.)/g, '$1-') ?? 'none'],
     ['enrolled', `${agent.createdAt} (incarnation ${agent.incarnation}, epoch ${agent.epoch})`],
   ];
   return rows.map(([name, value]) => `${name.padEnd(13)} ${printable(value)}`);

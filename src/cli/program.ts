@@ -6,9 +6,12 @@ import { agentsCommand } from './agents.ts';
 import { commandsCommand } from './commands.ts';
 import { createContext } from './context.ts';
 import { doctorCommand } from './doctor.ts';
+import { enrollCommand } from './enroll.ts';
+import { enrollmentsCommand } from './enrollments.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
 import { jwtKeysCommand } from './jwt-keys.ts';
+import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { rolloutsCommand } from './rollouts.ts';
 import { runCommand } from './run.ts';
@@ -42,6 +45,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   startCommand(program, context);
   serveCommand(program, context);
   agentCommand(program, context);
+  enrollCommand(program, context);
   migrateCommand(program, context);
   doctorCommand(program, context, exit);
   program.commandsGroup('Use it:');
@@ -54,6 +58,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   verbsCommand(program, context);
   tokenCommand(program, context);
   jwtKeysCommand(program, context);
+  enrollmentsCommand(program, context);
+  keysCommand(program, context);
   healthCommand(program, context, exit);
   program.addHelpText(
     'after',

@@ -5,6 +5,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { isCommandInScope, isExecutionInScope } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { createApprovals } from './approvals/approvals.ts';
+import type { ExecutionBinding } from './binding.ts';
 import { type CapacityLimits, createCapacity } from './dispatch/capacity.ts';
 import { createDispatcher, type Dispatcher } from './dispatch/dispatcher.ts';
 import { type AgentLinks, createAgentLinks } from './dispatch/links.ts';
@@ -50,6 +51,7 @@ export interface EngineDeps {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  binding: ExecutionBinding;
   settings: SpecDefaults & {
     /** Executions that may wait to be written. */
     maximumWaiting: number;
@@ -64,19 +66,30 @@ export interface EngineDeps {
 }
 
 export function createCommandEngine(deps: EngineDeps): CommandEngine {
-  const { database, bus, clock, log, metrics, settings } = deps;
+  const { database, bus, clock, log, metrics, binding, settings } = deps;
   const { verbs } = settings;
   const capacity = createCapacity(settings.inFlight);
   const links = createAgentLinks(capacity, () => dispatcher.nudge());
   const admission = createAdmission({ database, clock }, settings.queue);
-  const writer = createChangeWriter({ database, bus, metrics });
-  const dispatcher = createDispatcher({ database, writer, links, capacity, bus, clock, log });
+  const writer = createChangeWriter({ database, bus, metrics, binding });
+  const dispatcher = createDispatcher({
+    database,
+    writer,
+    links,
+    capacity,
+    binding,
+    bus,
+    clock,
+    metrics,
+    log,
+  });
   const rollouts = createRollouts({ database, dispatcher, bus, metrics, clock, log });
   const submitter = createSubmitter({
     database,
     links,
     capacity,
     admission,
+    binding,
     dispatcher,
     rollouts,
     clock,
@@ -89,7 +102,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
   const intervalMs = settings.sweepIntervalMs;
   const history = createHistory(database);
   const { commandAt } = history;
-  const approvals = createApprovals({ database, dispatcher, bus, clock });
+  const approvals = createApprovals({ database, dispatcher, binding, bus, clock });
   const retention = createRetention({ database, clock, log, metrics, keepMs: settings.keepMs ?? 0 });
   const shared = { database, dispatcher, links, bus, clock };
   const sweeper = createSweeper({

@@ -80,6 +80,8 @@ export const configSchema = z.strictObject({
       jwt_expiration: seconds.default(3600),
       /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */
       backend_private_key_path: z.string().optional(),
+      /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
+      command_secret_path: z.string().optional(),
     })
     .prefault({}),
   agent_management: z
@@ -91,8 +93,14 @@ export const configSchema = z.strictObject({
       tls_private_key_path: z.string().optional(),
       allow_clear_text: z.boolean().default(false),
       max_agent_connections: positive.default(20_000),
+      /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
+      max_concurrent_handshakes: positive.max(10_000).default(64),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
+      /** Agents without a token may ask an operator for an identity. Without it: where the address is loopback, in development. */
+      enrollment_requests: z.boolean().optional(),
+      /** Days after which an agent makes itself a new key; 0: never. */
+      key_max_age: z.number().min(0).max(3650).default(90),
       reconnect_backoff_ms: positive.default(1000),
       reconnect_backoff_max_ms: positive.default(60_000),
     })

@@ -4,39 +4,35 @@ import { EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
+import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable } from '../lib/text.ts';
 import { type KeyPair, keyIdOf, verifyBytes } from '../protocol/keys.ts';
 import { enrollInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { Database } from '../storage/database.ts';
 import {
+  findEnrollmentToken,
   findRepeatedEnrollment,
-  insertAgentKey,
   insertEnrollmentToken,
-  registerAgent,
+  listEnrollmentTokens,
+  revokeEnrollmentToken,
+  type TokenRow,
   useEnrollmentToken,
 } from '../storage/enrollment.ts';
-import { endOlderIncarnations } from '../storage/executions.ts';
-import type { EnrollmentTokens } from './types.ts';
+import { announceEnrollment, type Enrolled, enrolledWith, registerIdentity } from './registration.ts';
+import type { EnrollmentAdmin, EnrollmentToken, EnrollmentTokens } from './types.ts';
 
 /**
  * Enrolment turns a token of limited use and life into an identity: the agent makes its key pair, proves
  * that it holds the private half, and the server writes down the public one.
  */
-export interface Enrollment extends EnrollmentTokens {
+export interface Enrollment
+  extends EnrollmentTokens,
+    Pick<EnrollmentAdmin, 'listTokens' | 'getToken' | 'revokeToken'> {
   /** @throws invalid_request, enrollment_refused, agent_exists, database_unavailable */
   enroll(request: EnrollRequest): Promise<Enrolled>;
-}
-
-export interface Enrolled {
-  agentId: string;
-  incarnation: number;
-  keyId: string;
-  site: string;
-  /** The server's identity, for the agent to keep. */
-  serverKeyId: string;
-  serverPublicKey: Uint8Array;
 }
 
 export interface EnrollmentDeps {
@@ -51,12 +47,20 @@ export interface EnrollmentDeps {
 const prefix = 'vwe_';
 
 export function createEnrollment({ database, bus, serverKey, clock, log }: EnrollmentDeps): Enrollment {
+  async function tokenAt(tokenId: string): Promise<EnrollmentToken> {
+    const row = await findEnrollmentToken(database.query, tokenId, new Date(clock.now()));
+    if (row === undefined) throw invalidField('tokenId', 'no such enrolment token', 'enrollment_unknown');
+    return tokenOf(row);
+  }
+
   return {
     async create(actor, spec) {
       const token = prefix + randomBytes(24).toString('base64url');
       const now = clock.now();
       const expiresAt = new Date(now + spec.lifetimeMs);
+      const tokenId = newId();
       await insertEnrollmentToken(database.query, {
+        tokenId,
         tokenHash: hashOf(token),
         site: spec.site,
         labels: spec.labels,
@@ -66,7 +70,7 @@ export function createEnrollment({ database, bus, serverKey, clock, log }: Enrol
         createdAt: new Date(now),
         expiresAt,
       });
-      return { token, expiresAt };
+      return { tokenId, token, expiresAt };
     },
 
     async enroll(request) {
@@ -92,45 +96,43 @@ export function createEnrollment({ database, bus, serverKey, clock, log }: Enrol
         const at = new Date(clock.now());
         const granted = await useEnrollmentToken(query, hashOf(token), at, agentId);
         if (granted === undefined) throw refused();
-        const incarnation = await registerAgent(query, {
+        const { incarnation, ended } = await registerIdentity(query, {
           agentId,
           site: granted.site,
           labels: { ...request.labels, ...granted.labels },
-          at,
+          publicKey,
+          keyId,
           again: granted.agentId === agentId,
+          tokenId: granted.tokenId,
+          at,
         });
-        if (incarnation === undefined) {
-          throw new ViworksError(
-            'agent_exists',
-            `agent_id: ${agentId} is enrolled already; to enrol it anew, use a token that is bound to it`,
-            { fields: [{ field: 'agent_id', problem: 'is enrolled already' }] },
-          );
-        }
-        if (!(await insertAgentKey(query, { agentId, incarnation, keyId, publicKey }))) {
-          throw new ViworksError('agent_exists', 'public_key: belongs to another enrolment; make a new key', {
-            fields: [{ field: 'public_key', problem: 'belongs to another enrolment' }],
-          });
-        }
-        const cause = 'the agent was enrolled anew';
-        const ended =
-          incarnation > 1 ? await endOlderIncarnations(query, agentId, incarnation, cause, at) : undefined;
         return { incarnation, site: granted.site, ended };
       });
-      if (ended !== undefined) {
-        bus.publish('agent.enrolled', agentId);
-        for (const commandId of ended) bus.publish('command.changed', commandId);
-      }
+      announceEnrollment(bus, agentId, ended);
       log.info({ agentId, incarnation, site }, 'agent enrolled');
-      return {
-        agentId,
-        incarnation,
-        keyId,
-        site,
-        serverKeyId: serverKey.keyId,
-        serverPublicKey: serverKey.publicKey,
-      };
+      return enrolledWith(serverKey, { agentId, incarnation, keyId, site });
+    },
+
+    async listTokens({ all }, page) {
+      const before = keyBefore(page, uuid);
+      const now = new Date(clock.now());
+      const rows = await listEnrollmentTokens(database.query, now, all, before, page.size + 1);
+      const { items, nextToken } = pageOf(rows, page.size, (row) => row.tokenId);
+      return { items: items.map(tokenOf), nextToken };
+    },
+    getToken: tokenAt,
+    async revokeToken(actor, tokenId) {
+      await revokeEnrollmentToken(database.query, tokenId, actor, new Date(clock.now()));
+      log.info({ tokenId, actor }, 'enrolment token revoked');
+      return tokenAt(tokenId);
     },
   };
+}
+
+const uuid = /^[0-9a-f-]{36}$/;
+
+function tokenOf({ agentId, revokedBy, ...row }: TokenRow): EnrollmentToken {
+  return { ...row, agentId: agentId ?? undefined, revokedBy: revokedBy ?? undefined };
 }
 
 function refused(): ViworksError {

@@ -18,6 +18,8 @@ test('secrets are made once, for their owner alone, and are the same at the next
   expect(second.serverKey.keyId).toBe(first.serverKey.keyId);
   expect(Buffer.compare(second.tokenSecret, first.tokenSecret)).toBe(0);
   expect(first.tokenSecret.byteLength).toBe(32);
+  expect(Buffer.compare(second.commandSecret, first.commandSecret)).toBe(0);
+  expect(first.commandSecret.byteLength).toBe(32);
   const keys = join(sources.dataDir, 'keys');
   expect((await stat(keys)).mode & 0o777).toBe(0o700);
   for (const name of await readdir(keys)) expect((await stat(join(keys, name))).mode & 0o777).toBe(0o600);
@@ -39,13 +41,18 @@ test('what is configured is taken, and nothing is made in its place', async () =
   const tokenSecretPath = join(sources.dataDir, 'token-secret');
   const secret = Buffer.alloc(32, 7).toString('base64');
   await writeFile(tokenSecretPath, secret);
-  const secrets = await loadSecrets({ ...sources, serverKeyPath, tokenSecretPath });
+  const commandSecretPath = join(sources.dataDir, 'own-secret');
+  const commandSecret = Buffer.alloc(32, 5);
+  await writeFile(commandSecretPath, `${commandSecret.toString('base64')}\n`);
+  const given = { ...sources, serverKeyPath, tokenSecretPath, commandSecretPath };
+  const secrets = await loadSecrets(given);
+  expect(Buffer.from(secrets.commandSecret)).toEqual(commandSecret);
   expect(secrets.serverKey.keyId).toBe(pair.keyId);
   expect(Buffer.from(secrets.tokenSecret).toString('base64')).toBe(secret);
-  expect((await readdir(sources.dataDir)).sort()).toEqual(['own.pem', 'token-secret']);
+  expect((await readdir(sources.dataDir)).sort()).toEqual(['own-secret', 'own.pem', 'token-secret']);
   await writeFile(tokenSecretPath, 'short');
   const refusal = { code: 'config_invalid', message: expect.stringContaining('token_secret_path') };
-  await expect(loadSecrets({ ...sources, serverKeyPath, tokenSecretPath })).rejects.toMatchObject(refusal);
+  await expect(loadSecrets(given)).rejects.toMatchObject(refusal);
 });
 
 test('a key that is missing, or none, stops the start by the name of its setting, and is not replaced', async () => {
@@ -64,6 +71,18 @@ test('a key that is missing, or none, stops the start by the name of its setting
   await writeFile(own, 'damaged');
   await expect(loadSecrets(sources)).rejects.toMatchObject({ code: 'config_invalid' });
   expect(await readFile(own, 'utf8')).toBe('damaged');
+});
+
+test('a command secret that is missing, or too short, stops the start by the name of its setting', async () => {
+  const sources = await folder();
+  const commandSecretPath = join(sources.dataDir, 'own-secret');
+  const refusal = {
+    code: 'config_invalid',
+    message: expect.stringContaining('security.command_secret_path'),
+  };
+  await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject(refusal);
+  await writeFile(commandSecretPath, Buffer.alloc(31).toString('base64'));
+  await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject(refusal);
 });
 
 test('a data folder that cannot hold them is named', async () => {

@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
+import { commandSecretBytes } from './command-secret.ts';
 import { tokenSecretBytes } from './token-secret.ts';
 
 /** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
@@ -11,10 +12,13 @@ export interface Secrets {
   serverKey: KeyPair;
   /** Opens the keys that sign API tokens, and vouches for service tokens. */
   tokenSecret: Uint8Array;
+  /** Opens the keys that sign commands, and vouches for what was submitted. */
+  commandSecret: Uint8Array;
 }
 
 export interface SecretSources {
   dataDir: string;
+  commandSecretPath?: string | undefined;
   serverKeyPath: string | undefined;
   tokenSecretPath?: string | undefined;
 }
@@ -24,8 +28,19 @@ export async function loadSecrets(sources: SecretSources): Promise<Secrets> {
   const { dataDir, serverKeyPath, tokenSecretPath } = sources;
   const folder = join(dataDir, 'keys');
   return {
+    commandSecret: await loadRandom(
+      'command_secret_path',
+      sources.commandSecretPath,
+      join(folder, 'command-secret'),
+      commandSecretBytes,
+    ),
     serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
-    tokenSecret: await loadTokenSecret(tokenSecretPath, join(folder, 'token-secret')),
+    tokenSecret: await loadRandom(
+      'token_secret_path',
+      tokenSecretPath,
+      join(folder, 'token-secret'),
+      tokenSecretBytes,
+    ),
   };
 }
 
@@ -49,15 +64,21 @@ async function loadServerKey(path: string | undefined, ownPath: string): Promise
   }
 }
 
-async function loadTokenSecret(path: string | undefined, ownPath: string): Promise<Uint8Array> {
-  const setting = path === undefined ? ownPath : `security.token_secret_path: ${path}`;
+/** A file with random bytes in base64; made where nobody says which. */
+async function loadRandom(
+  key: string,
+  path: string | undefined,
+  ownPath: string,
+  bytes: number,
+): Promise<Uint8Array> {
+  const setting = path === undefined ? ownPath : `security.${key}: ${path}`;
   const unusable = (cause?: unknown) =>
     new ViworksError(
       'config_invalid',
-      `${setting}: must be a readable file with at least ${tokenSecretBytes} random bytes in base64`,
+      `${setting}: must be a readable file with at least ${bytes} random bytes in base64`,
       { cause },
     );
-  const make = () => `${randomBytes(tokenSecretBytes).toString('base64')}\n`;
+  const make = () => `${randomBytes(bytes).toString('base64')}\n`;
   const text =
     path === undefined
       ? await readOrMake(ownPath, make)
@@ -65,7 +86,7 @@ async function loadTokenSecret(path: string | undefined, ownPath: string): Promi
           throw unusable(cause);
         });
   const secret = Buffer.from(text.trim(), 'base64');
-  if (secret.byteLength < tokenSecretBytes) throw unusable();
+  if (secret.byteLength < bytes) throw unusable();
   return secret;
 }
 

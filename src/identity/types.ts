@@ -30,7 +30,119 @@ export interface EnrollmentTokenSpec {
 /** What the API calls. */
 export interface EnrollmentTokens {
   /** The token is returned once; only its hash is stored. */
-  create(actor: string, spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
+  create(actor: string, spec: EnrollmentTokenSpec): Promise<CreatedToken>;
+}
+
+export interface CreatedToken {
+  /** What it is called in lists. */
+  tokenId: string;
+  token: string;
+  expiresAt: Date;
+}
+
+export const enrollmentTokenStates = ['active', 'spent', 'expired', 'revoked'] as const;
+
+/** What is known of a token; the token itself is not stored. */
+export interface EnrollmentToken {
+  tokenId: string;
+  site: string;
+  labels: Record<string, string>;
+  /** Only this identity may use it. */
+  agentId: string | undefined;
+  uses: number;
+  usesLeft: number;
+  createdBy: string;
+  createdAt: Date;
+  expiresAt: Date;
+  state: (typeof enrollmentTokenStates)[number];
+  revokedBy: string | undefined;
+  /** The agents that enrolled with it, newest first, at most 100. */
+  usedBy: string[];
+}
+
+export const enrollmentRequestStates = ['pending', 'approved', 'rejected'] as const;
+
+/** An agent without a token that asks to be enrolled. */
+export interface EnrollmentRequest {
+  requestId: string;
+  agentId: string;
+  /** The fingerprint of its key. */
+  keyId: string;
+  labels: Record<string, string>;
+  hostname: string;
+  remoteAddress: string;
+  state: (typeof enrollmentRequestStates)[number];
+  requestedAt: Date;
+  expiresAt: Date;
+  decidedBy: string | undefined;
+  decidedAt: Date | undefined;
+  reason: string | undefined;
+  /** The identity exists: an approval enrols it anew. */
+  agentExists: boolean;
+}
+
+export interface EnrollmentApproval {
+  /** As the agent shows it; dashes do not count. */
+  fingerprint: string;
+  site: string;
+  /** On top of those that the agent asked for. */
+  labels: Record<string, string>;
+  /** An identity that exists is enrolled anew, and what waits for it is cancelled. */
+  again: boolean;
+}
+
+/** What the API calls to look after enrolment. */
+export interface EnrollmentAdmin {
+  /** Newest first. */
+  listTokens(filter: { all: boolean }, page: PageRequest): Promise<Page<EnrollmentToken>>;
+  /** @throws enrollment_unknown */
+  getToken(tokenId: string): Promise<EnrollmentToken>;
+  /** Nobody enrols with it any more; who did stays enrolled. @throws enrollment_unknown */
+  revokeToken(actor: string, tokenId: string): Promise<EnrollmentToken>;
+  /** Newest first. */
+  listRequests(filter: { all: boolean }, page: PageRequest): Promise<Page<EnrollmentRequest>>;
+  /** @throws enrollment_unknown, enrollment_state, agent_exists, invalid_request where the fingerprint differs */
+  approve(actor: string, requestId: string, approval: EnrollmentApproval): Promise<EnrollmentRequest>;
+  /** @throws enrollment_unknown, enrollment_state */
+  reject(actor: string, requestId: string, reason: string): Promise<EnrollmentRequest>;
+}
+
+/** What the API calls. */
+export interface CommandKeyService {
+  list(): Promise<CommandKeyList>;
+  /** A new key signs from now on, or after a delay. @throws command_key_state */
+  rotate(actor: string, options?: RotateOptions): Promise<CommandKeyList>;
+  /** The key is believed no more, by any agent, at once. @throws command_key_unknown */
+  revoke(actor: string, keyId: string, reason: string): Promise<CommandKeyList>;
+}
+
+export interface RotateOptions {
+  /** Milliseconds until the new key signs; agents know it from now on. */
+  delayMs?: number | undefined;
+  /** Milliseconds that the keys before it are believed after that; with a delay, a minute at least. */
+  overlapMs?: number | undefined;
+}
+
+export interface CommandKeyList {
+  /** The server's identity, which agents know from their enrolment; it vouches for the others. */
+  serverKey: { keyId: string; publicKey: Uint8Array };
+  /** Of the set that agents believe. */
+  version: number;
+  /** Newest first. */
+  keys: CommandKey[];
+}
+
+export interface CommandKey {
+  keyId: string;
+  /** next: will sign; active: signs; retired: did, and is believed until `notAfter`; revoked: believed by nobody. */
+  state: 'next' | 'active' | 'retired' | 'revoked';
+  createdAt: Date;
+  createdBy: string;
+  notBefore: Date | undefined;
+  notAfter: Date | undefined;
+  revokedAt: Date | undefined;
+  revokedBy: string | undefined;
+  revokeReason: string | undefined;
 }
 
 /** A long-lived token of an application. */

@@ -15,8 +15,11 @@ export interface Metrics {
   render(): Promise<string>;
   agentConnections: Gauge<'transport'>;
   agents: Gauge<'status'>;
+  agentsHeld: Counter;
   commandsSubmitted: Counter<'verb'>;
   commandsDeleted: Counter;
+  commandsRefused: Counter<'code'>;
+  executionsForged: Counter;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
   scheduleRuns: Counter<'outcome'>;
@@ -48,6 +51,11 @@ export function createMetrics(): Metrics {
       labelNames: ['status'],
       registers,
     }),
+    agentsHeld: new Counter({
+      name: 'viworks_agents_held_total',
+      help: 'Agents that were held because two copies of them were seen.',
+      registers,
+    }),
     commandsSubmitted: new Counter({
       name: 'viworks_commands_submitted_total',
       help: 'Commands that were accepted and are durable.',
@@ -57,6 +65,17 @@ export function createMetrics(): Metrics {
     commandsDeleted: new Counter({
       name: 'viworks_commands_deleted_total',
       help: 'Finished commands that were kept for as long as they had to be, and are deleted.',
+      registers,
+    }),
+    commandsRefused: new Counter({
+      name: 'viworks_commands_refused_total',
+      help: 'Commands that agents refused because they could not verify or read them.',
+      labelNames: ['code'],
+      registers,
+    }),
+    executionsForged: new Counter({
+      name: 'viworks_executions_forged_total',
+      help: 'Executions in the database that were not submitted here, or altered since, and were not sent.',
       registers,
     }),
     executionsFinished: new Counter({

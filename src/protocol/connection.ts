@@ -37,8 +37,11 @@ export interface ConnectionHandler {
   onClose(error: ViworksError | undefined): void;
 }
 
-/** Server side: called once for each connection before its first envelope is read. */
-export type AcceptConnection = (connection: Connection) => ConnectionHandler;
+/**
+ * Server side: called once for each connection before its first envelope is read.
+ * @param settled to be called when the peer has shown who it is: it is no newcomer any more
+ */
+export type AcceptConnection = (connection: Connection, settled: () => void) => ConnectionHandler;
 
 /** Agent side: opens connections over one transport. */
 export interface Dialer {

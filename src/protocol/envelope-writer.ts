@@ -66,10 +66,13 @@ function writeEnvelope(writer: BinaryWriter, message: Envelope): void {
 function writeCommand(writer: BinaryWriter, { body, signatures }: Command): void {
   writer.fork();
   if (body.byteLength > 0) writer.tag(1, WireType.LengthDelimited).bytes(body);
-  for (const { keyId, value } of signatures) {
+  for (const { keyId, value, leafIndex, treeSize, path } of signatures) {
     writer.tag(2, WireType.LengthDelimited).fork();
     if (keyId !== '') writer.tag(1, WireType.LengthDelimited).string(keyId);
     if (value.byteLength > 0) writer.tag(2, WireType.LengthDelimited).bytes(value);
+    if (leafIndex !== 0) writer.tag(3, WireType.Varint).uint32(leafIndex);
+    if (treeSize !== 0) writer.tag(4, WireType.Varint).uint32(treeSize);
+    if (path.byteLength > 0) writer.tag(5, WireType.LengthDelimited).bytes(path);
     writer.join();
   }
   writer.join();

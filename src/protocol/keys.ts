@@ -52,6 +52,13 @@ export function signBytes(pair: KeyPair, bytes: Uint8Array): Uint8Array {
 /** @param publicKey raw, 32 bytes */
 export function verifyBytes(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.byteLength !== 32 || signature.byteLength !== 64) return false;
+  return createVerifier(publicKey)(bytes, signature);
+}
+
+export type Verifier = (bytes: Uint8Array, signature: Uint8Array) => boolean;
+
+/** For a key that is used often. @param publicKey raw, 32 bytes */
+export function createVerifier(publicKey: Uint8Array): Verifier {
   const key = createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' });
-  return verify(null, bytes, key, signature);
+  return (bytes, signature) => signature.byteLength === 64 && verify(null, bytes, key, signature);
 }

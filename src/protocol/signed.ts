@@ -34,3 +34,19 @@ export const proofInput = (
 /** What the agent's key signs at enrolment: it holds the key, and the token was meant for this identity. */
 export const enrollInput = (token: string, agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll.v1', encoder.encode(token), encoder.encode(agentId), publicKey);
+
+/** What the key that is to follow signs in PROOF: the agent holds it too. */
+export const nextKeyInput = (
+  offer: Uint8Array,
+  terms: Uint8Array,
+  challengeSignature: Uint8Array,
+  nextPublicKey: Uint8Array,
+): Uint8Array =>
+  signedInput('viworks.handshake.next-key.v1', offer, terms, challengeSignature, nextPublicKey);
+
+/** What the agent's key signs where it asks an operator for an identity. */
+export const enrollRequestInput = (agentId: string, publicKey: Uint8Array): Uint8Array =>
+  signedInput('viworks.enroll-request.v1', encoder.encode(agentId), publicKey);
+
+/** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
+export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);

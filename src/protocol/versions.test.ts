@@ -8,7 +8,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '4257020323933969b71815c949d2cb5fc7852153f5ea01e7e712d58cbb8b3bf8',
+  1: 'fbfe4ccf8f61d4d1f8d46b3396a39cf4c3ee753020dea4a54e41f99d7f33235a',
 };
 
 /** The files of the package, each after those it imports. */

@@ -1,8 +1,11 @@
 import type { JsonObject } from '@bufbuild/protobuf';
+import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable, storableText } from '../lib/text.ts';
+import { askForNewKey, releaseAgent, removeAgent, revokeAgent } from '../storage/agent-standing.ts';
 import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
 import { findLatestSample } from '../storage/telemetry.ts';
@@ -11,12 +14,14 @@ import type { Agent, AgentService } from './types.ts';
 /** The registry answers which agents there are and how they are. */
 export interface RegistryDeps {
   database: Database;
+  bus: Bus;
   clock: Clock;
+  log: Logger;
   /** Holds the agent's queue, or lets it go. */
   hold(agentId: string, held: boolean, reason: string): Promise<void>;
 }
 
-export function createAgentRegistry({ database, clock, hold }: RegistryDeps): AgentService {
+export function createAgentRegistry({ database, bus, clock, log, hold }: RegistryDeps): AgentService {
   async function agentAt(agentId: string): Promise<Agent> {
     const row = await findAgent(database.query, agentId);
     if (row === undefined) {
@@ -51,8 +56,50 @@ export function createAgentRegistry({ database, clock, hold }: RegistryDeps): Ag
         maintenance ? reason : null,
         at,
       );
-      if (found) await hold(agentId, maintenance, reason);
+      // What is held stays held until it is released.
+      if (found === false) await hold(agentId, maintenance, reason);
       return agentAt(agentId);
+    },
+
+    async revoke(actor, agentId, given) {
+      await agentAt(agentId);
+      const reason = storableText(given);
+      const ended = await revokeAgent(database, agentId, actor, reason, new Date(clock.now()));
+      if (ended !== undefined) {
+        bus.publish('agent.barred', agentId);
+        bus.publish('agent.changed', agentId);
+        for (const commandId of ended) bus.publish('command.changed', commandId);
+        log.warn({ agentId, actor, reason }, 'agent revoked');
+      }
+      return agentAt(agentId);
+    },
+
+    async release(actor, agentId) {
+      const released = await releaseAgent(database.query, agentId, new Date(clock.now()));
+      if (released !== undefined) {
+        if (!released.maintenance) await hold(agentId, false, '');
+        bus.publish('agent.changed', agentId);
+        log.warn({ agentId, actor }, 'agent released');
+      }
+      return agentAt(agentId);
+    },
+
+    async rotateKey(actor, agentId) {
+      const { status } = await agentAt(agentId);
+      if (status === 'revoked')
+        throw new ViworksError('agent_state', `${agentId} is revoked and has no key.`);
+      await askForNewKey(database.query, agentId, new Date(clock.now()));
+      bus.publish('agent.key', agentId);
+      log.info({ agentId, actor }, 'agent asked for a new key');
+      return agentAt(agentId);
+    },
+
+    async remove(actor, agentId) {
+      await agentAt(agentId);
+      if (!(await removeAgent(database.query, agentId)))
+        throw new ViworksError('agent_state', `${agentId} is not revoked; revoke it before it is removed.`);
+      bus.publish('agent.changed', agentId);
+      log.warn({ agentId, actor }, 'agent removed');
     },
   };
 }
@@ -69,8 +116,10 @@ function agentOf(row: AgentRow): Agent {
     kernel: row.kernel,
     architecture: row.architecture,
     containerEngine: row.containerEngine,
-    status: row.maintenance ? 'maintenance' : row.presence,
-    statusReason: row.statusReason ?? undefined,
+    status: row.status,
+    statusReason: row.revoked?.reason ?? row.statusReason ?? undefined,
+    generation: row.generation,
+    keyId: row.keyId ?? undefined,
     incarnation: row.incarnation,
     epoch: row.epoch,
     lastSeenAt: row.lastSeenAt ?? undefined,

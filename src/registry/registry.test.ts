@@ -38,6 +38,8 @@ const opening = (agentId: string, incarnation = 1): SessionOpening => ({
   kernel: 'k',
   architecture: 'a',
   containerEngine: '',
+  generation: 0,
+  keysSince: new Date(0),
 });
 
 test('each session of an agent gets a higher epoch, also of many at once', async () => {

@@ -3,7 +3,7 @@ import type { Page, PageRequest } from '../lib/page.ts';
 
 /** An agent is an enrolled identity on one machine. */
 
-export const agentStatuses = ['online', 'degraded', 'offline', 'maintenance'] as const;
+export const agentStatuses = ['online', 'degraded', 'offline', 'maintenance', 'held', 'revoked'] as const;
 export type AgentStatus = (typeof agentStatuses)[number];
 
 export interface Agent {
@@ -18,12 +18,16 @@ export interface Agent {
   architecture: string;
   containerEngine: string;
   status: AgentStatus;
-  /** Why it is in maintenance. */
+  /** Why it is in maintenance, held or revoked. */
   statusReason: string | undefined;
   /** Counts its enrolments. */
   incarnation: number;
   /** The fencing number of its newest session. */
   epoch: number;
+  /** The epoch of the newest session that the agent has confirmed to have stored. */
+  generation: number;
+  /** The fingerprint of the key that it uses; undefined where it is revoked. */
+  keyId: string | undefined;
   lastSeenAt: Date | undefined;
   createdAt: Date;
   updatedAt: Date;
@@ -59,4 +63,16 @@ export interface AgentService {
    * @throws agent_unknown
    */
   setMaintenance(agentId: string, maintenance: boolean, reason: string): Promise<Agent>;
+  /**
+   * Refuses the agent's keys from now on, ends its session and cancels what waits for it. Only a new enrolment
+   * brings it back.
+   * @throws agent_unknown
+   */
+  revoke(actor: string, agentId: string, reason: string): Promise<Agent>;
+  /** Lets an agent that is held connect again; the copy that comes first is believed. @throws agent_unknown */
+  release(actor: string, agentId: string): Promise<Agent>;
+  /** Has the agent make itself a new key. @throws agent_unknown, agent_state where it is revoked */
+  rotateKey(actor: string, agentId: string): Promise<Agent>;
+  /** Takes a revoked agent out of the registry. @throws agent_unknown, agent_state where it is not revoked */
+  remove(actor: string, agentId: string): Promise<void>;
 }

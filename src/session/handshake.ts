@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import {
+  type CommandKeys,
   type ExecutionAccount,
   type HelloOffer,
   LimitsSchema,
@@ -27,8 +28,14 @@ export const telemetryCredit = 16;
 /** Bytes of output that may be unacknowledged at once. */
 const outputCreditBytes = 256 * 1024;
 
-export function welcome(sessionId: string, epoch: number, limits: SessionLimits): Welcome {
+export function welcome(
+  sessionId: string,
+  epoch: number,
+  limits: SessionLimits,
+  signedCommandKeys: CommandKeys,
+): Welcome {
   return create(WelcomeSchema, {
+    signedCommandKeys,
     sessionId,
     epoch: BigInt(epoch),
     limits: create(LimitsSchema, {
@@ -59,7 +66,10 @@ export function accountOf(lines: readonly ExecutionAccount[]): Map<string, Accou
 /** What the database learns of a session that opens. */
 export function openingOf(
   offer: HelloOffer,
-  session: Pick<SessionOpening, 'sessionId' | 'startedAt' | 'transport' | 'remoteAddress' | 'tls'>,
+  session: Pick<
+    SessionOpening,
+    'sessionId' | 'startedAt' | 'transport' | 'remoteAddress' | 'tls' | 'keysSince'
+  >,
 ): SessionOpening {
   const { host } = offer;
   return {
@@ -73,5 +83,6 @@ export function openingOf(
     kernel: storableText(host?.kernel ?? ''),
     architecture: storableText(host?.architecture ?? ''),
     containerEngine: storableText(host?.containerEngine ?? ''),
+    generation: Number(offer.generation),
   };
 }

@@ -1,17 +1,12 @@
-import { create } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { type Command, CommandSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { wireLimits } from '../protocol/limits.ts';
 import { encodingOf } from '../protocol/verb-values.ts';
 import type { OrderRow } from '../storage/executions.ts';
 
 /**
- * The outbox makes a COMMAND of what the engine hands over. Its body is serialised once and never again; it is
- * written field by field, as the generated code would, in a third of the time.
+ * The outbox makes the body of a COMMAND of what the engine hands over. It is serialised once and never again, because
+ * these bytes are what is signed; it is written field by field, as the generated code would, in a third of the time.
  */
-export function commandOf(order: OrderRow): Command {
-  return create(CommandSchema, { body: commandBody(order) });
-}
 
 /** Its buffer is used again, because nothing else is written while a body is. */
 const bodyWriter = new BinaryWriter();

@@ -1,23 +1,36 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { CancelSchema, CommandUpdateSchema, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import {
+  CancelSchema,
+  CommandUpdateSchema,
+  Result_Outcome as Outcome,
+  ResultSchema,
+} from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
-import { DrainSchema, ErrorSchema, HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import {
+  DrainSchema,
+  type Error as ErrorBody,
+  ErrorSchema,
+  HeartbeatSchema,
+} from '#gen/viworks/agent/v1/flow_pb.js';
 import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { AgentLink } from '../commands/dispatch/links.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
 import type { Connection } from '../protocol/connection.ts';
 import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelope.ts';
 import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
 import { assertValid } from '../protocol/validation.ts';
+import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
-import { commandOf } from './outbox.ts';
+import { commandBody } from './outbox.ts';
 
 /**
  * A session is an authenticated conversation with one agent over one connection. It numbers what it sends,
@@ -29,13 +42,16 @@ export interface Session {
   /** Monotonic time of the last sign of life. */
   readonly heardAt: number;
   receive(message: Envelope): void;
-  send(body: EnvelopeBody & { case: string }, traceparent?: string | null): void;
+  send(body: EnvelopeBody & { case: string }): void;
   drain(reason: string, reconnectAfterMs: number): void;
 }
 
 export interface SessionDeps {
   engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher' | 'links'>;
   telemetry: Pick<TelemetryIngest, 'ingest'>;
+  standing: Pick<Standing, 'confirm'>;
+  signing: CommandSigning;
+  metrics: Pick<Metrics, 'commandsRefused'>;
   clock: Clock;
   log: Logger;
 }
@@ -55,6 +71,9 @@ export interface SessionFacts {
 const inboundHigh = 2000;
 const inboundLow = 1000;
 
+/** Refusals of a COMMAND of which the agent does not know what it is. */
+const unreadable: ReadonlySet<string> = new Set(['signature_invalid', 'invalid_request']);
+
 /**
  * @param fail ends the session; the agent is told the error
  */
@@ -64,7 +83,7 @@ export function createSession(
   connection: Connection,
   fail: (error: ViworksError) => void,
 ): Session {
-  const { engine, telemetry, clock, log } = deps;
+  const { engine, telemetry, standing, signing, clock, log } = deps;
   const { agentId } = facts;
   const inbound = createInbound();
   const outbound = createOutbound();
@@ -74,14 +93,17 @@ export function createSession(
   let samplesUnderWay = 0;
   let paused = false;
   let ackScheduled = false;
+  let confirmed = false;
 
-  function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): void {
+  /** Answers with the sequence that it got. */
+  function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): bigint {
     const message = envelope(body, clock.now());
     message.sequence = body.case === 'heartbeat' ? 0n : outbound.next(undefined);
     told = inbound.handled;
     message.acknowledged = told;
     if (traceparent) message.traceparent = traceparent;
     connection.send(message);
+    return message.sequence;
   }
 
   /** At the end of the tick one acknowledgement covers all that was committed in it. */
@@ -131,9 +153,18 @@ export function createSession(
     reserved: 0,
     backlog: true,
     paused: facts.maintenance,
-    deliver: (order: OrderRow) => send({ case: 'command', value: commandOf(order) }, order.traceparent),
-    cancel: (executionId, attempt, reason) =>
-      send({ case: 'cancel', value: create(CancelSchema, { executionId, attempt, reason }) }),
+    deliver(order: OrderRow) {
+      signing.sign(commandBody(order), (value) => {
+        const sequence = send({ case: 'command', value }, order.traceparent);
+        const entry = link.inFlight.get(order.executionId);
+        if (entry !== undefined) entry.sequence = sequence;
+      });
+    },
+    cancel(executionId, attempt, reason) {
+      // It does not overtake its command.
+      signing.flush();
+      send({ case: 'cancel', value: create(CancelSchema, { executionId, attempt, reason }) });
+    },
   };
 
   function refuse(sequence: bigint, kind: string): void {
@@ -142,6 +173,20 @@ export function createSession(
     const value = create(ErrorSchema, { code: 'invalid_request', message: text, sequence });
     send({ case: 'error', value });
     done(sequence);
+  }
+
+  /** The agent says nothing of what it cannot verify or read but where it came: that ends what was sent there. */
+  function receiveError(sequence: bigint, { code, message, sequence: refused }: ErrorBody): void {
+    log.warn({ agentId, code, text: message }, 'the agent reports an error');
+    const order = unreadable.has(code) && refused > 0n ? link.inFlight.sentAs(refused) : undefined;
+    if (order === undefined) return sequence > 0n ? done(sequence) : undefined;
+    deps.metrics.commandsRefused.inc({ code });
+    log.error({ agentId, ...order, code }, 'an agent refuses a command as not given by this control plane');
+    const failure = { code, message };
+    const result = create(ResultSchema, { ...order, outcome: Outcome.REJECTED, failure });
+    const ended = engine.result(link, result);
+    if (sequence > 0n) settle(sequence, ended);
+    else ended.catch((error: unknown) => fail(ViworksError.from(error)));
   }
 
   function receiveTelemetry(sequence: bigint, message: Telemetry): void {
@@ -168,7 +213,13 @@ export function createSession(
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
       case 'heartbeat':
-        return send({ case: 'heartbeat', value: create(HeartbeatSchema) });
+        // It is said in every heartbeat, and written down once.
+        if (!confirmed && Number(body.value.generation) === facts.epoch) {
+          confirmed = true;
+          standing.confirm(agentId, facts.epoch);
+        }
+        send({ case: 'heartbeat', value: create(HeartbeatSchema) });
+        return;
       case 'credit':
         link.window = Math.min(Math.max(body.value.executions ?? link.window, 0), 10_000);
         engine.dispatcher.creditReturned(agentId);
@@ -178,8 +229,7 @@ export function createSession(
         link.paused = true;
         return done(sequence);
       case 'error':
-        log.warn({ agentId, code: body.value.code, text: body.value.message }, 'the agent reports an error');
-        return sequence > 0n ? done(sequence) : undefined;
+        return receiveError(sequence, body.value);
       case 'channelMessage':
       case 'policy':
         return refuse(sequence, body.case === 'policy' ? 'policy' : 'channel_message');
@@ -192,6 +242,7 @@ export function createSession(
       case 'command':
       case 'cancel':
       case 'sealed':
+      case 'commandKeys':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }
@@ -202,7 +253,9 @@ export function createSession(
     get heardAt() {
       return heardAt;
     },
-    send,
+    send(body) {
+      send(body);
+    },
     receive(message) {
       heardAt = clock.monotonic();
       const { sequence, body } = message;
@@ -219,6 +272,7 @@ export function createSession(
     drain(reason, reconnectAfterMs) {
       link.paused = true;
       const reconnectAfter = durationFromMs(reconnectAfterMs);
+      signing.flush();
       send({ case: 'drain', value: create(DrainSchema, { reason, reconnectAfter }) });
     },
   };

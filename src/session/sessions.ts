@@ -7,7 +7,9 @@ import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
+import type { CommandKeys } from '../identity/command-keys.ts';
 import type { Clock } from '../lib/clock.ts';
+import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
@@ -15,7 +17,9 @@ import type { AcceptConnection, Connection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import type { Presence } from '../registry/presence.ts';
+import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
 import { createSession, type Session } from './session.ts';
@@ -35,7 +39,9 @@ export interface Sessions {
 export interface SessionsDeps {
   bus: Bus;
   authentication: AgentAuthentication;
+  commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
   presence: Presence;
+  standing: Standing;
   engine: CommandEngine;
   telemetry: TelemetryIngest;
   clock: Clock;
@@ -49,26 +55,37 @@ interface Peer {
   connection: Connection;
   since: number;
   session: Session | undefined;
+  /** WELCOME was said: the session is open. */
+  welcomed: boolean;
   degraded: boolean;
   /** Ends it; the agent is told the error, if there is one. */
   end(error: ViworksError | undefined): void;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, presence, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, commandKeys, presence, standing, engine, clock, log, metrics, limits } = deps;
+  const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
   const byAgent = new Map<string, Peer>();
   let timer: NodeJS.Timeout | undefined;
+  let offKeys: (() => void) | undefined;
   let draining = false;
   let emptied: (() => void) | undefined;
 
-  const accept: AcceptConnection = (connection) => {
+  const accept: AcceptConnection = (connection, settled) => {
     let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
-    let unsubscribe: (() => void) | undefined;
+    let unsubscribe: (() => void)[] = [];
     const connections = metrics.agentConnections.labels(connection.peer.transport);
-    const peer: Peer = { connection, since: clock.monotonic(), session: undefined, degraded: false, end };
+    const peer: Peer = {
+      connection,
+      since: clock.monotonic(),
+      session: undefined,
+      welcomed: false,
+      degraded: false,
+      end,
+    };
     peers.add(peer);
     connections.inc();
 
@@ -90,7 +107,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
       phase = 'closed';
-      unsubscribe?.();
+      settled();
+      for (const off of unsubscribe) off();
       peers.delete(peer);
       connections.dec();
       if (peers.size === 0) emptied?.();
@@ -107,27 +125,40 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      await authentication.verify(asked, proof);
+      const { acceptedKeyId } = await authentication.verify(asked, proof);
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
-      unsubscribe = bus.subscribe('agent.enrolled', agentId, () => end(superseded()));
-      const opened = await presence.open(openingOf(offer, { sessionId, startedAt, ...connection.peer }));
+      unsubscribe = [
+        bus.subscribe('agent.enrolled', agentId, () => end(superseded())),
+        bus.subscribe('agent.barred', agentId, () => end(barred())),
+        bus.subscribe('agent.key', agentId, () => sendBack(peer, 'a new key is wanted')),
+      ];
+      const { keysSince } = authentication;
+      const opened = await presence.open(
+        openingOf(offer, { sessionId, startedAt, keysSince: keysSince(), ...connection.peer }),
+      );
+      // It may have closed before there was anything to take back.
+      if (!peers.has(peer)) for (const off of unsubscribe) off();
       if (opened === undefined) {
-        throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+        throw await standing.refusal({ agentId, incarnation, generation: Number(offer.generation) });
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
       const facts = { ...opened, sessionId, agentId, incarnation, bootId, capabilities, window };
-      const session = createSession({ ...deps, log }, facts, connection, end);
+      const session = createSession({ ...deps, signing, log }, facts, connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
-      connection.send(envelope({ case: 'welcome', value: welcome(sessionId, epoch, limits) }, clock.now()));
+      const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
+      const value = { ...welcome(sessionId, epoch, limits, commandKeys.message), ...defined(keys) };
+      settled();
+      connection.send(envelope({ case: 'welcome', value }, clock.now()));
+      peer.welcomed = true;
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
       engine.links.put(session.link);
@@ -196,6 +227,18 @@ export function createSessions(deps: SessionsDeps): Sessions {
     return true;
   }
 
+  /** Has the agent come back at once, with all that it runs. */
+  function sendBack(peer: Peer, reason: string): void {
+    peer.session?.drain(reason, 0);
+    if (peer.session !== undefined) peer.end(undefined);
+  }
+
+  /** Every open session hears of the new keys before the first command that is signed with them. */
+  function tellKeys(): void {
+    for (const { session, welcomed } of peers)
+      if (welcomed) session?.send({ case: 'commandKeys', value: commandKeys.message });
+  }
+
   /** One look over everybody instead of a timer for each. */
   function look(): void {
     const now = clock.monotonic();
@@ -223,11 +266,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return byAgent.size;
     },
     start() {
+      offKeys ??= commandKeys.onChange(tellKeys);
       timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
     },
     async drain(windowMs) {
       draining = true;
       clearInterval(timer);
+      offKeys?.();
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;
         if (peers.size === 0) resolve();

@@ -1,9 +1,10 @@
 import { type Database, lookup, statement } from './database.ts';
 import type { agents } from './schema/agents.ts';
 
-export type AgentRow = typeof agents.$inferSelect;
+export type AgentStatus = 'online' | 'degraded' | 'offline' | 'maintenance' | 'held' | 'revoked';
 
-export type AgentStatus = 'online' | 'degraded' | 'offline' | 'maintenance';
+const statusColumn = `case when revoked is not null then 'revoked' when held is not null then 'held'
+  when maintenance then 'maintenance' else presence end`;
 
 export interface AgentListFilter {
   site?: string | undefined;
@@ -15,8 +16,16 @@ export interface AgentListFilter {
   sites?: readonly string[] | undefined;
 }
 
+export type AgentRow = Omit<typeof agents.$inferSelect, 'generation' | 'rotateKey'> & {
+  status: AgentStatus;
+  generation: number;
+  keyId: string | null;
+};
+
 const agentColumns = `agent_id as "agentId", site, labels, capabilities, software, hostname, os, kernel,
   architecture, container_engine as "containerEngine", presence, maintenance, status_reason as "statusReason",
+  ${statusColumn} as status, held, revoked, coalesce(generation, 0)::float8 as generation,
+  (select key_id from agent_keys k where (k.agent_id, k.incarnation) = (agents.agent_id, agents.incarnation)) as "keyId",
   incarnation, epoch::float8 as epoch, transport, remote_address as "remoteAddress", tls,
   connected_at as "connectedAt", last_seen_at as "lastSeenAt", created_at as "createdAt",
   updated_at as "updatedAt"`;
@@ -25,7 +34,7 @@ const list = statement(
   'agents_list',
   `select ${agentColumns} from agents
    where ($1::text is null or site = $1)
-     and ($2::text is null or $2 = case when maintenance then 'maintenance' else presence end)
+     and ($2::text is null or $2 = ${statusColumn})
      and ($3::text is null or $3 = any(capabilities))
      and ($4::jsonb is null or labels @> $4)
      and ($5::text is null or os = $5)
@@ -76,7 +85,7 @@ const targetColumns = `agent_id as "agentId", incarnation, epoch::float8 as epoc
 const targetsById = statement(
   'agents_targets_by_id',
   `select ${targetColumns} from agents
-   where agent_id = any($1::text[]) and ($2::text[] is null or site = any($2))`,
+   where agent_id = any($1::text[]) and ($2::text[] is null or site = any($2)) and revoked is null`,
 );
 const targetsBySelector = statement(
   'agents_targets_by_selector',
@@ -85,7 +94,7 @@ const targetsBySelector = statement(
      and ($2::text[] is null or capabilities @> $2)
      and ($3::jsonb is null or labels @> $3)
      and ($4::text[] is null or os = any($4))
-     and ($5::text[] is null or case when maintenance then 'maintenance' else presence end = any($5))
+     and ($5::text[] is null or ${statusColumn} = any($5)) and revoked is null
    order by agent_id`,
 );
 
@@ -117,8 +126,8 @@ export const targetsSelected = (query: Database['query'], selector: TargetSelect
 const considered = statement(
   'agents_considered',
   `select ${targetColumns}, site, labels, os,
-     case when maintenance then 'maintenance' else presence end as status
-   from agents where $1::text[] is null or site = any($1) order by agent_id`,
+     ${statusColumn} as status
+   from agents where revoked is null and ($1::text[] is null or site = any($1)) order by agent_id`,
 );
 
 export type ConsideredRow = TargetRow & Pick<AgentRow, 'site' | 'labels' | 'os'> & { status: AgentStatus };
@@ -127,7 +136,7 @@ export type ConsideredRow = TargetRow & Pick<AgentRow, 'site' | 'labels' | 'os'>
 export const everyAgent = (query: Database['query'], sites: readonly string[] | undefined) =>
   query<ConsideredRow>(considered, [sites]);
 
-const all = statement('agents_count', 'select count(*)::int as count from agents');
+const all = statement('agents_count', 'select count(*)::int as count from agents where revoked is null');
 
 export async function countAgents(query: Database['query']): Promise<number> {
   const [row] = await query<{ count: number }>(all, []);
@@ -146,19 +155,27 @@ export const countWaiting = (query: Database['query'], agentIds: readonly string
 
 const maintenance = statement(
   'agents_maintenance',
-  `update agents set maintenance = $2, status_reason = $3, updated_at = $4 where agent_id = $1
-   returning agent_id`,
+  `update agents set updated_at = $4,
+     maintenance = held is not null or $2,
+     status_reason = case when held is null then $3 else status_reason end,
+     held = held || jsonb_build_object('maintenance', $2::boolean, 'statusReason', $3::text)
+   where agent_id = $1 and revoked is null
+   returning held is not null as held`,
 );
 
-/** False if there is no such agent. */
+/**
+ * Answers whether the agent is held, in which case it counts when it is released; undefined if there is no such
+ * agent, or it is revoked.
+ */
 export async function setAgentMaintenance(
   query: Database['query'],
   agentId: string,
   on: boolean,
   reason: string | null,
   at: Date,
-): Promise<boolean> {
-  return (await query(maintenance, [agentId, on, reason, at])).length > 0;
+): Promise<boolean | undefined> {
+  const [row] = await query<{ held: boolean }>(maintenance, [agentId, on, reason, at]);
+  return row?.held;
 }
 
 const presence = lookup(
@@ -198,7 +215,7 @@ export async function applyPresence(
 
 const byStatus = statement(
   'agents_by_status',
-  `select case when maintenance then 'maintenance' else presence end as status, count(*)::int as count
+  `select ${statusColumn} as status, count(*)::int as count
    from agents group by 1`,
 );
 

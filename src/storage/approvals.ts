@@ -1,3 +1,4 @@
+import { bytesColumn, plainColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
@@ -48,6 +49,63 @@ export async function saveDecision(
 ): Promise<void> {
   const { state, by, at, reason } = decision;
   await query(decide, [commandId, state, by, at, reason === '' ? null : reason]);
+}
+
+const unapproved = statement(
+  'approvals_executions',
+  `select e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId", e.incarnation,
+     e.verb, e.binding
+   from executions e
+   where e.command_id = $1 and e.state = 'held' and e.hold = 'approval'
+   order by e.execution_id for update of e`,
+);
+
+export interface UnapprovedRow {
+  executionId: string;
+  commandId: string;
+  agentId: string;
+  incarnation: number;
+  verb: string;
+  binding: Uint8Array | null;
+}
+
+/** What waits for the approval; locked. */
+export const findUnapproved = (query: Query, commandId: string) =>
+  query<UnapprovedRow>(unapproved, [commandId]);
+
+const submitted = statement(
+  'approvals_command',
+  `select actor, args_bytes as "argsBytes", timeout_ms::float8 as "timeoutMs", max_retries as "maxRetries",
+     expires_at as "expiresAt"
+   from commands where command_id = $1`,
+);
+
+/** What of a command its executions are bound to. */
+export interface SubmittedRow {
+  actor: string;
+  argsBytes: Uint8Array;
+  timeoutMs: number;
+  maxRetries: number;
+  expiresAt: Date;
+}
+
+export async function findSubmitted(query: Query, commandId: string): Promise<SubmittedRow | undefined> {
+  const [row] = await query<SubmittedRow>(submitted, [commandId]);
+  return row;
+}
+
+const bind = statement(
+  'approvals_bind',
+  `update executions e set binding = x.binding
+   from unnest($1::uuid[], $2::bytea[]) as x(execution_id, binding) where e.execution_id = x.execution_id`,
+);
+
+export async function bindApproved(
+  query: Query,
+  rows: readonly { executionId: string; binding: Uint8Array }[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  await query(bind, [plainColumn(rows, (row) => row.executionId), bytesColumn(rows, (row) => row.binding)]);
 }
 
 const release = statement(

@@ -48,6 +48,8 @@ export interface NewExecutionRow {
   expiresAt: Date;
   deadlineAt: Date;
   transitions: TransitionRow[];
+  /** Vouches for what was submitted. */
+  binding: Uint8Array;
 }
 
 const insert = statement(
@@ -69,13 +71,13 @@ const insert = statement(
      returning command_id
    ), e as (
      insert into executions (execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold,
-       epoch, expires_at, deadline_at, transitions)
+       epoch, expires_at, deadline_at, transitions, binding)
      select x.execution_id, x.command_id, x.agent_id, x.incarnation, x.position, x.verb, x.rank, x.state, x.hold,
-       x.epoch, x.expires_at, x.deadline_at, x.transitions::jsonb
+       x.epoch, x.expires_at, x.deadline_at, x.transitions::jsonb, x.binding
      from unnest($20::uuid[], $21::uuid[], $22::text[], $23::int[], $24::int[], $25::text[], $26::int8[],
-       $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[])
+       $27::text[], $28::text[], $29::int8[], $30::timestamptz[], $31::timestamptz[], $32::text[], $40::bytea[])
      as x(execution_id, command_id, agent_id, incarnation, position, verb, rank, state, hold, epoch, expires_at,
-       deadline_at, transitions)
+       deadline_at, transitions, binding)
      where not $39::bool or x.command_id in (select command_id from c)
    ), r as (
      insert into rollouts (command_id, plan, state, updated_at)
@@ -143,6 +145,7 @@ export async function insertCommands(
     timeColumn(approvals, (row) => row.createdAt),
     // Without one, none of the commands can be left out.
     commands.some((row) => row.idempotencyKey !== null),
+    bytesColumn(executions, (row) => row.binding),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }

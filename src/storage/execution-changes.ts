@@ -19,6 +19,23 @@ export interface ResultColumns {
   finishedAt: Date | null;
 }
 
+/** Nothing of a result is known. */
+export const noResult: ResultColumns = {
+  exitCode: null,
+  signal: null,
+  stdout: null,
+  stdoutTotal: null,
+  stdoutTruncated: null,
+  stderr: null,
+  stderrTotal: null,
+  stderrTruncated: null,
+  output: null,
+  failureCode: null,
+  failureMessage: null,
+  startedAt: null,
+  finishedAt: null,
+};
+
 export interface TransitionRow {
   state: string;
   cause: string;
@@ -44,6 +61,8 @@ export interface ExecutionChange {
   newEpoch?: number | null | undefined;
   /** The attempt that is offered next; undefined leaves it as it is. */
   newAttempt?: number | undefined;
+  /** Vouches for it. */
+  attemptBinding?: Uint8Array | undefined;
   /** The next attempt is a retry, and counted as one. */
   retry?: boolean | undefined;
   deadlineAt: Date | null;
@@ -77,11 +96,11 @@ const applyChanges = lookup(
        $8::text[], $9::bigint[], $10::timestamptz[], $11::bool[], $12::int[], $13::text[], $14::bytea[],
        $15::bigint[], $16::bool[], $17::bytea[], $18::bigint[], $19::bool[], $20::text[], $21::text[],
        $22::text[], $23::timestamptz[], $24::timestamptz[], $25::int[], $26::text[],
-       $27::bool[])
+       $27::bool[], $28::bytea[])
      as x(execution_id, from_states, epoch, attempt, revision, agent_id, state, transitions, new_epoch,
        deadline_at, has_result, exit_code, signal, stdout, stdout_total, stdout_truncated, stderr, stderr_total,
        stderr_truncated, output, failure_code, failure_message, started_at, finished_at, new_attempt, hold,
-       retry)
+       retry, attempt_binding)
      order by execution_id
    )
    update executions e set
@@ -98,6 +117,7 @@ const applyChanges = lookup(
      changed = pg_current_xact_id(),
      epoch = case when x.new_epoch = 0 then null else coalesce(x.new_epoch, e.epoch) end,
      attempt = coalesce(x.new_attempt, e.attempt),
+     attempt_binding = coalesce(x.attempt_binding, e.attempt_binding),
      retries = case when x.retry then e.retries + 1 else e.retries end,
      deadline_at = case when ${cancelledInstead} then null else x.deadline_at end,
      exit_code = case when x.has_result then x.exit_code else e.exit_code end,
@@ -162,5 +182,6 @@ export async function applyExecutionChanges(
     plainColumn(changes, (c) => c.newAttempt),
     plainColumn(changes, (c) => c.hold),
     plainColumn(changes, (c) => c.retry || undefined),
+    bytesColumn(changes, (c) => c.attemptBinding),
   ]);
 }

@@ -18,6 +18,15 @@ export interface OrderRow {
   traceparent: string | null;
 }
 
+/** An execution that was taken, and what it was bound to when it was submitted. */
+export interface TakenRow extends OrderRow {
+  actor: string;
+  /** Of its command. */
+  commandExpiresAt: Date;
+  binding: Uint8Array | null;
+  attemptBinding: Uint8Array | null;
+}
+
 /** With limits of single verbs, what is beyond them stays where it is; otherwise their cost is not paid. */
 const takeText = (limited: boolean) => `with wants as (
      select * from unnest($1::text[], $2::bigint[], $3::int[], $7::bigint[])
@@ -48,7 +57,8 @@ const takeText = (limited: boolean) => `with wants as (
    returning e.execution_id as "executionId", e.command_id as "commandId", e.agent_id as "agentId",
      e.incarnation, e.epoch::int8 as epoch, e.attempt, e.retries,
      c.max_retries as "maxRetries", e.verb, c.args_bytes as "argsBytes",
-     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank`;
+     c.timeout_ms as "timeoutMs", e.expires_at as "expiresAt", c.traceparent, e.rank::float8 as rank,
+     c.actor, c.expires_at as "commandExpiresAt", e.binding, e.attempt_binding as "attemptBinding"`;
 
 const withinLimits = `, within as (
      select n.execution_id, n.epoch
@@ -73,9 +83,9 @@ export async function takeDueExecutions(
   wants: readonly { agentId: string; incarnation: number; epoch: number; credit: number }[],
   at: { now: Date; deadline: Date; transition: TransitionRow },
   verbs: readonly { verb: string; room: number }[],
-): Promise<OrderRow[]> {
+): Promise<TakenRow[]> {
   const limited = verbs.length > 0;
-  const rows = await query<OrderRow & { rank: number }>(limited ? takeDueLimited : takeDue, [
+  const rows = await query<TakenRow & { rank: number }>(limited ? takeDueLimited : takeDue, [
     wants.map((want) => want.agentId),
     wants.map((want) => want.epoch),
     wants.map((want) => want.credit),

@@ -15,12 +15,18 @@ export interface SessionOpening {
   kernel: string;
   architecture: string;
   containerEngine: string;
+  /** What the agent says it has stored, see `agents.generation`. */
+  generation: number;
+  /** A key that is older is to be replaced. */
+  keysSince: Date;
 }
 
 export interface OpenedSession {
   epoch: number;
   /** The agent is in maintenance. */
   maintenance: boolean;
+  /** The agent is to make itself a new key. */
+  rotateKey: boolean;
 }
 
 const open = statement(
@@ -28,9 +34,10 @@ const open = statement(
   `with a as (
      update agents set epoch = epoch + 1, presence = 'online', last_seen_at = $4, updated_at = $4,
        connected_at = $4, transport = $5, remote_address = $6, tls = $7, capabilities = $8, software = $9,
-       hostname = $10, os = $11, kernel = $12, architecture = $13, container_engine = $14
-     where agent_id = $2 and incarnation = $3
-     returning epoch, maintenance
+       hostname = $10, os = $11, kernel = $12, architecture = $13, container_engine = $14, generation = $15
+     where agent_id = $2 and incarnation = $3 and held is null
+       and (generation is null or $15::bigint in (generation, epoch))
+     returning epoch, maintenance, rotate_key
    ), s as (
      update sessions set ended_at = $4, end_reason = 'superseded'
      where agent_id = $2 and ended_at is null and exists (select 1 from a)
@@ -38,12 +45,14 @@ const open = statement(
      insert into sessions (session_id, agent_id, incarnation, epoch, transport, remote_address, tls, started_at)
      select $1, $2, $3, a.epoch, $5, $6, $7, $4 from a
    )
-   select epoch::float8 as epoch, maintenance from a`,
+   select epoch::float8 as epoch, maintenance, rotate_key or exists (
+     select 1 from agent_keys where agent_id = $2 and incarnation = $3 and created_at < $16
+   ) as "rotateKey" from a`,
 );
 
 /**
- * Hands out the next epoch of the identity and records the session, in one statement.
- * Undefined if the incarnation is not the newest one any more.
+ * Hands out the next epoch of the identity and records the session, in one statement. Undefined if the incarnation
+ * is not the newest one any more, the agent is held, or its generation is that of a copy.
  */
 export async function openSession(
   query: Database['query'],
@@ -64,6 +73,8 @@ export async function openSession(
     o.kernel,
     o.architecture,
     o.containerEngine,
+    o.generation,
+    o.keysSince,
   ]);
   return row;
 }

@@ -6,6 +6,7 @@ import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
 import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
+import { createNewcomers, socketName } from './newcomers.ts';
 import { createUnaryHandler } from './unary.ts';
 import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';
 
@@ -26,6 +27,8 @@ export interface AgentListenerOptions {
   unary: (router: ConnectRouter) => void;
   /** Agents that may be connected at once. */
   maxConnections: number;
+  /** Of those that have no session yet, so many are attended to at once. */
+  maxHandshakes?: number;
   /** Milliseconds in which a peer must say what it wants. */
   headersTimeoutMs?: number;
   log: Logger;
@@ -34,27 +37,31 @@ export interface AgentListenerOptions {
 /** Sockets beside those of connected agents: enrolment, health, refusals. */
 const spareSockets = 1_000;
 const fullRetryAfterMs = 5_000;
+const defaultHandshakes = 64;
 
 export function createAgentListener(options: AgentListenerOptions): Listener {
   const { accept, log, proxies = createAddressList([]) } = options;
   const admission = createAdmission(options.maxConnections);
-  const serveUnary = createUnaryHandler(options.unary, notFound, log);
-  const upgrade = createWebSocketUpgrade({ accept, admission, proxies });
+  const newcomers = createNewcomers({ atOnce: options.maxHandshakes ?? defaultHandshakes });
+  const serveUnary = createUnaryHandler(options.unary, notFound, log, undefined, proxies);
+  const upgrade = createWebSocketUpgrade({ accept, admission, newcomers, proxies });
 
   return createListener({
     host: options.host,
     port: options.port,
     tls: options.tls,
     ...clearTextOnlyFrom(proxies),
+    newcomers,
     log,
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     maxSockets: options.maxConnections + spareSockets,
     onStream(stream, headers, peer) {
       if (pathOf(headers[':path']) !== agentStreamPath) return false;
-      serveAgentStream(stream, headers, peer, { accept, admission, proxies });
+      serveAgentStream(stream, headers, peer, { accept, admission, newcomers, proxies });
       return true;
     },
     onRequest(request, response) {
+      newcomers.settled(socketName(request.socket));
       const path = pathOf(request.url);
       if (path === '/livez') answer(response, 200, 'ok');
       else if (path === webSocketPath)

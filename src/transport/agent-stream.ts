@@ -7,6 +7,7 @@ import { createFramedConnection, type FramedEnds } from '../protocol/framed-conn
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
 import { errorHeaders, unimplemented, type WireStatus, wireStatus } from '../protocol/status.ts';
 import type { Http2Peer } from './http2-session.ts';
+import { type Newcomers, socketName } from './newcomers.ts';
 
 /**
  * The agent's bidirectional stream by hand on node:http2, for the Connect protocol and for gRPC. Both carry
@@ -50,6 +51,7 @@ export interface Admission {
 export interface AgentStreamDeps {
   accept: AcceptConnection;
   admission: Admission;
+  newcomers: Pick<Newcomers, 'settled'>;
   /** Believed about whom they speak for. */
   proxies: AddressList;
 }
@@ -92,6 +94,7 @@ export function serveAgentStream(
     { waitForTrailers: grpc },
   );
   const socket = stream.session?.socket;
+  const name = socketName(socket);
   const peer: Peer = {
     transport: type.transport,
     encoding: type.encoding,
@@ -110,7 +113,7 @@ export function serveAgentStream(
   };
   const { connection, start } = createFramedConnection(stream, peer, ends);
   try {
-    start(deps.accept(connection));
+    start(deps.accept(connection, () => deps.newcomers.settled(name)));
   } catch (thrown) {
     connection.close(ViworksError.from(thrown));
   }

@@ -8,6 +8,7 @@ import { type AddressList, isLoopback } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { type Http2Handlers, http2Limits, requestTimeoutMs, watchSession } from './http2-session.ts';
+import type { Newcomers } from './newcomers.ts';
 
 /**
  * A listener is one port that speaks HTTP/1.1 and HTTP/2: with TLS by ALPN, in clear text by the first bytes
@@ -24,6 +25,8 @@ export interface ListenerOptions extends Http2Handlers {
   onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** In clear text, peers that may speak at all; others are dropped. Absent: everybody. */
   clearTextFrom?: (address: string) => boolean;
+  /** Decides whose turn it is, from the first bytes on. Absent: everybody's. */
+  newcomers?: Pick<Newcomers, 'enter'>;
   /** Open sockets; more are dropped without a word. */
   maxSockets?: number;
   /** Milliseconds in which a peer must say what it wants. */
@@ -82,9 +85,17 @@ export function createListener(options: ListenerOptions): Listener {
       if (undecided.has(socket)) socket.destroy();
     });
   };
-  const handOver = (socket: net.Socket, isHttp2: boolean): void => {
-    undecided.delete(socket);
+  /** It has begun to speak: goes on when it is its turn. */
+  const inTurn = (socket: net.Socket, go: () => void): void => {
     socket.setTimeout(0);
+    const begin = (): void => {
+      undecided.delete(socket);
+      go();
+    };
+    if (options.newcomers === undefined) begin();
+    else options.newcomers.enter(socket, begin);
+  };
+  const handOver = (socket: net.Socket, isHttp2: boolean): void => {
     if (isHttp2) http2Server.emit('connection', socket);
     else http1.emit('connection', socket);
   };
@@ -103,18 +114,24 @@ export function createListener(options: ListenerOptions): Listener {
       }
       onSocket(socket);
       hold(socket);
-      decideByPreface(socket, handOver);
+      decideByPreface(socket, (isHttp2) => {
+        inTurn(socket, () => {
+          handOver(socket, isHttp2);
+          // The parser of HTTP/1.1 has its listener by now; a session of HTTP/2 reads by itself.
+          if (!isHttp2) socket.resume();
+        });
+      });
     });
   }
 
-  function secure(identity: { cert: string; key: string }): tls.Server {
+  /** What listens is a plain server: a TLS handshake costs, and so begins when it is the socket's turn. */
+  function secure(identity: { cert: string; key: string }): net.Server {
     const secureServer = createTlsServer({
       ...identity,
       minVersion: 'TLSv1.3',
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: headersTimeoutMs,
     });
-    secureServer.on('connection', onSocket);
     secureServer.on('tlsClientError', (error, socket) => {
       log.debug({ err: error }, 'a TLS handshake failed');
       // Node reports a handshake that takes too long, and leaves its socket open.
@@ -124,7 +141,12 @@ export function createListener(options: ListenerOptions): Listener {
       socket.on('error', (error) => log.debug({ err: error }, 'a TLS socket broke'));
       handOver(socket, socket.alpnProtocol === 'h2');
     });
-    return secureServer;
+    return net.createServer((socket) => {
+      onSocket(socket);
+      hold(socket);
+      // Read and not taken out: the TLS socket begins with what is there.
+      socket.once('readable', () => inTurn(socket, () => secureServer.emit('connection', socket)));
+    });
   }
 
   let port = options.port;
@@ -196,7 +218,7 @@ function createTlsServer(options: tls.TlsOptions): tls.Server {
 const preface = Buffer.from('PRI ');
 
 /** Four bytes tell: no method of HTTP/1.1 begins like the preface of HTTP/2. */
-function decideByPreface(socket: net.Socket, handOver: (socket: net.Socket, isHttp2: boolean) => void): void {
+function decideByPreface(socket: net.Socket, decide: (isHttp2: boolean) => void): void {
   let seen: Buffer | undefined;
   const onData = (chunk: Buffer): void => {
     seen = seen === undefined ? chunk : Buffer.concat([seen, chunk]);
@@ -206,9 +228,7 @@ function decideByPreface(socket: net.Socket, handOver: (socket: net.Socket, isHt
     socket.off('data', onData);
     socket.pause();
     socket.unshift(seen);
-    handOver(socket, isHttp2);
-    // The parser of HTTP/1.1 has its listener by now; a session of HTTP/2 reads by itself.
-    if (!isHttp2) socket.resume();
+    decide(isHttp2);
   };
   socket.on('data', onData);
 }

@@ -1,6 +1,14 @@
-import { type Code, ConnectError, type ConnectRouter, type Interceptor } from '@connectrpc/connect';
+import {
+  type Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from '@connectrpc/connect';
 import { type ConnectNodeAdapterOptions, connectNodeAdapter } from '@connectrpc/connect-node';
 import { catalogue, ViworksError } from '../errors.ts';
+import { clientAddress, createAddressList } from '../lib/addresses.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { errorHeaders, wireStatus } from '../protocol/status.ts';
@@ -10,6 +18,9 @@ import type { ListenerRequest, ListenerResponse } from './http2-session.ts';
 
 export type RequestHandler = (request: ListenerRequest, response: ListenerResponse) => void;
 
+/** Where the caller of a route is, without the port. */
+export const remoteAddress = createContextKey('', { description: 'address of the caller' });
+
 /** Routes throw errors of the catalogue; here they get their status. What no route knows goes to `fallback`. */
 export function createUnaryHandler(
   routes: (router: ConnectRouter) => void,
@@ -17,11 +28,17 @@ export function createUnaryHandler(
   log: Logger,
   /** Ends streams of the server in order when it stops. */
   shutdownSignal?: AbortSignal,
+  /** What they say of where a caller is counts. */
+  proxies = createAddressList([]),
 ): RequestHandler {
   return connectNodeAdapter({
     routes,
     fallback,
     interceptors: [withStatus(log)],
+    contextValues({ socket, headers }) {
+      const from = clientAddress(socket.remoteAddress ?? '', headers['x-forwarded-for'], proxies);
+      return createContextValues().set(remoteAddress, from);
+    },
     readMaxBytes: wireLimits.messageBytes,
     writeMaxBytes: wireLimits.messageBytes,
     // A small compressed request can be a large one.

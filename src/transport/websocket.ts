@@ -12,6 +12,7 @@ import {
   webSocketLimits,
 } from '../protocol/websocket-connection.ts';
 import type { AgentStreamDeps } from './agent-stream.ts';
+import { socketName } from './newcomers.ts';
 
 /**
  * The WebSocket of agents, for those behind a proxy that speaks only HTTP/1.1. A client offers
@@ -54,7 +55,8 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
     socket.once('close', deps.admission.leave);
     const { connection, start } = createWebSocketConnection(socket, raw, peer);
     try {
-      start(deps.accept(connection));
+      const name = socketName(request.socket);
+      start(deps.accept(connection, () => deps.newcomers.settled(name)));
     } catch (thrown) {
       connection.close(ViworksError.from(thrown));
     }

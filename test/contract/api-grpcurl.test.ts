@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { otherRequestId, requestId, tokenId } from '../support/api-enrollment.ts';
 import { findGrpcurl, grpcurl } from '../support/api-grpcurl.ts';
 import { startApi } from '../support/api-server.ts';
 
@@ -112,6 +113,29 @@ if (binary === undefined) {
     expect((await call('RunSchedule', nightly)).command.spec.args.argv).toEqual(['ls']);
     expect((await call('NextOccurrences', { ...nightly, count: 2 })).occurrences).toHaveLength(2);
     await call('DeleteSchedule', nightly);
+    expect((await call('ListEnrollmentTokens', {})).tokens).toHaveLength(1);
+    expect((await call('GetEnrollmentToken', { tokenId })).token).toMatchObject({ uses: 3, usesLeft: 2 });
+    const { token: revoked } = await call('RevokeEnrollmentToken', { tokenId });
+    expect(revoked.state).toBe('ENROLLMENT_TOKEN_STATE_REVOKED');
+    expect((await call('ListEnrollmentRequests', {})).requests).toHaveLength(2);
+    const approved = await call('ApproveEnrollment', { requestId, fingerprint: 'x', site: 'berlin' });
+    expect(approved.request.state).toBe('ENROLLMENT_REQUEST_STATE_APPROVED');
+    const rejected = await call('RejectEnrollment', { requestId: otherRequestId, reason: 'not ours' });
+    expect(rejected.request).toMatchObject({
+      state: 'ENROLLMENT_REQUEST_STATE_REJECTED',
+      reason: 'not ours',
+    });
+    const alpha = { agentId: 'alpha' };
+    expect((await call('RotateAgentKey', alpha)).agent.agentId).toBe('alpha');
+    expect((await call('RevokeAgent', { ...alpha, reason: 'stolen' })).agent.agentId).toBe('alpha');
+    expect((await call('ReleaseAgent', alpha)).agent.agentId).toBe('alpha');
+    await call('RemoveAgent', alpha);
+    const { keys, serverKey } = await call('ListKeys', {});
+    expect(keys).toEqual([expect.objectContaining({ state: 'COMMAND_KEY_STATE_ACTIVE' })]);
+    expect(serverKey.keyId).toMatch(/^[0-9a-f]{32}$/);
+    expect((await call('RotateKey', { overlap: '60s' })).keys).toHaveLength(2);
+    const { keys: left } = await call('RevokeKey', { keyId: keys[0].keyId, reason: 'copied' });
+    expect(left[1]).toMatchObject({ state: 'COMMAND_KEY_STATE_REVOKED', revokeReason: 'copied' });
     expect((await call('ListVerbs', {})).verbs.length).toBeGreaterThan(3);
     expect((await call('GetVerb', { name: 'docker.rm' })).verb.args[0]).toMatchObject({ required: true });
     expect((await call('GetHealth', {})).health.status).toBe('ok');

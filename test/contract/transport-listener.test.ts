@@ -235,3 +235,26 @@ test('behind a trusted proxy an agent has the address that the proxy tells; a st
     socket.terminate();
   }
 });
+
+test('a connection waits until the one before it is known; other requests hold nobody up', async () => {
+  for (const tls of [undefined, await makeCertificate()]) {
+    await using server = await startServer({ tls, maxHandshakes: 1 });
+    const ca = tls === undefined ? {} : { ca: tls.cert };
+    await using first = openHttp2(server.url, ca);
+    first.open();
+    const one = await server.next();
+    await using second = openHttp2(server.url, ca);
+    const order: string[] = [];
+    const asked = answerOf(second.session.request({ ':path': '/livez' })).then(() => order.push('livez'));
+    second.open();
+    const two = server.next().then(() => order.push('open'));
+    order.push('settled');
+    one.settled();
+    await Promise.all([asked, two]);
+    expect(order[0]).toBe('settled');
+    // The second is no newcomer since it asked for something else, though its stream is not settled.
+    await using third = openHttp2(server.url, ca);
+    third.open();
+    await server.next();
+  }
+});

@@ -10,6 +10,7 @@ import {
 import { type Agent, type AgentOptions, type AgentState, createAgent } from '../../src/agent/agent.ts';
 import { defineExecutor, executorSet, type TypedOutcome } from '../../src/agent/executors/executor.ts';
 import { createMemoryLedger, type Ledger } from '../../src/agent/ledger.ts';
+import { acceptUnsigned } from '../../src/agent/orders.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { commandFor, createQueue, createScriptedServer, type ScriptedServer } from './agent-server.ts';
 import { createFakeTime, type FakeTime } from './agent-time.ts';
@@ -56,6 +57,7 @@ export function startRig(options: Partial<AgentOptions> & { server?: ScriptedSer
     log: silentLogger,
     clock: time.clock,
     timers: time.timers,
+    verifyCommand: acceptUnsigned,
     onState: states.push,
     ...rest,
     ledger,

@@ -37,6 +37,8 @@ export function agentNamed(agentId: string, change: Partial<Agent> = {}): Agent 
     statusReason: undefined,
     incarnation: 1,
     epoch: 7,
+    generation: 7,
+    keyId: '56475aa75463474c0285df5dbf2bcab7',
     lastSeenAt: epoch,
     createdAt: epoch,
     updatedAt: epoch,
@@ -45,7 +47,7 @@ export function agentNamed(agentId: string, change: Partial<Agent> = {}): Agent 
   };
 }
 
-function page<T>(items: T[], { size, token }: PageRequest, keyOf: (item: T) => string) {
+export function page<T>(items: T[], { size, token }: PageRequest, keyOf: (item: T) => string) {
   const after = token === undefined ? -1 : items.findIndex((item) => keyOf(item) === decodeToken(token));
   return pageOf(items.slice(after + 1, after + 2 + size), size, keyOf);
 }
@@ -77,6 +79,16 @@ export function memoryAgents(agents: Agent[]): AgentService {
     async setMaintenance(agentId, maintenance, reason) {
       const statusReason = maintenance ? reason : undefined;
       return Object.assign(find(agentId), { status: maintenance ? 'maintenance' : 'online', statusReason });
+    },
+    async revoke(_actor, agentId, reason) {
+      return Object.assign(find(agentId), { status: 'revoked', statusReason: reason, keyId: undefined });
+    },
+    async release(_actor, agentId) {
+      return Object.assign(find(agentId), { status: 'online', statusReason: undefined });
+    },
+    rotateKey: async (_actor, agentId) => find(agentId),
+    async remove(_actor, agentId) {
+      agents.splice(agents.indexOf(find(agentId)), 1);
     },
   };
 }
@@ -311,7 +323,11 @@ export function memoryEnrollmentTokens(): EnrollmentTokens & { created: Enrollme
     created,
     async create(_actor, spec) {
       created.push(spec);
-      return { token: 'vwe_once', expiresAt: new Date(epoch.getTime() + spec.lifetimeMs) };
+      return {
+        tokenId: '018f0000-0000-7000-8000-00000000000a',
+        token: 'vwe_once',
+        expiresAt: new Date(epoch.getTime() + spec.lifetimeMs),
+      };
     },
   };
 }

@@ -24,7 +24,9 @@ import type { Scope } from '../../src/lib/scope.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryEnrollment } from './api-enrollment.ts';
 import { memoryIdentity } from './api-identity.ts';
+import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -45,6 +47,8 @@ export async function startApi(
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     enrollmentTokens,
+    enrollment: memoryEnrollment(),
+    commandKeys: memoryCommandKeys(),
     userTokens,
     serviceTokens,
     issuerKeys,
@@ -171,7 +175,7 @@ function healthyReport(): HealthReport {
     version: '0.1.0',
     uptimeMs: 1234,
     components: [{ name: 'database', status: 'ok', detail: '' }],
-    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0 },
+    agents: { online: 1, degraded: 0, offline: 1, maintenance: 0, held: 0, revoked: 0 },
     executions: { queued: 2 },
   };
 }

@@ -7,6 +7,8 @@ import { type CommandEngine, createCommandEngine } from '../../src/commands/engi
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
 import { createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { createCommandBinding } from '../../src/identity/command-binding.ts';
+import { type CommandKeys, createCommandKeys } from '../../src/identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
@@ -15,6 +17,7 @@ import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
+import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
@@ -55,6 +58,7 @@ export interface Core {
   engine: CommandEngine;
   agents: Agents;
   enrollment: Enrollment;
+  commandKeys: CommandKeys;
   sessions: Sessions;
   clock: TestClock;
   serverKey: KeyPair;
@@ -69,6 +73,8 @@ export interface Core {
 export interface CoreOptions {
   clock?: TestClock;
   serverKey?: KeyPair;
+  /** The same for all by default, so that one core goes on with the rows of another. */
+  commandSecret?: Uint8Array;
   limits?: Partial<SessionLimits>;
   maxConnections?: number;
   maximumWaiting?: number;
@@ -79,6 +85,8 @@ export interface CoreOptions {
   verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
 }
+
+const testCommandSecret = new Uint8Array(32).fill(7);
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
   const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
@@ -96,6 +104,9 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const secret = options.commandSecret ?? testCommandSecret;
+  const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
+  await commandKeys.start();
   const presence = createPresence({ database, bus, log });
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   const settings = {
@@ -108,7 +119,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     queue: { perAgent: 100_000, total: 1_000_000, perVerb: new Map(), ...options.queue },
     sweepIntervalMs: 3_600_000,
   };
-  const engine = createCommandEngine({ database, bus, clock, log, metrics, settings });
+  const binding = createCommandBinding(secret);
+  const engine = createCommandEngine({ database, bus, clock, log, metrics, binding, settings });
   const limits = {
     heartbeatIntervalMs: 86_400_000,
     telemetryIntervalMs: 86_400_000,
@@ -119,7 +131,9 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const sessions = createSessions({
     bus,
     authentication,
+    commandKeys,
     presence,
+    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
     engine,
     telemetry,
     clock,
@@ -144,15 +158,17 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     await engine.stop();
     await telemetry.idle();
     await presence.idle();
+    await commandKeys.stop();
     await database.close();
   }
   return {
     database,
     bus,
     engine,
-    agents: createAgentRegistry({ database, clock, hold: engine.setHeld }),
+    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
     enrollment,
     sessions,
+    commandKeys,
     clock,
     serverKey,
     url: `http://${listener.address}`,

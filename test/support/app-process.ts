@@ -12,12 +12,17 @@ import { type CliOptions, type CliProcess, dataFolder, startCli } from './proces
 export interface ProcessRig {
   /** A folder of the test's own, which goes with it. */
   folder: string;
+  /** The server's own. */
+  dataDir: string;
+  agentUrl(): string;
   server(): CliProcess;
   agent(): CliProcess;
   /** Resolves when it is ready; on the ports of its first start. */
   startServer(): Promise<void>;
   /** Resolves when the agent is under way; it enrols at its first start. */
   startAgent(options?: Pick<CliOptions, 'fileBytes'>): Promise<void>;
+  /** The same agent from another data folder, which has an identity. */
+  startAgentIn(folder: string): Promise<CliProcess>;
   /** Further agents, each enrolled and under way. */
   startAgents(ids: readonly string[]): Promise<void>;
   /** Kills a process without a word; resolves when it is gone. */
@@ -53,6 +58,8 @@ export function createProcessRig(): ProcessRig {
 
   const rig: ProcessRig = {
     folder,
+    dataDir,
+    agentUrl: () => agentUrl,
     server: () => there(server),
     agent: () => there(agent),
     async startServer() {
@@ -69,6 +76,11 @@ export function createProcessRig(): ProcessRig {
       const access = ['--url', agentUrl, '--id', agentId, '--token', token];
       agent = startCli(['agent', '--data-dir', join(folder, 'agent'), ...access], options);
       await agent.stderr.match(/agent started/);
+    },
+    async startAgentIn(dir) {
+      const other = startCli(['agent', '--data-dir', dir, '--url', agentUrl]);
+      await other.stderr.match(/agent started/);
+      return other;
     },
     async startAgents(ids) {
       const spec = { site: 'test', labels: {}, uses: ids.length, lifetimeMs: 60_000 };

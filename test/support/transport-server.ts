@@ -46,6 +46,7 @@ export function createInbox(): Inbox {
 
 export interface Accepted {
   connection: Connection;
+  settled(): void;
   inbox: Inbox;
 }
 
@@ -54,6 +55,7 @@ export interface TestServerOptions {
   maxConnections?: number;
   headersTimeoutMs?: number;
   trustedProxies?: string[];
+  maxHandshakes?: number;
 }
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
@@ -67,10 +69,11 @@ export async function startServer(options: TestServerOptions = {}) {
     tls: options.tls,
     maxConnections: options.maxConnections ?? 1_000,
     proxies: createAddressList(options.trustedProxies ?? []),
+    ...(options.maxHandshakes === undefined ? {} : { maxHandshakes: options.maxHandshakes }),
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
     log: silentLogger,
-    accept(connection) {
-      const one = { connection, inbox: createInbox() };
+    accept(connection, settled) {
+      const one = { connection, settled, inbox: createInbox() };
       const waiter = waiting.shift();
       if (waiter === undefined) accepted.push(one);
       else waiter(one);

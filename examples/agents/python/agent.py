@@ -11,17 +11,13 @@ from viworks.agent.v1 import command_pb2 as orders, handshake_pb2 as wire
 from viworks.agent.v1.agent_service_pb2 import EnrollRequest
 from viworks.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from viworks.agent.v1.envelope_pb2 import Envelope
+from trust import CommandTrust, lp
 from viworks.verbs.v1.system_pb2 import SystemInfoArgs, SystemInfoResult
 
 RAW = (form.Encoding.Raw, form.PublicFormat.Raw)
 PEM = (form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
 HOST = {'hostname': socket.gethostname(), 'kernel': platform.release(), 'architecture': platform.machine()}
 BOOT_ID = os.urandom(16)
-
-
-def lp(domain, *parts):
-    """What is signed: each part with its length in front, as four bytes big endian."""
-    return b''.join(len(part).to_bytes(4, 'big') + part for part in (domain.encode(), *parts))
 
 
 def system_info(args):
@@ -51,11 +47,13 @@ class Agent:
             known = {key.key_id: key.public_key.hex() for key in told.server_keys}
             identity_file.write_text(json.dumps([me, known]))
         self.me, self.server_keys = json.loads(identity_file.read_text())
+        self.trust = CommandTrust(self.server_keys, folder / 'command-keys')
         # The ledger: every statement is on the disk before the next line runs, so nothing runs twice.
         self.ledger = sqlite3.connect(folder / 'ledger.db', isolation_level=None)
         self.ledger.execute('pragma synchronous = full')
         self.ledger.execute('create table if not exists executions (id text, attempt integer, result blob, '
                             'settled integer default 0, primary key (id, attempt))')
+        self.ledger.execute('create table if not exists generation (key_id text primary key, epoch integer)')
         for key in self.rows('result is null'):  # Begun by a process that did not live to end it.
             self.conclude(key, orders.Result.OUTCOME_UNKNOWN, ('agent_restarted', 'ended while it ran'))
 
@@ -84,8 +82,13 @@ class Agent:
         self.outgoing, self.sent, self.handled, self.waiting = queue.SimpleQueue(), 0, 0, {}
         call, over = stub.Open(iter(self.outgoing.get, None)), threading.Event()
         try:
-            beat = self.shake_hands(call).limits.heartbeat_interval.ToMilliseconds() / 1000
-            threading.Thread(target=lambda: [self.send(False, heartbeat={})
+            welcome = self.shake_hands(call)
+            beat, stored = welcome.limits.heartbeat_interval.ToMilliseconds() / 1000, {'generation': welcome.epoch}
+            # On the disk before it is said: with an older one this agent would be taken for a copy of itself.
+            self.ledger.execute('insert or replace into generation values (?, ?)',
+                                (self.me['key_id'], welcome.epoch))
+            self.send(False, heartbeat=stored)
+            threading.Thread(target=lambda: [self.send(False, heartbeat=stored)
                                              for _ in iter(lambda: over.wait(beat), True)], daemon=True).start()
             for key in self.rows('not settled'):
                 self.report(key)
@@ -94,7 +97,12 @@ class Agent:
                     self.ledger.execute('update executions set settled = 1 where id = ? and attempt = ?',
                                         self.waiting.pop(sequence))
                 kind = envelope.WhichOneof('body')
-                if kind == 'command':
+                if kind == 'command_keys':
+                    self.trust.accept(envelope.command_keys)
+                elif kind == 'command' and (why := self.trust.problem(envelope.command)):
+                    print('refuses a command:', why)
+                    self.send(error={'code': 'signature_invalid', 'message': why, 'sequence': envelope.sequence})
+                elif kind == 'command':
                     self.run(orders.CommandBody.FromString(envelope.command.body))
                 elif kind == 'cancel':  # Whatever ran has ended already; what did not come will not run.
                     key = (envelope.cancel.execution_id, envelope.cancel.attempt)
@@ -112,7 +120,8 @@ class Agent:
     def shake_hands(self, call):
         account = [wire.ExecutionAccount(execution_id=name, attempt=attempt, phase='PHASE_FINISHED')
                    for name, attempt in self.rows('not settled')]
-        offer = wire.HelloOffer(**self.me, boot_id=BOOT_ID, protocol_versions=[1], host=HOST, capabilities=[
+        known = self.ledger.execute('select epoch from generation where key_id = ?', (self.me['key_id'],)).fetchall()
+        offer = wire.HelloOffer(**self.me, generation=known[0][0] if known else 0, boot_id=BOOT_ID, protocol_versions=[1], host=HOST, capabilities=[
             'system'], execution_credit=1, executions=account).SerializeToString()
         self.send(False, hello={'offer': offer})
         said = next(call).challenge
@@ -124,6 +133,8 @@ class Agent:
         answer = next(call)
         if not answer.HasField('welcome'):
             raise ConnectionError(answer.error.code)
+        if answer.welcome.HasField('signed_command_keys'):  # Without, it runs nothing.
+            self.trust.accept(answer.welcome.signed_command_keys)
         print(f'online epoch={answer.welcome.epoch} session={answer.welcome.session_id}')
         return answer.welcome
 

@@ -1,12 +1,14 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import {
   AgentService,
   type EnrollRequestSchema,
   type EnrollResponse,
+  type RequestEnrollmentRequestSchema,
+  type RequestEnrollmentResponse,
 } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import type { ViworksError } from '../../errors.ts';
 import { wireLimits } from '../../protocol/limits.ts';
@@ -14,11 +16,24 @@ import { errorCodeHeader, errorFromWire, retryAfterHeader, wireStatus } from '..
 import type { DialOptions } from './connect.ts';
 
 /** Enrols over HTTP/1.1, which every proxy passes; the socket is closed with the answer. */
-export async function enroll(
+export const enroll = (
   options: DialOptions,
   request: MessageInitShape<typeof EnrollRequestSchema>,
   signal: AbortSignal,
-): Promise<EnrollResponse> {
+): Promise<EnrollResponse> => calling(options, (client) => client.enroll(request, { signal }));
+
+/** Asks to be enrolled; the server may wait a while before it answers. */
+export const requestEnrollment = (
+  options: DialOptions,
+  request: MessageInitShape<typeof RequestEnrollmentRequestSchema>,
+  signal: AbortSignal,
+): Promise<RequestEnrollmentResponse> =>
+  calling(options, (client) => client.requestEnrollment(request, { signal }));
+
+async function calling<T>(
+  options: DialOptions,
+  call: (client: Client<typeof AgentService>) => Promise<T>,
+): Promise<T> {
   const agent = options.url.startsWith('https:')
     ? new https.Agent({ keepAlive: false, ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }) })
     : new http.Agent({ keepAlive: false });
@@ -33,7 +48,7 @@ export async function enroll(
     }),
   );
   try {
-    return await client.enroll(request, { signal });
+    return await call(client);
   } catch (thrown) {
     throw fromConnectError(ConnectError.from(thrown));
   } finally {

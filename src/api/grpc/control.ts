@@ -17,8 +17,10 @@ import {
   pageRequest,
   streamOf,
 } from './convert.ts';
+import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
+import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
@@ -45,6 +47,8 @@ export type ControlDeps = Pick<
   | 'templates'
   | 'schedules'
   | 'enrollmentTokens'
+  | 'enrollment'
+  | 'commandKeys'
   | 'userTokens'
   | 'serviceTokens'
   | 'issuerKeys'
@@ -158,12 +162,14 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
+    ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods({ unary }),
     ...templateMethods({ unary }),
     ...scheduleMethods({ unary }),
     ...tokenMethods(deps, { unary }),
+    ...keyMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

@@ -44,6 +44,8 @@ const statusMessage: Record<AgentStatus, AgentStatusMessage> = {
   degraded: AgentStatusMessage.DEGRADED,
   offline: AgentStatusMessage.OFFLINE,
   maintenance: AgentStatusMessage.MAINTENANCE,
+  held: AgentStatusMessage.HELD,
+  revoked: AgentStatusMessage.REVOKED,
 };
 const stateMessage: Record<ExecutionState, ExecutionStateMessage> = {
   queued: ExecutionStateMessage.QUEUED,
@@ -76,12 +78,14 @@ export const priorityOf = inverse(priorityMessage);
 export const streamOf = inverse(streamMessage);
 
 export function agentMessage(agent: Agent): MessageInitShape<typeof AgentSchema> {
-  const { connection, lastSeenAt, createdAt, updatedAt, status, statusReason = '', epoch, ...rest } = agent;
+  const { connection, lastSeenAt, createdAt, updatedAt, status, epoch, generation, ...rest } = agent;
   return {
     ...rest,
     status: statusMessage[status],
-    statusReason,
+    statusReason: agent.statusReason ?? '',
+    keyId: agent.keyId ?? '',
     epoch: BigInt(epoch),
+    generation: BigInt(generation),
     createdAt: timestampFromDate(createdAt),
     updatedAt: timestampFromDate(updatedAt),
     ...(lastSeenAt && { lastSeenAt: timestampFromDate(lastSeenAt) }),

@@ -28,10 +28,14 @@ export const agentSchema = z.strictObject({
   architecture: z.string(),
   containerEngine: z.string(),
   status: agentStatusSchema,
-  /** Why it is in maintenance. */
+  /** Why it is in maintenance, held or revoked. */
   statusReason: z.string().optional(),
   incarnation: countSchema,
   epoch: countSchema,
+  /** The epoch of the newest session that the agent has confirmed to have stored. */
+  generation: countSchema,
+  /** The fingerprint of the key that it uses; absent where it is revoked. */
+  keyId: z.string().optional(),
   lastSeenAt: timeSchema.optional(),
   createdAt: timeSchema,
   updatedAt: timeSchema,
@@ -89,3 +93,11 @@ export const setAgentStatusInput = z.strictObject({
   reason: reasonSchema.default(''),
 });
 export const setAgentStatusOutput = z.strictObject({ agent: agentSchema });
+
+export const revokeAgentInput = z.strictObject({
+  agentId: agentIdSchema,
+  reason: reasonSchema.default(''),
+});
+export const agentIdInput = z.strictObject({ agentId: agentIdSchema });
+export const agentOutput = z.strictObject({ agent: agentSchema });
+export const removeAgentOutput = z.strictObject({});

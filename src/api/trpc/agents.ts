@@ -1,16 +1,21 @@
+import type { ApiDeps } from '../deps.ts';
 import {
+  agentIdInput,
+  agentOutput,
   agentView,
   getAgentInput,
   getAgentOutput,
   listAgentsInput,
   listAgentsOutput,
+  removeAgentOutput,
+  revokeAgentInput,
   setAgentStatusInput,
   setAgentStatusOutput,
 } from '../schemas/agents.ts';
 import { pageRequest } from '../schemas/common.ts';
 import { procedure, router } from './trpc.ts';
 
-export function agentsRouter() {
+export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
   return router({
     list: procedure
       .input(listAgentsInput)
@@ -35,6 +40,39 @@ export function agentsRouter() {
       .mutation(async ({ ctx, input }) => {
         const agent = await ctx.core.agents.setMaintenance(input.agentId, input.maintenance, input.reason);
         return { agent: agentView(agent) };
+      }),
+
+    /** Refuses its keys from now on, ends its session and cancels its queue. */
+    revoke: procedure
+      .input(revokeAgentInput)
+      .output(agentOutput)
+      .mutation(async ({ ctx, input }) => {
+        return { agent: agentView(await agents.revoke(ctx.actor.subject, input.agentId, input.reason)) };
+      }),
+
+    /** Lets an agent connect again of which two copies were seen. */
+    release: procedure
+      .input(agentIdInput)
+      .output(agentOutput)
+      .mutation(async ({ ctx, input }) => {
+        return { agent: agentView(await agents.release(ctx.actor.subject, input.agentId)) };
+      }),
+
+    /** Has the agent make itself a new key. */
+    rotateKey: procedure
+      .input(agentIdInput)
+      .output(agentOutput)
+      .mutation(async ({ ctx, input }) => {
+        return { agent: agentView(await agents.rotateKey(ctx.actor.subject, input.agentId)) };
+      }),
+
+    /** Takes a revoked agent out of the registry. */
+    remove: procedure
+      .input(agentIdInput)
+      .output(removeAgentOutput)
+      .mutation(async ({ ctx, input }) => {
+        await agents.remove(ctx.actor.subject, input.agentId);
+        return {};
       }),
   });
 }

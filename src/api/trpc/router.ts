@@ -2,7 +2,9 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { commandsRouter } from './commands.ts';
+import { enrollmentRouter } from './enrollment.ts';
 import { issuerRouter } from './issuer.ts';
+import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
@@ -13,11 +15,13 @@ import { verbsRouter } from './verbs.ts';
 
 export function createAppRouter(deps: ApiDeps) {
   return router({
-    agents: agentsRouter(),
+    agents: agentsRouter(deps),
     commands: commandsRouter(deps),
     issuer: issuerRouter(deps),
     rollouts: rolloutsRouter(),
     schedules: schedulesRouter(),
+    enrollment: enrollmentRouter(deps),
+    keys: keysRouter(deps),
     system: systemRouter(deps),
     templates: templatesRouter(),
     tokens: tokensRouter(deps),

@@ -2,8 +2,17 @@ import type { Bus } from '../../bus/bus.ts';
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { storableText } from '../../lib/text.ts';
-import { cancelUnapproved, lockApproval, releaseApproved, saveDecision } from '../../storage/approvals.ts';
+import {
+  bindApproved,
+  cancelUnapproved,
+  findSubmitted,
+  findUnapproved,
+  lockApproval,
+  releaseApproved,
+  saveDecision,
+} from '../../storage/approvals.ts';
 import type { Database } from '../../storage/database.ts';
+import type { ExecutionBinding } from '../binding.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { causeBy, transitionRow } from '../rows.ts';
 import { judge, type Verdict } from './decide.ts';
@@ -20,11 +29,25 @@ export interface Approvals {
 export interface ApprovalsDeps {
   database: Database;
   dispatcher: Pick<Dispatcher, 'wake'>;
+  binding: ExecutionBinding;
   bus: Bus;
   clock: Clock;
 }
 
-export function createApprovals({ database, dispatcher, bus, clock }: ApprovalsDeps): Approvals {
+export function createApprovals({ database, dispatcher, binding, bus, clock }: ApprovalsDeps): Approvals {
+  /** What was submitted here may be sent from now on. What was not stays unbound, and is refused when it is taken. */
+  async function bindAnew(query: Database['query'], commandId: string): Promise<void> {
+    const command = await findSubmitted(query, commandId);
+    if (command === undefined) return;
+    const rows = await findUnapproved(query, commandId);
+    const bound = rows.flatMap((row) => {
+      const execution = { ...command, ...row };
+      if (!binding.holds({ ...execution, unapproved: true }, row.binding)) return [];
+      return [{ executionId: row.executionId, binding: binding.bind({ ...execution, unapproved: false }) }];
+    });
+    await bindApproved(query, bound);
+  }
+
   return {
     async decide(actor, commandId, verdict, given) {
       const reason = storableText(given);
@@ -36,6 +59,7 @@ export function createApprovals({ database, dispatcher, bus, clock }: ApprovalsD
           throw new ViworksError('approval_unknown', `The command ${commandId} needs no approval.`);
         }
         if (judge(approval, actor, verdict) === 'done') return undefined;
+        if (verdict === 'approved') await bindAnew(query, commandId);
         const moved =
           verdict === 'approved'
             ? await releaseApproved(query, commandId, transitionRow('queued', cause, now))

@@ -3,8 +3,11 @@ import { ViworksError } from '../../errors.ts';
 import { backoffDelay } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import type { Metrics } from '../../lib/metrics.ts';
 import type { Database } from '../../storage/database.ts';
-import { type OrderRow, takeDueExecutions } from '../../storage/executions.ts';
+import { noResult } from '../../storage/execution-changes.ts';
+import { type OrderRow, type TakenRow, takeDueExecutions } from '../../storage/executions.ts';
+import type { ExecutionBinding } from '../binding.ts';
 import type { ChangeWriter } from '../executions/changes.ts';
 import { acknowledgeMs } from '../executions/state.ts';
 import { transitionRow } from '../rows.ts';
@@ -40,8 +43,10 @@ export interface DispatcherDeps {
   writer: ChangeWriter;
   links: AgentLinks;
   capacity: Capacity;
+  binding: ExecutionBinding;
   bus: Bus;
   clock: Clock;
+  metrics: Pick<Metrics, 'executionsForged'>;
   log: Logger;
 }
 
@@ -50,7 +55,7 @@ const agentsAtOnce = 1000;
 const executionsAtOnce = 100;
 
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  const { database, writer, links, capacity, bus, clock, log } = deps;
+  const { database, writer, links, capacity, binding, bus, clock, metrics, log } = deps;
   const awake = new Set<string>();
   const starved = createStarved(capacity);
   let running: Promise<void> | undefined;
@@ -126,8 +131,13 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       });
 
     const counts = new Map<string, number>();
+    const forged: TakenRow[] = [];
     for (const order of taken) {
       counts.set(order.agentId, (counts.get(order.agentId) ?? 0) + 1);
+      if (!isBound(binding, order)) {
+        forged.push(order);
+        continue;
+      }
       const link = links.get(order.agentId);
       if (link?.epoch !== order.epoch) {
         returned(order);
@@ -140,6 +150,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       link.inFlight.set(order.executionId, inFlightOf(order, now));
       link.deliver(order);
     }
+    refuse(forged);
     for (const want of wants) {
       if ((counts.get(want.agentId) ?? 0) >= want.credit || want.link.backlog) wake(want.agentId);
     }
@@ -148,6 +159,28 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     wakeStarved();
     for (const commandId of new Set(taken.map((order) => order.commandId)))
       bus.publish('command.changed', commandId);
+  }
+
+  /** Ends what was not submitted here, or was altered since: nobody is sent it. */
+  function refuse(forged: readonly TakenRow[]): void {
+    if (forged.length === 0) return;
+    metrics.executionsForged.inc(forged.length);
+    const executions = forged.slice(0, 10).map(({ executionId, agentId }) => ({ executionId, agentId }));
+    log.error({ count: forged.length, executions }, 'executions that were not submitted here are not sent');
+    const cause = 'not sent: it was not submitted here, or altered since';
+    for (const { executionId, epoch } of forged) {
+      const change = {
+        executionId,
+        from: ['sent'],
+        epoch,
+        newEpoch: null,
+        transitions: [transitionRow('failed', cause, clock.now())],
+        deadlineAt: null,
+        result: { ...noResult, failureCode: 'not_authentic', failureMessage: cause },
+      };
+      // Its deadline brings it back.
+      writer.add(change).catch((error: unknown) => log.warn({ err: ViworksError.from(error) }, cause));
+    }
   }
 
   /** Where the limit of a verb is reached, its executions may still wait for these agents. */
@@ -210,3 +243,9 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
     },
   };
 }
+
+/** Whether it is what was submitted, and its attempt one that was decided here. An execution may expire sooner than its command, never later. */
+const isBound = (binding: ExecutionBinding, order: TakenRow): boolean =>
+  order.expiresAt <= order.commandExpiresAt &&
+  (order.attempt === 1 || binding.holdsAttempt(order.executionId, order.attempt, order.attemptBinding)) &&
+  binding.holds({ ...order, expiresAt: order.commandExpiresAt, unapproved: false }, order.binding);

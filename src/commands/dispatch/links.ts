@@ -38,6 +38,8 @@ export interface InFlight {
   since: number;
   /** The agent was asked to stop it. */
   cancelled: boolean;
+  /** Of the COMMAND in this session; 0 where it was taken over from an earlier one. */
+  sequence: bigint;
   /** How far its output has come in this session; nothing of most. */
   output: Map<number, number> | undefined;
 }
@@ -59,6 +61,7 @@ export const inFlightOf = (
   expiresAt: order.expiresAt.getTime(),
   since,
   cancelled,
+  sequence: 0n,
   output: undefined,
 });
 
@@ -67,6 +70,8 @@ export interface InFlightSet {
   readonly size: number;
   get(executionId: string): InFlight | undefined;
   set(executionId: string, entry: InFlight): void;
+  /** The execution whose COMMAND had that sequence. */
+  sentAs(sequence: bigint): { executionId: string; attempt: number } | undefined;
   delete(executionId: string): void;
   /** Counts no more: the session is over. */
   close(): void;
@@ -86,6 +91,11 @@ function createInFlight(capacity: Pick<Capacity, 'begun' | 'ended'>): InFlightSe
       if (!counted) return;
       if (before !== undefined) capacity.ended(before.verb);
       capacity.begun(entry.verb);
+    },
+    sentAs(sequence) {
+      for (const [executionId, entry] of entries)
+        if (entry.sequence === sequence) return { executionId, attempt: entry.attempt };
+      return undefined;
     },
     delete(executionId) {
       const entry = entries.get(executionId);

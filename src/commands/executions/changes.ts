@@ -7,6 +7,7 @@ import {
   applyExecutionChanges,
   type ExecutionChange,
 } from '../../storage/execution-changes.ts';
+import type { ExecutionBinding } from '../binding.ts';
 import { type ExecutionState, finalStates } from '../types.ts';
 
 /**
@@ -19,12 +20,17 @@ export interface ChangeWriterDeps {
   database: Database;
   bus: Bus;
   metrics: Metrics;
+  binding: Pick<ExecutionBinding, 'bindAttempt'>;
 }
 
-export function createChangeWriter({ database, bus, metrics }: ChangeWriterDeps): ChangeWriter {
+export function createChangeWriter({ database, bus, metrics, binding }: ChangeWriterDeps): ChangeWriter {
   return createBatchWriter<ExecutionChange, AppliedChange | undefined>({
     async write(changes) {
       const rounds = mergeChanges(changes);
+      for (const round of rounds)
+        for (const change of round.changes)
+          if (change.newAttempt !== undefined)
+            change.attemptBinding = binding.bindAttempt(change.executionId, change.newAttempt);
       const answers = await applyRounds(database, rounds);
       const commandIds = new Set<string>();
       for (const applied of answers) {

@@ -14,6 +14,7 @@ import {
 import type { Database } from '../../storage/database.ts';
 import type { TransitionRow } from '../../storage/execution-changes.ts';
 import type { Approval } from '../approvals/decide.ts';
+import type { ExecutionBinding } from '../binding.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { type AgentLink, type AgentLinks, inFlightOf } from '../dispatch/links.ts';
@@ -45,6 +46,7 @@ export interface SubmitterDeps {
   links: AgentLinks;
   capacity: Capacity;
   admission: Admission;
+  binding: ExecutionBinding;
   dispatcher: Dispatcher;
   rollouts: Pick<RolloutLoop, 'track'>;
   clock: Clock;
@@ -59,7 +61,8 @@ interface Planned {
 }
 
 export function createSubmitter(deps: SubmitterDeps): Submitter {
-  const { database, links, capacity, admission, dispatcher, rollouts, clock, metrics, settings } = deps;
+  const { database, links, capacity, admission, binding, dispatcher, rollouts, clock, metrics, settings } =
+    deps;
   type Item = { command: CommandRow; executions: NewExecutionRow[] };
   const writer: BatchWriter<Item, boolean> = createBatchWriter({
     async write(items) {
@@ -117,6 +120,13 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
           transitions,
+          binding: binding.bind({
+            ...command,
+            executionId,
+            agentId: target.agentId,
+            incarnation: target.incarnation,
+            unapproved: command.needsApproval,
+          }),
         },
       };
     });

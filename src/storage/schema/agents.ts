@@ -42,6 +42,22 @@ export const agents = pgTable(
     incarnation: integer('incarnation').notNull(),
     /** The fencing number of the newest session. */
     epoch: bigint('epoch', { mode: 'number' }).notNull().default(0),
+    /**
+     * The epoch that the agent confirmed to have stored, or 0. Null: whatever it says next is believed, once. An
+     * agent that says neither this nor the newest epoch is a copy.
+     */
+    generation: bigint('generation', { mode: 'number' }).default(0),
+    /** Two copies were seen: since when, why, and what it was in before. Maintenance is set meanwhile. */
+    held: jsonb('held').$type<{
+      at: string;
+      reason: string;
+      maintenance: boolean;
+      statusReason: string | null;
+    }>(),
+    /** Its keys are refused. The incarnation was raised, and no key belongs to it. */
+    revoked: jsonb('revoked').$type<{ at: string; by: string; reason: string }>(),
+    /** It is asked to make itself a new key. */
+    rotateKey: boolean('rotate_key').notNull().default(false),
     transport: text('transport'),
     remoteAddress: text('remote_address'),
     tls: boolean('tls'),
@@ -53,7 +69,7 @@ export const agents = pgTable(
   (table) => [index('agents_site').on(table.site)],
 );
 
-/** Public keys. One for each enrolment; a key belongs to one identity only. */
+/** Public keys. One row for each enrolment; a key belongs to one identity only. */
 export const agentKeys = pgTable(
   'agent_keys',
   {
@@ -64,10 +80,20 @@ export const agentKeys = pgTable(
     keyId: text('key_id').notNull(),
     publicKey: bytea('public_key').notNull(),
     createdAt: moment('created_at').notNull().defaultNow(),
+    /** The token that it was enrolled with; null: by approval, or before tokens had ids. */
+    tokenId: uuid('token_id'),
+    /** Accepted to take the key's place; it does so when it is used for the first time. */
+    nextKeyId: text('next_key_id'),
+    nextPublicKey: bytea('next_public_key'),
+    /** The key before this one, which is believed for a while. */
+    previousKeyId: text('previous_key_id'),
+    previousPublicKey: bytea('previous_public_key'),
+    previousUntil: moment('previous_until'),
   },
   (table) => [
     primaryKey({ columns: [table.agentId, table.incarnation] }),
     uniqueIndex('agent_keys_key').on(table.keyId),
+    index('agent_keys_token').on(table.tokenId),
   ],
 );
 
@@ -82,6 +108,10 @@ export const enrollmentTokens = pgTable('enrollment_tokens', {
   createdBy: text('created_by').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
   expiresAt: moment('expires_at').notNull(),
+  /** What it is called without being told. */
+  tokenId: uuid('token_id').notNull().defaultRandom(),
+  revokedAt: moment('revoked_at'),
+  revokedBy: text('revoked_by'),
 });
 
 /** One row for each authenticated session; the open one has no end. */

@@ -83,6 +83,10 @@ export const executions = pgTable(
     /** When somebody must look at it; null in final states. */
     deadlineAt: moment('deadline_at'),
     cancelReason: text('cancel_reason'),
+    /** Vouches for what was submitted (commands/binding.ts); without one that holds, it is not sent. */
+    binding: bytea('binding'),
+    /** Vouches for an attempt after the first. */
+    attemptBinding: bytea('attempt_binding'),
     /** [{ state, cause, at }], oldest first. */
     transitions: jsonb('transitions').notNull(),
     revision: integer('revision').notNull().default(1),

@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { VerificationKey } from "./handshake_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { EnvelopeSchema } from "./envelope_pb.js";
 
 /**
@@ -97,6 +98,133 @@ export declare type EnrollResponse = Message<"viworks.agent.v1.EnrollResponse"> 
 export declare const EnrollResponseSchema: GenMessage<EnrollResponse>;
 
 /**
+ * @generated from message viworks.agent.v1.RequestEnrollmentRequest
+ */
+export declare type RequestEnrollmentRequest = Message<"viworks.agent.v1.RequestEnrollmentRequest"> & {
+  /**
+   * The identity that the agent asks for.
+   *
+   * @generated from field: string agent_id = 1;
+   */
+  agentId: string;
+
+  /**
+   * Raw Ed25519 public key, 32 bytes. Its key id is the fingerprint that the operator compares.
+   *
+   * @generated from field: bytes public_key = 2;
+   */
+  publicKey: Uint8Array;
+
+  /**
+   * Ed25519 by that key over lp("viworks.enroll-request.v1") lp(agent_id) lp(public_key).
+   *
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Labels that the agent asks for; what the operator gives wins.
+   *
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * For the operator; nothing is decided by it.
+   *
+   * @generated from field: string hostname = 5;
+   */
+  hostname: string;
+
+  /**
+   * The answer may wait this long for the decision, at most 20 seconds. Unset: it comes at once.
+   *
+   * @generated from field: google.protobuf.Duration wait = 6;
+   */
+  wait?: Duration | undefined;
+};
+
+/**
+ * Describes the message viworks.agent.v1.RequestEnrollmentRequest.
+ * Use `create(RequestEnrollmentRequestSchema)` to create a new message.
+ */
+export declare const RequestEnrollmentRequestSchema: GenMessage<RequestEnrollmentRequest>;
+
+/**
+ * @generated from message viworks.agent.v1.RequestEnrollmentResponse
+ */
+export declare type RequestEnrollmentResponse = Message<"viworks.agent.v1.RequestEnrollmentResponse"> & {
+  /**
+   * @generated from oneof viworks.agent.v1.RequestEnrollmentResponse.state
+   */
+  state: {
+    /**
+     * Nobody has decided yet.
+     *
+     * @generated from field: viworks.agent.v1.EnrollmentPending pending = 1;
+     */
+    value: EnrollmentPending;
+    case: "pending";
+  } | {
+    /**
+     * The agent is enrolled.
+     *
+     * @generated from field: viworks.agent.v1.EnrollResponse enrolled = 2;
+     */
+    value: EnrollResponse;
+    case: "enrolled";
+  } | {
+    /**
+     * An operator refused.
+     *
+     * @generated from field: viworks.agent.v1.EnrollmentRejected rejected = 3;
+     */
+    value: EnrollmentRejected;
+    case: "rejected";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message viworks.agent.v1.RequestEnrollmentResponse.
+ * Use `create(RequestEnrollmentResponseSchema)` to create a new message.
+ */
+export declare const RequestEnrollmentResponseSchema: GenMessage<RequestEnrollmentResponse>;
+
+/**
+ * @generated from message viworks.agent.v1.EnrollmentPending
+ */
+export declare type EnrollmentPending = Message<"viworks.agent.v1.EnrollmentPending"> & {
+  /**
+   * Ask again after this long.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 1;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message viworks.agent.v1.EnrollmentPending.
+ * Use `create(EnrollmentPendingSchema)` to create a new message.
+ */
+export declare const EnrollmentPendingSchema: GenMessage<EnrollmentPending>;
+
+/**
+ * @generated from message viworks.agent.v1.EnrollmentRejected
+ */
+export declare type EnrollmentRejected = Message<"viworks.agent.v1.EnrollmentRejected"> & {
+  /**
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message viworks.agent.v1.EnrollmentRejected.
+ * Use `create(EnrollmentRejectedSchema)` to create a new message.
+ */
+export declare const EnrollmentRejectedSchema: GenMessage<EnrollmentRejected>;
+
+/**
  * AgentService is what an agent dials, on the agent listener.
  *
  * @generated from service viworks.agent.v1.AgentService
@@ -111,6 +239,17 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof EnrollRequestSchema;
     output: typeof EnrollResponseSchema;
+  },
+  /**
+   * RequestEnrollment asks an operator for an identity, where the agent has no token. It is called again and again
+   * until it is decided.
+   *
+   * @generated from rpc viworks.agent.v1.AgentService.RequestEnrollment
+   */
+  requestEnrollment: {
+    methodKind: "unary";
+    input: typeof RequestEnrollmentRequestSchema;
+    output: typeof RequestEnrollmentResponseSchema;
   },
   /**
    * Open carries one session. The same envelopes travel over the WebSocket at /ws/agent.

@@ -4,6 +4,7 @@
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.js";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import { file_viworks_agent_v1_envelope } from "./envelope_pb.js";
 import { file_viworks_agent_v1_handshake } from "./handshake_pb.js";
 
@@ -11,7 +12,7 @@ import { file_viworks_agent_v1_handshake } from "./handshake_pb.js";
  * Describes the file viworks/agent/v1/agent_service.proto.
  */
 export const file_viworks_agent_v1_agent_service = /*@__PURE__*/
-  fileDesc("CiR2aXdvcmtzL2FnZW50L3YxL2FnZW50X3NlcnZpY2UucHJvdG8SEHZpd29ya3MuYWdlbnQudjEiwwIKDUVucm9sbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAISPwoIYWdlbnRfaWQYAiABKAlCLbpIKnIoMiZeW2EtejAtOV0oW2EtejAtOS5fLV17MCw2MX1bYS16MC05XSk/JBIbCgpwdWJsaWNfa2V5GAMgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegJoQBJuCgZsYWJlbHMYBSADKAsyKy52aXdvcmtzLmFnZW50LnYxLkVucm9sbFJlcXVlc3QuTGFiZWxzRW50cnlCMbpILpoBKxBAIiByHjIcXlthLXowLTldW2EtejAtOS5fLy1dezAsNjJ9JCoFcgMY/wEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKNAQoORW5yb2xsUmVzcG9uc2USEAoIYWdlbnRfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKA0SDgoGa2V5X2lkGAMgASgJEgwKBHNpdGUYBCABKAkSNgoLc2VydmVyX2tleXMYBSADKAsyIS52aXdvcmtzLmFnZW50LnYxLlZlcmlmaWNhdGlvbktleTKfAQoMQWdlbnRTZXJ2aWNlEksKBkVucm9sbBIfLnZpd29ya3MuYWdlbnQudjEuRW5yb2xsUmVxdWVzdBogLnZpd29ya3MuYWdlbnQudjEuRW5yb2xsUmVzcG9uc2USQgoET3BlbhIaLnZpd29ya3MuYWdlbnQudjEuRW52ZWxvcGUaGi52aXdvcmtzLmFnZW50LnYxLkVudmVsb3BlKAEwAWIGcHJvdG8z", [file_buf_validate_validate, file_viworks_agent_v1_envelope, file_viworks_agent_v1_handshake]);
+  fileDesc("CiR2aXdvcmtzL2FnZW50L3YxL2FnZW50X3NlcnZpY2UucHJvdG8SEHZpd29ya3MuYWdlbnQudjEiwwIKDUVucm9sbFJlcXVlc3QSGQoFdG9rZW4YASABKAlCCrpIB3IFEAEYgAISPwoIYWdlbnRfaWQYAiABKAlCLbpIKnIoMiZeW2EtejAtOV0oW2EtejAtOS5fLV17MCw2MX1bYS16MC05XSk/JBIbCgpwdWJsaWNfa2V5GAMgASgMQge6SAR6AmggEhoKCXNpZ25hdHVyZRgEIAEoDEIHukgEegJoQBJuCgZsYWJlbHMYBSADKAsyKy52aXdvcmtzLmFnZW50LnYxLkVucm9sbFJlcXVlc3QuTGFiZWxzRW50cnlCMbpILpoBKxBAIiByHjIcXlthLXowLTldW2EtejAtOS5fLy1dezAsNjJ9JCoFcgMY/wEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKNAQoORW5yb2xsUmVzcG9uc2USEAoIYWdlbnRfaWQYASABKAkSEwoLaW5jYXJuYXRpb24YAiABKA0SDgoGa2V5X2lkGAMgASgJEgwKBHNpdGUYBCABKAkSNgoLc2VydmVyX2tleXMYBSADKAsyIS52aXdvcmtzLmFnZW50LnYxLlZlcmlmaWNhdGlvbktleSKDAwoYUmVxdWVzdEVucm9sbG1lbnRSZXF1ZXN0Ej8KCGFnZW50X2lkGAEgASgJQi26SCpyKDImXlthLXowLTldKFthLXowLTkuXy1dezAsNjF9W2EtejAtOV0pPyQSGwoKcHVibGljX2tleRgCIAEoDEIHukgEegJoIBIaCglzaWduYXR1cmUYAyABKAxCB7pIBHoCaEASeQoGbGFiZWxzGAQgAygLMjYudml3b3Jrcy5hZ2VudC52MS5SZXF1ZXN0RW5yb2xsbWVudFJlcXVlc3QuTGFiZWxzRW50cnlCMbpILpoBKxBAIiByHjIcXlthLXowLTldW2EtejAtOS5fLy1dezAsNjJ9JCoFcgMY/wESGgoIaG9zdG5hbWUYBSABKAlCCLpIBXIDGP8BEicKBHdhaXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24aLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLMAQoZUmVxdWVzdEVucm9sbG1lbnRSZXNwb25zZRI2CgdwZW5kaW5nGAEgASgLMiMudml3b3Jrcy5hZ2VudC52MS5FbnJvbGxtZW50UGVuZGluZ0gAEjQKCGVucm9sbGVkGAIgASgLMiAudml3b3Jrcy5hZ2VudC52MS5FbnJvbGxSZXNwb25zZUgAEjgKCHJlamVjdGVkGAMgASgLMiQudml3b3Jrcy5hZ2VudC52MS5FbnJvbGxtZW50UmVqZWN0ZWRIAEIHCgVzdGF0ZSJDChFFbnJvbGxtZW50UGVuZGluZxIuCgtyZXRyeV9hZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIkChJFbnJvbGxtZW50UmVqZWN0ZWQSDgoGcmVhc29uGAEgASgJMo0CCgxBZ2VudFNlcnZpY2USSwoGRW5yb2xsEh8udml3b3Jrcy5hZ2VudC52MS5FbnJvbGxSZXF1ZXN0GiAudml3b3Jrcy5hZ2VudC52MS5FbnJvbGxSZXNwb25zZRJsChFSZXF1ZXN0RW5yb2xsbWVudBIqLnZpd29ya3MuYWdlbnQudjEuUmVxdWVzdEVucm9sbG1lbnRSZXF1ZXN0Gisudml3b3Jrcy5hZ2VudC52MS5SZXF1ZXN0RW5yb2xsbWVudFJlc3BvbnNlEkIKBE9wZW4SGi52aXdvcmtzLmFnZW50LnYxLkVudmVsb3BlGhoudml3b3Jrcy5hZ2VudC52MS5FbnZlbG9wZSgBMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_viworks_agent_v1_envelope, file_viworks_agent_v1_handshake]);
 
 /**
  * Describes the message viworks.agent.v1.EnrollRequest.
@@ -26,6 +27,34 @@ export const EnrollRequestSchema = /*@__PURE__*/
  */
 export const EnrollResponseSchema = /*@__PURE__*/
   messageDesc(file_viworks_agent_v1_agent_service, 1);
+
+/**
+ * Describes the message viworks.agent.v1.RequestEnrollmentRequest.
+ * Use `create(RequestEnrollmentRequestSchema)` to create a new message.
+ */
+export const RequestEnrollmentRequestSchema = /*@__PURE__*/
+  messageDesc(file_viworks_agent_v1_agent_service, 2);
+
+/**
+ * Describes the message viworks.agent.v1.RequestEnrollmentResponse.
+ * Use `create(RequestEnrollmentResponseSchema)` to create a new message.
+ */
+export const RequestEnrollmentResponseSchema = /*@__PURE__*/
+  messageDesc(file_viworks_agent_v1_agent_service, 3);
+
+/**
+ * Describes the message viworks.agent.v1.EnrollmentPending.
+ * Use `create(EnrollmentPendingSchema)` to create a new message.
+ */
+export const EnrollmentPendingSchema = /*@__PURE__*/
+  messageDesc(file_viworks_agent_v1_agent_service, 4);
+
+/**
+ * Describes the message viworks.agent.v1.EnrollmentRejected.
+ * Use `create(EnrollmentRejectedSchema)` to create a new message.
+ */
+export const EnrollmentRejectedSchema = /*@__PURE__*/
+  messageDesc(file_viworks_agent_v1_agent_service, 5);
 
 /**
  * AgentService is what an agent dials, on the agent listener.

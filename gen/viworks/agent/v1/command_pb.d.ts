@@ -25,7 +25,7 @@ export declare type Command = Message<"viworks.agent.v1.Command"> & {
   body: Uint8Array;
 
   /**
-   * Over lp("viworks.command.v1") lp(command.body). The agent verifies before it parses.
+   * Each by one key of CommandKeys over the body; one that holds is enough. The agent verifies before it parses.
    *
    * @generated from field: repeated viworks.agent.v1.Signature signatures = 2;
    */
@@ -39,7 +39,12 @@ export declare type Command = Message<"viworks.agent.v1.Command"> & {
 export declare const CommandSchema: GenMessage<Command>;
 
 /**
- * Signature by a named key.
+ * Signature by a named key. Of a COMMAND it is over the root of a hash tree, in which the body is one leaf, so that
+ * one signature serves all commands that leave together:
+ *   leaf  = SHA-256(0x00 lp("viworks.command.v1") lp(command.body))
+ *   node  = SHA-256(0x01 left right)
+ *   value = Ed25519 over lp("viworks.command-tree.v1") lp(root)
+ * The tree is that of RFC 9162, section 2.1. A command that leaves alone is a tree of one: its leaf is the root.
  *
  * @generated from message viworks.agent.v1.Signature
  */
@@ -53,6 +58,27 @@ export declare type Signature = Message<"viworks.agent.v1.Signature"> & {
    * @generated from field: bytes value = 2;
    */
   value: Uint8Array;
+
+  /**
+   * The place of the leaf in the tree, from 0.
+   *
+   * @generated from field: uint32 leaf_index = 3;
+   */
+  leafIndex: number;
+
+  /**
+   * How many leaves the tree has; 0 means 1.
+   *
+   * @generated from field: uint32 tree_size = 4;
+   */
+  treeSize: number;
+
+  /**
+   * The hashes beside the way from the leaf to the root, lowest first, 32 bytes each.
+   *
+   * @generated from field: bytes path = 5;
+   */
+  path: Uint8Array;
 };
 
 /**

@@ -24,6 +24,14 @@ export declare type Heartbeat = Message<"viworks.agent.v1.Heartbeat"> & {
    * @generated from field: uint32 running = 1;
    */
   running: number;
+
+  /**
+   * Agent to server: the WELCOME.epoch of this session, once the agent has stored it durably; 0 before. Sent at
+   * once when it is stored.
+   *
+   * @generated from field: uint64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**

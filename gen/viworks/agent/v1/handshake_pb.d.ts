@@ -119,6 +119,14 @@ export declare type HelloOffer = Message<"viworks.agent.v1.HelloOffer"> & {
    * @generated from field: repeated viworks.agent.v1.ExecutionAccount executions = 12;
    */
   executions: ExecutionAccount[];
+
+  /**
+   * The last WELCOME.epoch of this enrolment that the agent has stored durably; 0 while there is none. An agent
+   * whose generation is neither the last that it confirmed nor the last that was handed out is a copy.
+   *
+   * @generated from field: uint64 generation = 13;
+   */
+  generation: bigint;
 };
 
 /**
@@ -358,6 +366,22 @@ export declare type ProofStatement = Message<"viworks.agent.v1.ProofStatement"> 
    * @generated from field: bytes tls_exporter = 2;
    */
   tlsExporter: Uint8Array;
+
+  /**
+   * Raw Ed25519 public key that the agent wants to use from now on; empty: it keeps the one it has.
+   *
+   * @generated from field: bytes next_public_key = 3;
+   */
+  nextPublicKey: Uint8Array;
+
+  /**
+   * Ed25519 by the next key over
+   * lp("viworks.handshake.next-key.v1") lp(hello.offer) lp(challenge.terms) lp(challenge.signature)
+   * lp(next_public_key).
+   *
+   * @generated from field: bytes next_signature = 4;
+   */
+  nextSignature: Uint8Array;
 };
 
 /**
@@ -404,7 +428,7 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
   limits?: Limits | undefined;
 
   /**
-   * The keys that sign commands. Empty: commands are not signed.
+   * Unused: keys that nobody vouches for. See signed_command_keys.
    *
    * @generated from field: repeated viworks.agent.v1.VerificationKey command_keys = 6;
    */
@@ -416,6 +440,27 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
    * @generated from field: bytes confirmation = 7;
    */
   confirmation: Uint8Array;
+
+  /**
+   * The agent makes a new key and connects again with ProofStatement.next_public_key.
+   *
+   * @generated from field: bool rotate_key = 10;
+   */
+  rotateKey: boolean;
+
+  /**
+   * The next key of PROOF, where the server accepted it: from now on the agent proves itself with it.
+   *
+   * @generated from field: string accepted_key_id = 11;
+   */
+  acceptedKeyId: string;
+
+  /**
+   * The keys that sign commands. Absent: commands are not signed, and an agent that wants signatures runs none.
+   *
+   * @generated from field: viworks.agent.v1.CommandKeys signed_command_keys = 20;
+   */
+  signedCommandKeys?: CommandKeys | undefined;
 };
 
 /**
@@ -423,6 +468,72 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export declare const WelcomeSchema: GenMessage<Welcome>;
+
+/**
+ * CommandKeys tells which keys sign commands. Server to agent: in WELCOME, and in the session when they change. It
+ * takes effect for all that follows.
+ *
+ * @generated from message viworks.agent.v1.CommandKeys
+ */
+export declare type CommandKeys = Message<"viworks.agent.v1.CommandKeys"> & {
+  /**
+   * A serialised CommandKeySet.
+   *
+   * @generated from field: bytes key_set = 1;
+   */
+  keySet: Uint8Array;
+
+  /**
+   * Ed25519 by one of the server's identity keys, which the agent knows from its enrolment, over
+   * lp("viworks.command-keys.v1") lp(key_set).
+   *
+   * @generated from field: bytes signature = 2;
+   */
+  signature: Uint8Array;
+
+  /**
+   * Which of them signed.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message viworks.agent.v1.CommandKeys.
+ * Use `create(CommandKeysSchema)` to create a new message.
+ */
+export declare const CommandKeysSchema: GenMessage<CommandKeys>;
+
+/**
+ * CommandKeySet names every key that is believed. What is not in it is not believed: so a key is revoked.
+ *
+ * @generated from message viworks.agent.v1.CommandKeySet
+ */
+export declare type CommandKeySet = Message<"viworks.agent.v1.CommandKeySet"> & {
+  /**
+   * Grows with every change. An agent that has seen a higher one keeps that.
+   *
+   * @generated from field: uint64 version = 1;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp issued_at = 2;
+   */
+  issuedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated viworks.agent.v1.VerificationKey keys = 3;
+   */
+  keys: VerificationKey[];
+};
+
+/**
+ * Describes the message viworks.agent.v1.CommandKeySet.
+ * Use `create(CommandKeySetSchema)` to create a new message.
+ */
+export declare const CommandKeySetSchema: GenMessage<CommandKeySet>;
 
 /**
  * Limits are the server's terms for this session.
@@ -506,6 +617,13 @@ export declare type VerificationKey = Message<"viworks.agent.v1.VerificationKey"
    * @generated from field: google.protobuf.Timestamp not_after = 3;
    */
   notAfter?: Timestamp | undefined;
+
+  /**
+   * Unset: valid since ever.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 4;
+   */
+  notBefore?: Timestamp | undefined;
 };
 
 /**

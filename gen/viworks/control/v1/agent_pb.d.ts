@@ -73,7 +73,7 @@ export declare type Agent = Message<"viworks.control.v1.Agent"> & {
   status: AgentStatus;
 
   /**
-   * Why it is in maintenance.
+   * Why it is in maintenance, held or revoked.
    *
    * @generated from field: string status_reason = 12;
    */
@@ -117,6 +117,20 @@ export declare type Agent = Message<"viworks.control.v1.Agent"> & {
    * @generated from field: google.protobuf.Struct telemetry = 19;
    */
   telemetry?: JsonObject | undefined;
+
+  /**
+   * The fencing number of the newest session that the agent has confirmed to have stored.
+   *
+   * @generated from field: uint64 generation = 20;
+   */
+  generation: bigint;
+
+  /**
+   * The fingerprint of the key that it uses; empty where it is revoked.
+   *
+   * @generated from field: string key_id = 21;
+   */
+  keyId: string;
 };
 
 /**
@@ -228,6 +242,20 @@ export enum AgentStatus {
    * @generated from enum value: AGENT_STATUS_MAINTENANCE = 4;
    */
   MAINTENANCE = 4,
+
+  /**
+   * Two copies of it were seen: neither may connect until an operator releases it.
+   *
+   * @generated from enum value: AGENT_STATUS_HELD = 5;
+   */
+  HELD = 5,
+
+  /**
+   * Its keys are refused for good; only a new enrolment brings it back.
+   *
+   * @generated from enum value: AGENT_STATUS_REVOKED = 6;
+   */
+  REVOKED = 6,
 }
 
 /**

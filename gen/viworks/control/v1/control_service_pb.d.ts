@@ -8,12 +8,14 @@ import type { Agent, AgentFilter } from "./agent_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Command, CommandFilter, CommandSpec, Execution, LeftOutAgent, OutputPiece, OutputStream, PlannedAgent, Verb } from "./command_pb.js";
 import type { Health } from "./system_pb.js";
+import type { ApproveEnrollmentRequestSchema, ApproveEnrollmentResponseSchema, GetEnrollmentTokenRequestSchema, GetEnrollmentTokenResponseSchema, ListEnrollmentRequestsRequestSchema, ListEnrollmentRequestsResponseSchema, ListEnrollmentTokensRequestSchema, ListEnrollmentTokensResponseSchema, RejectEnrollmentRequestSchema, RejectEnrollmentResponseSchema, ReleaseAgentRequestSchema, ReleaseAgentResponseSchema, RemoveAgentRequestSchema, RemoveAgentResponseSchema, RevokeAgentRequestSchema, RevokeAgentResponseSchema, RevokeEnrollmentTokenRequestSchema, RevokeEnrollmentTokenResponseSchema, RotateAgentKeyRequestSchema, RotateAgentKeyResponseSchema } from "./enrollment_pb.js";
 import type { ApproveCommandRequestSchema, ApproveCommandResponseSchema, GetStatisticsRequestSchema, GetStatisticsResponseSchema, RejectCommandRequestSchema, RejectCommandResponseSchema, RetryCommandRequestSchema, RetryCommandResponseSchema } from "./history_pb.js";
 import type { GetVerbRequestSchema, GetVerbResponseSchema } from "./verb_pb.js";
 import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutRequestSchema, GetRolloutResponseSchema, ListRolloutsRequestSchema, ListRolloutsResponseSchema, PauseRolloutRequestSchema, PauseRolloutResponseSchema, ResumeRolloutRequestSchema, ResumeRolloutResponseSchema } from "./rollout_calls_pb.js";
 import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
 import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateTokenRequestSchema, CreateTokenResponseSchema, ListIssuerKeysRequestSchema, ListIssuerKeysResponseSchema, ListTokensRequestSchema, ListTokensResponseSchema, RevokeIssuerKeyRequestSchema, RevokeIssuerKeyResponseSchema, RevokeTokenRequestSchema, RevokeTokenResponseSchema, RotateIssuerKeyRequestSchema, RotateIssuerKeyResponseSchema } from "./token_pb.js";
+import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -672,6 +674,102 @@ export declare const ControlService: GenService<{
     output: typeof CreateEnrollmentTokenResponseSchema;
   },
   /**
+   * The tokens with which agents may still enrol.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListEnrollmentTokens
+   */
+  listEnrollmentTokens: {
+    methodKind: "unary";
+    input: typeof ListEnrollmentTokensRequestSchema;
+    output: typeof ListEnrollmentTokensResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetEnrollmentToken
+   */
+  getEnrollmentToken: {
+    methodKind: "unary";
+    input: typeof GetEnrollmentTokenRequestSchema;
+    output: typeof GetEnrollmentTokenResponseSchema;
+  },
+  /**
+   * Nobody enrols with it any more; who did stays enrolled.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeEnrollmentToken
+   */
+  revokeEnrollmentToken: {
+    methodKind: "unary";
+    input: typeof RevokeEnrollmentTokenRequestSchema;
+    output: typeof RevokeEnrollmentTokenResponseSchema;
+  },
+  /**
+   * Agents without a token that ask to be enrolled.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListEnrollmentRequests
+   */
+  listEnrollmentRequests: {
+    methodKind: "unary";
+    input: typeof ListEnrollmentRequestsRequestSchema;
+    output: typeof ListEnrollmentRequestsResponseSchema;
+  },
+  /**
+   * Enrols the agent that asked with this key.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ApproveEnrollment
+   */
+  approveEnrollment: {
+    methodKind: "unary";
+    input: typeof ApproveEnrollmentRequestSchema;
+    output: typeof ApproveEnrollmentResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.RejectEnrollment
+   */
+  rejectEnrollment: {
+    methodKind: "unary";
+    input: typeof RejectEnrollmentRequestSchema;
+    output: typeof RejectEnrollmentResponseSchema;
+  },
+  /**
+   * Refuses the agent's keys from now on, ends its session and cancels its queue.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeAgent
+   */
+  revokeAgent: {
+    methodKind: "unary";
+    input: typeof RevokeAgentRequestSchema;
+    output: typeof RevokeAgentResponseSchema;
+  },
+  /**
+   * Lets an agent connect again of which two copies were seen. Remove one of them first.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ReleaseAgent
+   */
+  releaseAgent: {
+    methodKind: "unary";
+    input: typeof ReleaseAgentRequestSchema;
+    output: typeof ReleaseAgentResponseSchema;
+  },
+  /**
+   * The agent makes itself a new key when it connects next, which is at once where it is connected.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotateAgentKey
+   */
+  rotateAgentKey: {
+    methodKind: "unary";
+    input: typeof RotateAgentKeyRequestSchema;
+    output: typeof RotateAgentKeyResponseSchema;
+  },
+  /**
+   * Takes a revoked agent out of the registry.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RemoveAgent
+   */
+  removeAgent: {
+    methodKind: "unary";
+    input: typeof RemoveAgentRequestSchema;
+    output: typeof RemoveAgentResponseSchema;
+  },
+  /**
    * Returns when the command is durable. Nothing is stored when it is refused.
    *
    * @generated from rpc viworks.control.v1.ControlService.SubmitCommand
@@ -1040,6 +1138,36 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof RevokeIssuerKeyRequestSchema;
     output: typeof RevokeIssuerKeyResponseSchema;
+  },
+  /**
+   * The keys that sign commands.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListKeys
+   */
+  listKeys: {
+    methodKind: "unary";
+    input: typeof ListKeysRequestSchema;
+    output: typeof ListKeysResponseSchema;
+  },
+  /**
+   * A new key signs from now on, or after a delay.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotateKey
+   */
+  rotateKey: {
+    methodKind: "unary";
+    input: typeof RotateKeyRequestSchema;
+    output: typeof RotateKeyResponseSchema;
+  },
+  /**
+   * No agent believes the key any more, from now on.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeKey
+   */
+  revokeKey: {
+    methodKind: "unary";
+    input: typeof RevokeKeyRequestSchema;
+    output: typeof RevokeKeyResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth

@@ -1,0 +1,123 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import { commandSecretKey } from './command-secret.ts';
+
+/** Everything of an execution that was decided when it was submitted. */
+interface Bound {
+  commandId: string;
+  actor: string;
+  verb: string;
+  argsBytes: Uint8Array;
+  timeoutMs: number;
+  maxRetries: number;
+  expiresAt: Date;
+  executionId: string;
+  agentId: string;
+  incarnation: number;
+  unapproved: boolean;
+}
+
+/** See commands/binding.ts. */
+export interface CommandBinding {
+  bind(execution: Bound): Uint8Array;
+  holds(execution: Bound, binding: Uint8Array | null): boolean;
+  bindAttempt(executionId: string, attempt: number): Uint8Array;
+  holdsAttempt(executionId: string, attempt: number, binding: Uint8Array | null): boolean;
+}
+
+/** HMAC-SHA-256 (RFC 2104), its first 16 bytes. */
+const bindingBytes = 16;
+const kinds = { execution: 0, unapproved: 1, attempt: 2 };
+const blockBytes = 64;
+const digestBytes = 32;
+/** Longer args go in as their hash: a command for many agents has the same ones. */
+const inlineArgs = 256;
+/** Room for all that is bounded by the API: ids, an actor, a verb, args or their hash. */
+const scratchBytes = 4096;
+
+/** @param secret the command secret */
+export function createCommandBinding(secret: Uint8Array): CommandBinding {
+  const key = commandSecretKey(secret, 'binding');
+  const inner = padded(key, 0x36, scratchBytes);
+  const outer = padded(key, 0x5c, blockBytes + digestBytes);
+  const digests = new WeakMap<Uint8Array, Uint8Array>();
+
+  function digestOf(args: Uint8Array): Uint8Array {
+    const known = digests.get(args);
+    if (known !== undefined) return known;
+    const digest = hash('sha256', args, 'buffer');
+    digests.set(args, digest);
+    return digest;
+  }
+
+  let at = 0;
+  /** With its length in front, so that none runs into the next. */
+  function text(value: string): void {
+    const length = inner.write(value, at + 2, 'utf8');
+    inner.writeUInt16BE(length, at);
+    at += 2 + length;
+  }
+
+  /** What is bound begins with one byte that says what it is. */
+  function write(execution: Bound): void {
+    inner[blockBytes] = execution.unapproved ? kinds.unapproved : kinds.execution;
+    at = blockBytes + 1;
+    text(execution.commandId);
+    text(execution.executionId);
+    text(execution.agentId);
+    text(execution.verb);
+    text(execution.actor);
+    at = inner.writeInt32BE(execution.incarnation, at);
+    at = inner.writeInt32BE(execution.maxRetries, at);
+    at = inner.writeDoubleBE(execution.timeoutMs, at);
+    at = inner.writeDoubleBE(Number(execution.expiresAt), at);
+    const { argsBytes } = execution;
+    const short = argsBytes.byteLength <= inlineArgs;
+    at = inner.writeUInt32BE(argsBytes.byteLength, at);
+    const args = short ? argsBytes : digestOf(argsBytes);
+    inner.set(args, at);
+    at += args.byteLength;
+  }
+
+  function code(): Buffer {
+    // By way of text: Node makes a string of a hash sooner than it makes a buffer.
+    outer.write(hash('sha256', inner.subarray(0, at), 'binary'), blockBytes, 'binary');
+    return Buffer.from(hash('sha256', outer, 'binary').slice(0, bindingBytes), 'binary');
+  }
+
+  function bind(execution: Bound): Buffer {
+    write(execution);
+    return code();
+  }
+
+  function bindAttempt(executionId: string, attempt: number): Buffer {
+    inner[blockBytes] = kinds.attempt;
+    at = blockBytes + 1;
+    text(executionId);
+    at = inner.writeInt32BE(attempt, at);
+    return code();
+  }
+
+  return {
+    bind,
+    bindAttempt,
+    holdsAttempt: (executionId, attempt, binding) =>
+      binding?.byteLength === bindingBytes && timingSafeEqual(bindAttempt(executionId, attempt), binding),
+    holds(execution, binding) {
+      if (binding === null || binding.byteLength !== bindingBytes || !isPlausible(execution)) return false;
+      return timingSafeEqual(bind(execution), binding);
+    },
+  };
+}
+
+/** A row that somebody wrote may be of any size, and no submit made one that does not fit. */
+const isPlausible = ({ commandId, executionId, agentId, verb, actor }: Bound): boolean =>
+  commandId.length + executionId.length + agentId.length + verb.length + actor.length <
+  scratchBytes / 4 - 200;
+
+/** A buffer that begins with the block of the key. */
+function padded(key: Uint8Array, pad: number, size: number): Buffer {
+  const buffer = Buffer.alloc(size);
+  buffer.fill(pad, 0, blockBytes);
+  for (const [at, byte] of key.entries()) buffer[at] = byte ^ pad;
+  return buffer;
+}

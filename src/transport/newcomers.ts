@@ -1,0 +1,80 @@
+import type net from 'node:net';
+
+/**
+ * Newcomers are sockets that have begun to speak and have not shown yet who they are. Only so many are attended to
+ * at once; the others wait unread, in the order in which they came. So when a whole fleet comes back at the same
+ * moment, those who are connected are served meanwhile, and the work done for a newcomer is never in vain because
+ * it took too long: who gives up while it waits has cost nothing.
+ */
+export interface Newcomers {
+  /** Calls back when it is the socket's turn, perhaps at once; never if it closes before. */
+  enter(socket: net.Socket, onTurn: () => void): void;
+  /** The socket of this name is known now, or wants nothing that takes long: the next one's turn. */
+  settled(name: string): void;
+  readonly waiting: number;
+}
+
+/** Names an open socket: HTTP/2 shows it only through a proxy of it, and only for as long as it is there. */
+export const socketName = (socket: Pick<net.Socket, 'remoteAddress' | 'remotePort'> | undefined): string =>
+  socket === undefined ? '' : `${socket.remoteAddress} ${socket.remotePort}`;
+
+export interface NewcomersOptions {
+  /** Attended to at once. */
+  atOnce: number;
+  /** Milliseconds after which the turn of one that is still unknown ends; what it began goes on. */
+  turnMs?: number;
+  /** Milliseconds that one waits at most; then it is closed, because its own patience is over by then. */
+  patienceMs?: number;
+}
+
+export function createNewcomers(options: NewcomersOptions): Newcomers {
+  const { atOnce, turnMs = 3_000, patienceMs = 25_000 } = options;
+  /** How to end the turn of those who have it. */
+  const turns = new Map<string, () => void>();
+  const queue = new Set<() => void>();
+
+  function next(): void {
+    for (const begin of queue) {
+      if (turns.size >= atOnce) return;
+      queue.delete(begin);
+      begin();
+    }
+  }
+
+  function attend(socket: net.Socket, onTurn: () => void): void {
+    const name = socketName(socket);
+    const end = (): void => {
+      if (turns.get(name) !== end) return;
+      turns.delete(name);
+      clearTimeout(timer);
+      socket.off('close', end);
+      next();
+    };
+    const timer = setTimeout(end, turnMs).unref();
+    socket.once('close', end);
+    turns.set(name, end);
+    onTurn();
+  }
+
+  return {
+    enter(socket, onTurn) {
+      if (turns.size < atOnce && queue.size === 0) return attend(socket, onTurn);
+      const patience = setTimeout(() => socket.destroy(), patienceMs).unref();
+      const leave = (): void => {
+        clearTimeout(patience);
+        queue.delete(begin);
+      };
+      const begin = (): void => {
+        clearTimeout(patience);
+        socket.off('close', leave);
+        attend(socket, onTurn);
+      };
+      socket.once('close', leave);
+      queue.add(begin);
+    },
+    settled: (name) => turns.get(name)?.(),
+    get waiting() {
+      return queue.size;
+    },
+  };
+}
