@@ -33,8 +33,8 @@ interface ListOptions extends ClientOptions {
 
 export function tokenCommand(program: Command, context: CliContext): void {
   const tokens = program
-    .command('tokens')
-    .alias('token')
+    .command('token')
+    .alias('tokens')
     .summary('make, list and revoke tokens for the API, and make those for enrolling agents')
     .description('Makes, lists and revokes tokens. The text of a token is shown once and not stored.')
     .addHelpText(
