@@ -75,6 +75,42 @@ CREATE TABLE "enrollment_requests" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "issuer_keys" (
+	"key_id" text PRIMARY KEY NOT NULL,
+	"public_key" "bytea" NOT NULL,
+	"sealed_key" "bytea" NOT NULL,
+	"number" integer NOT NULL,
+	"created_by" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"last_expiry" timestamp (3) with time zone NOT NULL,
+	"revoked_at" timestamp (3) with time zone,
+	"revoked_by" text,
+	CONSTRAINT "issuer_keys_number_unique" UNIQUE("number")
+);
+--> statement-breakpoint
+CREATE TABLE "revoked_tokens" (
+	"jti" text PRIMARY KEY NOT NULL,
+	"revoked_by" text NOT NULL,
+	"revoked_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "service_tokens" (
+	"token_id" uuid PRIMARY KEY NOT NULL,
+	"token_hash" "bytea" NOT NULL,
+	"name" text NOT NULL,
+	"role" text NOT NULL,
+	"scope" jsonb,
+	"seal" "bytea" NOT NULL,
+	"created_by" text NOT NULL,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone,
+	"last_used_at" timestamp (3) with time zone,
+	"revoked_at" timestamp (3) with time zone,
+	"revoked_by" text,
+	CONSTRAINT "service_tokens_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
 ALTER TABLE "agent_keys" ADD COLUMN "token_id" uuid;--> statement-breakpoint
 ALTER TABLE "agent_keys" ADD COLUMN "next_key_id" text;--> statement-breakpoint
 ALTER TABLE "agent_keys" ADD COLUMN "next_public_key" "bytea";--> statement-breakpoint
@@ -88,6 +124,7 @@ ALTER TABLE "agents" ADD COLUMN "rotate_key" boolean DEFAULT false NOT NULL;--> 
 ALTER TABLE "enrollment_tokens" ADD COLUMN "token_id" uuid DEFAULT gen_random_uuid() NOT NULL;--> statement-breakpoint
 ALTER TABLE "enrollment_tokens" ADD COLUMN "revoked_at" timestamp (3) with time zone;--> statement-breakpoint
 ALTER TABLE "enrollment_tokens" ADD COLUMN "revoked_by" text;--> statement-breakpoint
+ALTER TABLE "schedules" ADD COLUMN "scope" jsonb;--> statement-breakpoint
 ALTER TABLE "executions" ADD COLUMN "binding" "bytea";--> statement-breakpoint
 ALTER TABLE "executions" ADD COLUMN "attempt_binding" "bytea";--> statement-breakpoint
 CREATE INDEX "audit_blocks_sealed" ON "audit_blocks" USING btree ("sealed_at");--> statement-breakpoint

@@ -20,6 +20,7 @@ import type { SubmitInput } from './commands/types.ts';
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
+import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
 import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
@@ -28,7 +29,7 @@ import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
-import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
+import type { UserTokens } from './identity/user-tokens.ts';
 import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
@@ -67,6 +68,8 @@ export interface App {
   /** The core itself, without an API around it. */
   commands: CommandService;
   issueToken: UserTokens['issue'];
+  /** Calls the listener when tokens were revoked, or a key that signed some, until the returned function is called. */
+  onTokensRevoked(listener: () => void): () => void;
   createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
   /** Drains, then ends everything that was started. Safe to call more than once. */
   stop(): Promise<void>;
@@ -124,8 +127,8 @@ async function compose(
   const secrets = await loadSecrets({
     dataDir,
     serverKeyPath: config.security.backend_private_key_path,
+    tokenSecretPath: config.security.token_secret_path,
     commandSecretPath: config.security.command_secret_path,
-    jwtSecret: config.security.jwt_secret,
   });
 
   // The core.
@@ -143,7 +146,14 @@ async function compose(
   add('audit log', audit.stop);
   const { trail } = audit;
   const { database } = trail;
-  const userTokens = createUserTokens({ secret: secrets.jwtSecret, clock });
+  const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
+    database,
+    secret: secrets.tokenSecret,
+    security: config.security,
+    bus,
+    clock,
+    log,
+  });
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
   const enrollmentRequests = createEnrollmentRequests({
     database,
@@ -282,6 +292,8 @@ async function compose(
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
     userTokens,
+    serviceTokens,
+    issuerKeys,
     health,
     metrics: withFreshGauges(metrics, database, health.report),
     log,
@@ -290,6 +302,7 @@ async function compose(
     tokenLifetimeMs: config.security.jwt_expiration * 1000,
     audit: audit.service,
     trail,
+    maxFleetShare: config.security.max_fleet_share,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({
@@ -333,6 +346,7 @@ async function compose(
       trail.during({ actor: 'system:start', action: 'tokens.createEnrollment', details: () => spec }, () =>
         enrollment.create('operator', spec),
       ),
+    onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
     stop: resources.stop,
   };
 }

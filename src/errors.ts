@@ -59,6 +59,7 @@ export const catalogue = {
   rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts get` for its state'),
   template_unknown: entry('not_found', false, 'info', 'see `viworks templates` for the ones there are'),
   schedule_unknown: entry('not_found', false, 'info', 'see `viworks schedules` for the ones there are'),
+  issuer_key_unknown: entry('not_found', false, 'info', 'see `viworks jwt-keys` for the ones there are'),
   revision_conflict: entry(
     'failed_precondition',
     false,
@@ -95,6 +96,7 @@ export const catalogue = {
   ),
   enrollment_refused: entry('permission_denied', false, 'warn', 'make a new enrolment token'),
   permission_denied: entry('permission_denied', false, 'info', 'use a token with a role that may do this'),
+  scope_exceeded: entry('permission_denied', false, 'warn', 'use a token that is not limited so'),
   agent_exists: entry('already_exists', false, 'info', 'make an enrolment token bound to this agent id'),
 
   agent_state: entry('failed_precondition', false, 'info', 'see `viworks agents get ID` for how it is'),

@@ -50,6 +50,10 @@ const about = {
   'keys.revoke': ['command_key', 'keyId'],
   'tokens.createEnrollment': ['enrollment_token'],
   'tokens.createApi': ['api_token', 'subject'],
+  'tokens.create': ['service_token'],
+  'tokens.revoke': ['api_token', 'tokenId'],
+  'issuer.rotateKey': ['issuer_key'],
+  'issuer.revokeKey': ['issuer_key', 'keyId'],
 } as const satisfies Partial<Record<Operation, About>>;
 
 export const auditedOperations: ReadonlyMap<string, About> = new Map<string, About>(Object.entries(about));

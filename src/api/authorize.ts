@@ -1,7 +1,7 @@
 import type { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { ViworksError } from '../errors.ts';
 import { type Actor, type Role, roles } from '../identity/types.ts';
-import type { UserTokens } from '../identity/user-tokens.ts';
+import { describeScope, narrows } from '../lib/scope.ts';
 
 /**
  * Who may do what, in one table for every surface. What is not in the table is nobody's to do.
@@ -63,6 +63,12 @@ const leastRole = {
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
+  'tokens.create': 'admin',
+  'tokens.list': 'admin',
+  'tokens.revoke': 'admin',
+  'issuer.listKeys': 'admin',
+  'issuer.rotateKey': 'admin',
+  'issuer.revokeKey': 'admin',
   'verbs.list': 'viewer',
   'verbs.get': 'viewer',
 } as const satisfies Record<string, Role>;
@@ -75,6 +81,13 @@ const operationOfMethod: Record<keyof (typeof ControlService)['method'], Operati
   getAgent: 'agents.get',
   setAgentStatus: 'agents.setStatus',
   createEnrollmentToken: 'tokens.createEnrollment',
+  createApiToken: 'tokens.createApi',
+  createToken: 'tokens.create',
+  listTokens: 'tokens.list',
+  revokeToken: 'tokens.revoke',
+  listIssuerKeys: 'issuer.listKeys',
+  rotateIssuerKey: 'issuer.rotateKey',
+  revokeIssuerKey: 'issuer.revokeKey',
   listEnrollmentTokens: 'enrollment.listTokens',
   getEnrollmentToken: 'enrollment.getToken',
   revokeEnrollmentToken: 'enrollment.revokeToken',
@@ -133,24 +146,68 @@ export const controlOperations: ReadonlyMap<string, Operation> = new Map(Object.
 
 export const operations: ReadonlyMap<string, Role> = new Map<string, Role>(Object.entries(leastRole));
 
-/** @throws permission_denied */
+/**
+ * What knows the limits of a token (src/api/core.ts), or shows nothing that one could be limited to. Whoever is
+ * limited to sites or verbs may do this and nothing else.
+ */
+export const limitedOperations: ReadonlySet<string> = new Set<Operation>([
+  'agents.list',
+  'agents.get',
+  'agents.setStatus',
+  'commands.submit',
+  'commands.plan',
+  'commands.get',
+  'commands.list',
+  'commands.cancel',
+  'commands.approve',
+  'commands.reject',
+  'commands.retry',
+  'commands.statistics',
+  'commands.watch',
+  'commands.output',
+  'rollouts.get',
+  'rollouts.list',
+  'rollouts.pause',
+  'rollouts.resume',
+  'rollouts.abort',
+  'templates.list',
+  'templates.get',
+  'templates.render',
+  'templates.run',
+  'schedules.list',
+  'schedules.get',
+  'schedules.create',
+  'schedules.update',
+  'schedules.delete',
+  'schedules.pause',
+  'schedules.resume',
+  'schedules.run',
+  'schedules.next',
+  'system.health',
+  'enrollment.createToken',
+  'tokens.createEnrollment',
+  'verbs.list',
+  'verbs.get',
+]);
+
+/** @throws permission_denied, scope_exceeded */
 export function authorize(actor: Actor, operation: string): void {
   const least = operations.get(operation);
   if (least === undefined) throw new ViworksError('permission_denied', 'Nobody may do this.');
   if (roles.indexOf(actor.role) < roles.indexOf(least)) {
     throw new ViworksError('permission_denied', `This needs the role ${least}; the token has ${actor.role}.`);
   }
+  if (narrows(actor.scope) && !limitedOperations.has(operation)) {
+    const limits = describeScope(actor.scope);
+    throw new ViworksError('scope_exceeded', `This needs a token without limits; this one has ${limits}.`);
+  }
 }
 
 /**
- * Reads `authorization: Bearer …` (RFC 6750). A token is taken from this header only: in an address it would
- * end up in the logs of every proxy on the way.
- * @throws unauthenticated
+ * Reads `authorization: Bearer …` (RFC 6750); empty where it is none. A token is taken from this header only: in an
+ * address it would end up in the logs of every proxy on the way.
  */
-export function authenticate(
-  tokens: Pick<UserTokens, 'verify'>,
-  authorization: string | null | undefined,
-): Promise<Actor> {
+export function tokenIn(authorization: string | null | undefined): string {
   const [, token = ''] = /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '') ?? [];
-  return tokens.verify(token);
+  return token;
 }

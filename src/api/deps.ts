@@ -2,7 +2,13 @@ import type { AuditTrail } from '../audit/trail.ts';
 import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
-import type { CommandKeyService, EnrollmentAdmin, EnrollmentTokens } from '../identity/types.ts';
+import type {
+  CommandKeyService,
+  EnrollmentAdmin,
+  EnrollmentTokens,
+  IssuerKeyService,
+  TokenService,
+} from '../identity/types.ts';
 import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -24,6 +30,8 @@ export interface ApiDeps {
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;
   userTokens: UserTokens;
+  serviceTokens: TokenService;
+  issuerKeys: IssuerKeyService;
   health: HealthReporter;
   metrics: Pick<Metrics, 'apiRequests' | 'render' | 'contentType'>;
   log: Logger;
@@ -34,4 +42,6 @@ export interface ApiDeps {
   audit: AuditService;
   /** Where calls leave their entries. */
   trail: Pick<AuditTrail, 'during' | 'admitted' | 'refused'>;
+  /** Percent of all agents that one command of an operator may go to; undefined does not limit it. */
+  maxFleetShare?: number | undefined;
 }

@@ -11,7 +11,7 @@ const probeTimeoutMs = 5_000;
  */
 export function registerOperations(
   app: FastifyInstance,
-  { health, metrics }: Pick<ApiDeps, 'health' | 'metrics'>,
+  { health, issuerKeys, metrics }: Pick<ApiDeps, 'health' | 'issuerKeys' | 'metrics'>,
 ): void {
   const report = () => withinDeadline(health.report(), probeTimeoutMs);
 
@@ -25,6 +25,13 @@ export function registerOperations(
   });
 
   app.get('/health', async () => report());
+
+  /** What others verify our tokens with (RFC 7517). */
+  app.get('/.well-known/jwks.json', async (_request, reply) => {
+    const keys = await withinDeadline(issuerKeys.jwks(), probeTimeoutMs);
+    reply.header('cache-control', 'public, max-age=30');
+    return reply.type('application/jwk-set+json').send(JSON.stringify(keys));
+  });
 
   app.get('/metrics', async (_request, reply) => {
     return reply.type(metrics.contentType).send(await metrics.render());

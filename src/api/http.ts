@@ -16,6 +16,8 @@ import { registerTrpc } from './trpc/plugin.ts';
  */
 
 export interface HttpApi {
+  /** Addresses that answer, as patterns; nothing else does. */
+  routes: readonly string[];
   /** For requests of HTTP/1.1, and of HTTP/2 through Node's compatibility API. */
   handler: (
     request: IncomingMessage | Http2ServerRequest,
@@ -42,6 +44,8 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
     routerOptions: { maxParamLength: 2048 },
     trustProxy: deps.trustedProxies.length > 0 && [...deps.trustedProxies],
   });
+  const routes = new Set<string>();
+  app.addHook('onRoute', ({ url }) => void routes.add(url));
   registerHeaders(app, deps.corsOrigins);
   registerOperations(app, deps);
   await registerTrpc(app, deps, stopping.signal);
@@ -64,6 +68,7 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
 
   await app.ready();
   return {
+    routes: [...routes],
     // The framework's types want to know the protocol at compile time; Node's compatibility API makes
     // both of the same shape.
     handler: (request, response) => app.routing(request as IncomingMessage, response as ServerResponse),

@@ -17,6 +17,8 @@ export interface Topics {
   'enrollment.decided': string;
   /** Times of schedules changed. Key: `all`. At most once. */
   'schedules.changed': 'all';
+  /** A token of the API was revoked. Key: `all`. At most once. */
+  'tokens.revoked': 'all';
   /** Keys that sign commands changed. Key: `all`. At most once. */
   'commandKeys.changed': 'all';
 }

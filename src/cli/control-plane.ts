@@ -64,6 +64,12 @@ async function leaveOperatorToken(app: App, dataDir: string): Promise<() => void
   };
   await write();
   // A failed renewal is tried again the next day, long before the token ends.
-  const timer = setInterval(() => void write().catch(() => {}), dayMs);
-  return () => clearInterval(timer);
+  const renew = () => void write().catch(() => {});
+  const timer = setInterval(renew, dayMs);
+  // Whoever revoked the token here, or its key, goes on with another one.
+  const unsubscribe = app.onTokensRevoked(renew);
+  return () => {
+    unsubscribe();
+    clearInterval(timer);
+  };
 }

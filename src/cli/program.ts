@@ -11,6 +11,7 @@ import { enrollCommand } from './enroll.ts';
 import { enrollmentsCommand } from './enrollments.ts';
 import { exitCodes, failureOf } from './failure.ts';
 import { healthCommand } from './health.ts';
+import { jwtKeysCommand } from './jwt-keys.ts';
 import { keysCommand } from './keys.ts';
 import { migrateCommand } from './migrate.ts';
 import { rolloutsCommand } from './rollouts.ts';
@@ -58,6 +59,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   verbsCommand(program, context);
   tokenCommand(program, context);
   auditCommand(program, context, exit);
+  jwtKeysCommand(program, context);
   enrollmentsCommand(program, context);
   keysCommand(program, context);
   healthCommand(program, context, exit);

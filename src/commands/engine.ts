@@ -3,6 +3,7 @@ import type { Bus } from '../bus/bus.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import { isCommandInScope, isExecutionInScope } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
 import { createApprovals } from './approvals/approvals.ts';
 import type { ExecutionBinding } from './binding.ts';
@@ -146,10 +147,14 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     },
     async retry(actor, commandId, options) {
       const command = await commandAt(commandId);
-      return submitter.submit(actor, await retryInput({ query: database.query, verbs }, command, options));
+      const input = await retryInput({ query: database.query, verbs }, command, options);
+      return submitter.submit(actor, { ...input, within: options.within });
     },
     cancel,
     ...createRolloutService({ rollouts, history, cancel }),
+
+    mayWatch: (scope, commandId) => isCommandInScope(database.query, commandId, scope),
+    mayRead: (scope, executionId) => isExecutionInScope(database.query, executionId, scope),
 
     output: (executionId, stream, offset, limit) =>
       readOutput({ database }, executionId, stream, offset, limit),

@@ -1,4 +1,5 @@
 import type { Page, PageRequest } from '../lib/page.ts';
+import type { Scope } from '../lib/scope.ts';
 import type { Verdict } from './approvals/decide.ts';
 import type {
   Command,
@@ -52,6 +53,10 @@ export interface CommandService {
   retry(actor: string, commandId: string, options: RetryOptions): Promise<Command>;
   /** Figures over commands of a span of time, at most a thousand groups, the largest first. @throws invalid_request */
   statistics(query: StatisticsQuery): Promise<Statistics[]>;
+  /** Whether a caller who is limited so may see the command; false if there is none. */
+  mayWatch(scope: Scope, commandId: string): Promise<boolean>;
+  /** Whether such a caller may see the execution; false if there is none. */
+  mayRead(scope: Scope, executionId: string): Promise<boolean>;
   /** Bytes of one stream from an offset on, at most so many. @throws execution_unknown, invalid_request */
   output(executionId: string, stream: OutputStream, offset: number, limit: number): Promise<OutputRange>;
 }

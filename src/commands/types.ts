@@ -1,4 +1,5 @@
 import type { JsonObject } from '@bufbuild/protobuf';
+import type { Scope } from '../lib/scope.ts';
 import type { AgentStatus } from '../storage/agents.ts';
 import type { StatisticsCounts, StatisticsGroup } from '../storage/command-statistics.ts';
 import type { CommandListFilter } from '../storage/commands.ts';
@@ -83,6 +84,8 @@ export type SubmitInput = Pick<CommandSpec, 'verb' | 'target'> & {
   rollout?: RolloutInput | undefined;
   /** The command that this one tries again; set by the engine. */
   retryOf?: string | undefined;
+  /** What its caller is limited to; set by the API. @see Scope */
+  within?: Scope | undefined;
 };
 
 export interface Command extends CommandSpec {
@@ -226,6 +229,8 @@ export interface RetryOptions {
    */
   states?: readonly RetryableState[] | undefined;
   idempotencyKey?: string | undefined;
+  /** What its caller is limited to. */
+  within?: Scope | undefined;
 }
 
 export { type StatisticsGroup, statisticsGroups } from '../storage/command-statistics.ts';
@@ -235,6 +240,8 @@ export interface StatisticsQuery {
   /** Of commands that were submitted from then on, and before. */
   from: Date;
   to: Date;
+  /** Only of what a caller who is limited so may see. */
+  scope?: Scope | undefined;
 }
 
 /** Of the executions of one group. */

@@ -32,6 +32,7 @@ export function checkRules(config: Config, nameOf: NameOf, now: number): void {
     const weakness = weaknessOf(security.jwt_secret);
     if (weakness !== undefined) throw configError(nameOf('security.jwt_secret'), weakness);
   }
+  checkIssuer(security, nameOf);
   if (security.backend_private_key_path !== undefined) {
     const name = nameOf('security.backend_private_key_path');
     const key = privateKey(security.backend_private_key_path, name);
@@ -39,6 +40,24 @@ export function checkRules(config: Config, nameOf: NameOf, now: number): void {
       throw configError(name, 'must be an Ed25519 private key in PEM form');
   }
   if (server.mode === 'production') checkProduction(config, nameOf);
+}
+
+/** Of another issuer all is known, or nothing. */
+function checkIssuer(security: Config['security'], nameOf: NameOf): void {
+  const { jwt_issuer: issuer, jwt_audience: audience, jwks_url: url } = security;
+  for (const [key, value] of Object.entries({ jwt_issuer: issuer, jwt_audience: audience, jwks_url: url })) {
+    if (value === undefined && (issuer ?? audience ?? url) !== undefined) {
+      const problem = 'is missing; another issuer needs jwt_issuer, jwt_audience and jwks_url';
+      throw configError(nameOf(`security.${key}`), problem);
+    }
+  }
+  if (issuer === 'viworks')
+    throw configError(nameOf('security.jwt_issuer'), 'must not be viworks, the name of our own');
+  if (url?.startsWith('http:') && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')))
+    throw configError(
+      nameOf('security.jwks_url'),
+      'must be https: who changes the keys on their way is anybody',
+    );
 }
 
 type Listener = Pick<

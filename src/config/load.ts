@@ -40,6 +40,7 @@ const pathKeys = [
   'agent_management.tls_certificate_path',
   'agent_management.tls_private_key_path',
   'security.backend_private_key_path',
+  'security.token_secret_path',
   'command.plugins',
 ];
 

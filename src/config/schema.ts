@@ -55,8 +55,27 @@ export const configSchema = z.strictObject({
   redis: z.strictObject({ url: z.string().min(1).optional() }).prefault({}),
   security: z
     .strictObject({
-      /** Signs API tokens, at least 32 characters. Without it one is made and kept in the data folder. */
+      /** Signs API tokens with HS256 in place of keys that rotate; at least 32 characters. */
       jwt_secret: z.string().min(32).optional(),
+      /** Days after which a new key signs API tokens. */
+      jwt_key_rotation: z.number().positive().max(3650).default(90),
+      /** A file with at least 32 random bytes in base64; opens the keys that sign API tokens. Made if not set. */
+      token_secret_path: z.string().optional(),
+      /** The `iss` of another issuer whose tokens are accepted too; needs jwt_audience and jwks_url. */
+      jwt_issuer: z.string().min(1).optional(),
+      jwt_audience: z.string().min(1).optional(),
+      /** Where that issuer publishes its keys. */
+      jwks_url: z.url({ protocol: /^https?$/ }).optional(),
+      /** The `typ` in the header of its tokens. */
+      jwt_type: z.string().min(1).default('at+jwt'),
+      /** Which claims say the role, the sites and the verbs; of a nested claim the path with dots. */
+      jwt_role_claim: z.string().min(1).default('role'),
+      jwt_sites_claim: z.string().min(1).default('sites'),
+      jwt_verbs_claim: z.string().min(1).default('verbs'),
+      /** Roles here by the names that the claim has there; without any, the names are ours. */
+      jwt_roles: z.record(z.string(), z.enum(['viewer', 'operator', 'admin'])).default({}),
+      /** Percent of all agents that one command of an operator may go to. */
+      max_fleet_share: z.number().positive().max(100).optional(),
       /** Seconds that an API token is good for unless asked otherwise. */
       jwt_expiration: seconds.default(3600),
       /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */

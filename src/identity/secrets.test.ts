@@ -8,7 +8,7 @@ import { loadSecrets } from './secrets.ts';
 async function folder() {
   const dataDir = await mkdtemp(join(tmpdir(), 'viworks-secrets-'));
   onTestFinished(() => rm(dataDir, { recursive: true }));
-  return { dataDir, serverKeyPath: undefined, jwtSecret: undefined };
+  return { dataDir, serverKeyPath: undefined, tokenSecretPath: undefined };
 }
 
 test('secrets are made once, for their owner alone, and are the same at the next start', async () => {
@@ -16,9 +16,9 @@ test('secrets are made once, for their owner alone, and are the same at the next
   const first = await loadSecrets(sources);
   const second = await loadSecrets(sources);
   expect(second.serverKey.keyId).toBe(first.serverKey.keyId);
-  expect(Buffer.compare(second.jwtSecret, first.jwtSecret)).toBe(0);
+  expect(Buffer.compare(second.tokenSecret, first.tokenSecret)).toBe(0);
+  expect(first.tokenSecret.byteLength).toBe(32);
   expect(Buffer.compare(second.commandSecret, first.commandSecret)).toBe(0);
-  expect(first.jwtSecret.byteLength).toBe(48);
   expect(first.commandSecret.byteLength).toBe(32);
   const keys = join(sources.dataDir, 'keys');
   expect((await stat(keys)).mode & 0o777).toBe(0o700);
@@ -30,7 +30,7 @@ test('secrets are made once, for their owner alone, and are the same at the next
 test('two instances never share secrets that were made', async () => {
   const [one, two] = [await loadSecrets(await folder()), await loadSecrets(await folder())];
   expect(one.serverKey.keyId).not.toBe(two.serverKey.keyId);
-  expect(Buffer.compare(one.jwtSecret, two.jwtSecret)).not.toBe(0);
+  expect(Buffer.compare(one.tokenSecret, two.tokenSecret)).not.toBe(0);
 });
 
 test('what is configured is taken, and nothing is made in its place', async () => {
@@ -38,15 +38,21 @@ test('what is configured is taken, and nothing is made in its place', async () =
   const pair = generateKeyPair();
   const serverKeyPath = join(sources.dataDir, 'own.pem');
   await writeFile(serverKeyPath, keyPairToPem(pair));
-  const jwtSecret = 'a secret of more than thirty-two characters';
+  const tokenSecretPath = join(sources.dataDir, 'token-secret');
+  const secret = Buffer.alloc(32, 7).toString('base64');
+  await writeFile(tokenSecretPath, secret);
   const commandSecretPath = join(sources.dataDir, 'own-secret');
   const commandSecret = Buffer.alloc(32, 5);
   await writeFile(commandSecretPath, `${commandSecret.toString('base64')}\n`);
-  const secrets = await loadSecrets({ ...sources, serverKeyPath, jwtSecret, commandSecretPath });
+  const given = { ...sources, serverKeyPath, tokenSecretPath, commandSecretPath };
+  const secrets = await loadSecrets(given);
   expect(Buffer.from(secrets.commandSecret)).toEqual(commandSecret);
   expect(secrets.serverKey.keyId).toBe(pair.keyId);
-  expect(Buffer.from(secrets.jwtSecret).toString()).toBe(jwtSecret);
-  expect(await readdir(sources.dataDir)).toEqual(['own-secret', 'own.pem']);
+  expect(Buffer.from(secrets.tokenSecret).toString('base64')).toBe(secret);
+  expect((await readdir(sources.dataDir)).sort()).toEqual(['own-secret', 'own.pem', 'token-secret']);
+  await writeFile(tokenSecretPath, 'short');
+  const refusal = { code: 'config_invalid', message: expect.stringContaining('token_secret_path') };
+  await expect(loadSecrets(given)).rejects.toMatchObject(refusal);
 });
 
 test('a key that is missing, or none, stops the start by the name of its setting, and is not replaced', async () => {

@@ -4,13 +4,14 @@ import { dirname, join } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
 import { commandSecretBytes } from './command-secret.ts';
+import { tokenSecretBytes } from './token-secret.ts';
 
 /** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
 export interface Secrets {
   /** Identifies the server to its agents. */
   serverKey: KeyPair;
-  /** Signs API tokens. */
-  jwtSecret: Uint8Array;
+  /** Opens the keys that sign API tokens, and vouches for service tokens. */
+  tokenSecret: Uint8Array;
   /** Opens the keys that sign commands, and vouches for what was submitted. */
   commandSecret: Uint8Array;
 }
@@ -19,23 +20,27 @@ export interface SecretSources {
   dataDir: string;
   commandSecretPath?: string | undefined;
   serverKeyPath: string | undefined;
-  jwtSecret: string | undefined;
+  tokenSecretPath?: string | undefined;
 }
 
 /** @throws config_invalid with the name of the setting */
 export async function loadSecrets(sources: SecretSources): Promise<Secrets> {
-  const { dataDir, serverKeyPath, jwtSecret } = sources;
+  const { dataDir, serverKeyPath, tokenSecretPath } = sources;
   const folder = join(dataDir, 'keys');
   return {
-    commandSecret: await loadCommandSecret(sources.commandSecretPath, join(folder, 'command-secret')),
+    commandSecret: await loadRandom(
+      'command_secret_path',
+      sources.commandSecretPath,
+      join(folder, 'command-secret'),
+      commandSecretBytes,
+    ),
     serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
-    jwtSecret:
-      jwtSecret !== undefined
-        ? Buffer.from(jwtSecret, 'utf8')
-        : Buffer.from(
-            await readOrMake(join(folder, 'jwt-secret'), () => randomBytes(48).toString('base64')),
-            'base64',
-          ),
+    tokenSecret: await loadRandom(
+      'token_secret_path',
+      tokenSecretPath,
+      join(folder, 'token-secret'),
+      tokenSecretBytes,
+    ),
   };
 }
 
@@ -59,15 +64,21 @@ async function loadServerKey(path: string | undefined, ownPath: string): Promise
   }
 }
 
-async function loadCommandSecret(path: string | undefined, ownPath: string): Promise<Uint8Array> {
-  const setting = path === undefined ? ownPath : `security.command_secret_path: ${path}`;
+/** A file with random bytes in base64; made where nobody says which. */
+async function loadRandom(
+  key: string,
+  path: string | undefined,
+  ownPath: string,
+  bytes: number,
+): Promise<Uint8Array> {
+  const setting = path === undefined ? ownPath : `security.${key}: ${path}`;
   const unusable = (cause?: unknown) =>
     new ViworksError(
       'config_invalid',
-      `${setting}: must be a readable file with at least ${commandSecretBytes} random bytes in base64`,
+      `${setting}: must be a readable file with at least ${bytes} random bytes in base64`,
       { cause },
     );
-  const make = () => `${randomBytes(commandSecretBytes).toString('base64')}\n`;
+  const make = () => `${randomBytes(bytes).toString('base64')}\n`;
   const text =
     path === undefined
       ? await readOrMake(ownPath, make)
@@ -75,7 +86,7 @@ async function loadCommandSecret(path: string | undefined, ownPath: string): Pro
           throw unusable(cause);
         });
   const secret = Buffer.from(text.trim(), 'base64');
-  if (secret.byteLength < commandSecretBytes) throw unusable();
+  if (secret.byteLength < bytes) throw unusable();
   return secret;
 }
 

@@ -1,6 +1,6 @@
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { expect, test } from 'vitest';
-import { createUserTokens } from './user-tokens.ts';
+import { checkedForMs, createUserTokens, secretSigner } from './user-tokens.ts';
 
 const secret = 'a secret of more than thirty-two bytes';
 const key = new TextEncoder().encode(secret);
@@ -9,7 +9,9 @@ const message = 'The token is missing, expired or not valid.';
 
 function at(now = start) {
   const clock = { time: now, now: () => clock.time };
-  return { clock, tokens: createUserTokens({ secret, clock }) };
+  const revoked = new Set<string>();
+  const services = { verify: async () => undefined, isRevoked: async (jti: string) => revoked.has(jti) };
+  return { clock, revoked, tokens: createUserTokens({ signer: secretSigner(secret), services, clock }) };
 }
 
 /** A token that is right but for what the caller changes. */
@@ -36,9 +38,35 @@ function forged(change: {
 test('a token tells who and in which role until it expires', async () => {
   const { clock, tokens } = at();
   const token = await tokens.issue({ subject: 'ada', role: 'operator', lifetimeMs: 60_000 });
-  expect(await tokens.verify(token)).toEqual({ subject: 'ada', role: 'operator' });
+  expect(await tokens.verify(token)).toMatchObject({ subject: 'ada', role: 'operator' });
   clock.time += 61_000;
   await expect(tokens.verify(token)).rejects.toMatchObject({ code: 'unauthenticated', message });
+});
+
+test('limits come back as they were said', async () => {
+  const { tokens } = at();
+  const scope = { sites: ['bern'], verbs: ['docker.*'] };
+  const token = await tokens.issue({ subject: 'ada', role: 'operator', lifetimeMs: 60_000, scope });
+  expect((await tokens.verify(token)).scope).toEqual(scope);
+});
+
+test('a revoked token counts no more, at once where it is told and a moment later everywhere', async () => {
+  const { clock, revoked, tokens } = at();
+  const token = await tokens.issue({ subject: 'ada', role: 'operator', lifetimeMs: 60_000 });
+  revoked.add((await tokens.verify(token)).tokenId ?? '');
+  await tokens.verify(token);
+  clock.time += checkedForMs;
+  await expect(tokens.verify(token)).rejects.toMatchObject({ code: 'unauthenticated', message });
+
+  const other = await tokens.issue({ subject: 'ada', role: 'operator', lifetimeMs: 60_000 });
+  revoked.add((await tokens.verify(other)).tokenId ?? '');
+  tokens.forget();
+  await expect(tokens.verify(other)).rejects.toMatchObject({ code: 'unauthenticated', message });
+});
+
+test('nobody takes a name of the other issuer', async () => {
+  const spec = { subject: 'external:ada', role: 'viewer', lifetimeMs: 60_000 } as const;
+  await expect(at().tokens.issue(spec)).rejects.toMatchObject({ code: 'invalid_request' });
 });
 
 test('two tokens of the same person differ', async () => {
@@ -48,7 +76,11 @@ test('two tokens of the same person differ', async () => {
 });
 
 test('the forger in these tests makes a good token when it changes nothing', async () => {
-  expect(await at().tokens.verify(await forged({}))).toEqual({ subject: 'ada', role: 'admin' });
+  expect(await at().tokens.verify(await forged({}))).toMatchObject({
+    subject: 'ada',
+    role: 'admin',
+    scope: undefined,
+  });
 });
 
 test.each([
@@ -62,6 +94,9 @@ test.each([
   ['no subject', { claims: { sub: undefined } }],
   ['an unknown role', { claims: { role: 'root' } }],
   ['a role that is a list', { claims: { role: ['admin'] } }],
+  ['a key id', { header: { kid: 'x' } }],
+  ['sites that are no list', { claims: { sites: 'bern' } }],
+  ['a verb that is no verb', { claims: { verbs: ['*.*'] } }],
   ['not yet valid', { claims: { nbf: start / 1000 + 3600 } }],
 ])('refuses a token with %s', async (_name, change) => {
   const { tokens } = at();
@@ -79,7 +114,5 @@ test.each(['', 'x', 'a.b.c', new UnsecuredJWT({ role: 'admin', sub: 'ada' }).enc
 );
 
 test('a short secret is refused at the start, by the name of the setting', () => {
-  expect(() => createUserTokens({ secret: 'short', clock: { now: () => 0 } })).toThrow(
-    /security\.jwt_secret/,
-  );
+  expect(() => secretSigner('short')).toThrow(/security\.jwt_secret/);
 });

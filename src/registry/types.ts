@@ -49,6 +49,8 @@ export interface AgentFilter {
   capability?: string | undefined;
   labels?: Record<string, string> | undefined;
   os?: string | undefined;
+  /** Any of these; set by what its caller is limited to. */
+  sites?: readonly string[] | undefined;
 }
 
 /** What the API calls. */

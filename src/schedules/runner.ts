@@ -45,7 +45,7 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   /** Submits under a key of its own, so that one time never has two commands, whoever submits it and how often. */
   async function submit(schedule: Schedule, occurrence: number): Promise<string> {
-    const { name, revision, actor, action } = schedule;
+    const { name, revision, actor, action, scope: within } = schedule;
     const idempotencyKey = occurrenceKey(name, revision, occurrence);
     try {
       const input = await inputOf(action, templates);
@@ -57,7 +57,7 @@ export function createRunner(deps: RunnerDeps): Runner {
           resourceId: name,
           details: () => ({ revision, occurrence: new Date(occurrence), onBehalfOf: actor }),
         },
-        () => commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey }),
+        () => commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey, within }),
       );
       return command.commandId;
     } catch (thrown) {

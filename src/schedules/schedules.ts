@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
+import type { Scope } from '../lib/scope.ts';
 import { storableJson, storableText } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -60,18 +61,18 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
   }
 
   /** What can be submitted as it is now. */
-  async function checkAction(action: Action): Promise<void> {
+  async function checkAction(action: Action, within: Scope | undefined): Promise<void> {
     if ('command' in action && action.command.target === undefined)
       throw invalidField('action.command.target', 'must be given');
     try {
-      check(await inputOf(action, templates));
+      check({ ...(await inputOf(action, templates)), within });
     } catch (thrown) {
       const parent = 'command' in action ? 'action.command' : 'action.template';
       throw withFieldsUnder(parent, ViworksError.from(thrown));
     }
   }
 
-  type Values = Pick<Schedule, 'name' | 'description' | 'timing' | 'action' | 'actor' | 'enabled'>;
+  type Values = Pick<Schedule, 'name' | 'description' | 'timing' | 'action' | 'actor' | 'scope' | 'enabled'>;
 
   function valuesOf(values: Values, after: number) {
     const nextAt = occurrencesOf(values.timing).after(after);
@@ -80,6 +81,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       description: storableText(values.description),
       timing: storableJson(values.timing),
       action: storableJson(values.action),
+      scope: values.scope ?? null,
       nextAt: nextAt === undefined ? null : new Date(nextAt),
     };
   }
@@ -122,18 +124,19 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     ...loop,
     get,
 
-    async list(page) {
+    async list(page, scope) {
       const after = keyBefore(page);
-      const rows = await listSchedules(query, after, page.size + 1);
+      const rows = await listSchedules(query, after, page.size + 1, scope);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.name);
       return { items: items.map(scheduleOf), nextToken };
     },
 
-    async create(actor, { name, description = '', timing: asked, action, paused = false }) {
+    async create(actor, { name, description = '', timing: asked, action, paused = false, within }) {
       const now = clock.now();
       const timing = checkTiming(asked, now);
-      await checkAction(action);
-      const values = valuesOf({ name, description, timing, action, actor, enabled: !paused }, now);
+      await checkAction(action, within);
+      const enabled = !paused;
+      const values = valuesOf({ name, description, timing, action, actor, scope: within, enabled }, now);
       const row = await insertSchedule(query, values, new Date(now));
       if (row === undefined) {
         const problem = 'is the name of another schedule';
@@ -143,12 +146,14 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       return scheduleOf(row);
     },
 
-    async update(actor, name, revision, { description, timing, action }) {
-      if (action !== undefined) await checkAction(action);
+    async update(actor, name, revision, { description, timing, action, within }) {
+      if (action !== undefined || within !== undefined)
+        await checkAction(action ?? (await get(name)).action, within);
       const checked = timing && checkTiming(timing, clock.now());
       return change(name, revision, (schedule) => ({
         ...schedule,
         actor,
+        scope: within,
         description: description ?? schedule.description,
         timing: checked ?? schedule.timing,
         action: action ?? schedule.action,
@@ -163,10 +168,11 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     pause: (name) => enable(name, false),
     resume: (name) => enable(name, true),
 
-    async run(actor, name, { idempotencyKey }) {
+    async run(actor, name, { idempotencyKey, within }) {
       const { action } = await get(name);
       const input = await inputOf(action, templates);
-      const command = await commands.submit(actor, { ...input, origin: originOf(name), idempotencyKey });
+      const origin = originOf(name);
+      const command = await commands.submit(actor, { ...input, origin, idempotencyKey, within });
       const at = new Date(clock.now());
       await turns(() => scheduleRan(query, name, at, command.commandId)).catch((error: unknown) => {
         // It was submitted; who asked must not take it for refused, and submit it again.

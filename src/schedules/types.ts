@@ -1,5 +1,6 @@
 import type { Command, SubmitInput } from '../commands/types.ts';
 import type { Page, PageRequest } from '../lib/page.ts';
+import type { Scope } from '../lib/scope.ts';
 import type { CommandDraft, TemplateUse } from '../templates/types.ts';
 
 /** A schedule submits a command at its times, in the name of whoever created it. */
@@ -33,10 +34,14 @@ export interface ScheduleInput {
   action: Action;
   /** It begins when somebody resumes it. */
   paused?: boolean | undefined;
+  /** What its maker is limited to, and so its commands are; set by the API. */
+  within?: Scope | undefined;
 }
 
 /** What is left out stays as it is. */
-export type ScheduleChange = { [K in 'description' | 'timing' | 'action']?: ScheduleInput[K] | undefined };
+export type ScheduleChange = {
+  [K in 'description' | 'timing' | 'action' | 'within']?: ScheduleInput[K] | undefined;
+};
 
 export interface Schedule {
   name: string;
@@ -47,6 +52,8 @@ export interface Schedule {
   enabled: boolean;
   /** In whose name it submits. */
   actor: string;
+  /** What its commands are limited to. */
+  scope: Scope | undefined;
   /** Grows with each change that a person makes. */
   revision: number;
   /** Undefined when nothing is to come. */
@@ -62,14 +69,14 @@ export interface Schedule {
 
 /** What the API calls. */
 export interface ScheduleService {
-  /** By name. */
-  list(page: PageRequest): Promise<Page<Schedule>>;
+  /** By name. Within a scope: those that are limited at least so. */
+  list(page: PageRequest, scope?: Scope): Promise<Page<Schedule>>;
   /** @throws schedule_unknown */
   get(name: string): Promise<Schedule>;
   /** @throws invalid_request, what its command or template is refused with, revision_conflict if there is one */
   create(actor: string, input: ScheduleInput): Promise<Schedule>;
   /**
-   * It begins anew from now on, in the name of the actor.
+   * It begins anew from now on, in the name of the actor and within its limits.
    * @param revision that it must have
    * @throws schedule_unknown, revision_conflict, and as create
    */
@@ -81,7 +88,7 @@ export interface ScheduleService {
   /** What was to run meanwhile is not made up for. @throws schedule_unknown */
   resume(name: string): Promise<Schedule>;
   /** Submits its command now, in the name of the actor, whatever its times are. @throws as submitting does */
-  run(actor: string, name: string, options: Pick<SubmitInput, 'idempotencyKey'>): Promise<Command>;
+  run(actor: string, name: string, options: Pick<SubmitInput, 'idempotencyKey' | 'within'>): Promise<Command>;
   /** The next times of a stored schedule, or of one that is not stored. @throws schedule_unknown, invalid_request */
   next(of: { name: string } | { timing: TimingInput }, count: number): Promise<Date[]>;
 }

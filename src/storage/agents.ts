@@ -12,6 +12,8 @@ export interface AgentListFilter {
   capability?: string | undefined;
   labels?: Record<string, string> | undefined;
   os?: string | undefined;
+  /** Any of these. */
+  sites?: readonly string[] | undefined;
 }
 
 export type AgentRow = Omit<typeof agents.$inferSelect, 'generation' | 'rotateKey'> & {
@@ -37,6 +39,7 @@ const list = statement(
      and ($4::jsonb is null or labels @> $4)
      and ($5::text is null or os = $5)
      and ($6::text is null or agent_id > $6)
+     and ($8::text[] is null or site = any($8))
    order by agent_id limit $7`,
 );
 
@@ -55,6 +58,7 @@ export const listAgents = (
     filter.os,
     after,
     limit,
+    filter.sites,
   ]);
 
 const byId = statement('agents_by_id', `select ${agentColumns} from agents where agent_id = $1`);
@@ -80,7 +84,8 @@ const targetColumns = `agent_id as "agentId", incarnation, epoch::float8 as epoc
   status_reason as "statusReason", last_seen_at is not null as seen`;
 const targetsById = statement(
   'agents_targets_by_id',
-  `select ${targetColumns} from agents where agent_id = any($1::text[]) and revoked is null`,
+  `select ${targetColumns} from agents
+   where agent_id = any($1::text[]) and ($2::text[] is null or site = any($2)) and revoked is null`,
 );
 const targetsBySelector = statement(
   'agents_targets_by_selector',
@@ -93,8 +98,13 @@ const targetsBySelector = statement(
    order by agent_id`,
 );
 
-export const targetsNamed = (query: Database['query'], agentIds: readonly string[]) =>
-  query<TargetRow>(targetsById, [agentIds]);
+/** @param sites that they must belong to, any of them; undefined for wherever they are */
+export const targetsNamed = (
+  query: Database['query'],
+  agentIds: readonly string[],
+  sites: readonly string[] | undefined,
+) => query<TargetRow>(targetsById, [agentIds, sites]);
+
 export interface TargetSelector {
   sites?: readonly string[] | undefined;
   capabilities?: readonly string[] | undefined;
@@ -117,13 +127,21 @@ const considered = statement(
   'agents_considered',
   `select ${targetColumns}, site, labels, os,
      ${statusColumn} as status
-   from agents where revoked is null order by agent_id`,
+   from agents where revoked is null and ($1::text[] is null or site = any($1)) order by agent_id`,
 );
 
 export type ConsideredRow = TargetRow & Pick<AgentRow, 'site' | 'labels' | 'os'> & { status: AgentStatus };
 
-/** Every agent, with all that a selector looks at. */
-export const everyAgent = (query: Database['query']) => query<ConsideredRow>(considered, []);
+/** Every agent, of these sites if they are named, with all that a selector looks at. */
+export const everyAgent = (query: Database['query'], sites: readonly string[] | undefined) =>
+  query<ConsideredRow>(considered, [sites]);
+
+const all = statement('agents_count', 'select count(*)::int as count from agents where revoked is null');
+
+export async function countAgents(query: Database['query']): Promise<number> {
+  const [row] = await query<{ count: number }>(all, []);
+  return row?.count ?? 0;
+}
 
 const waitingCounts = statement(
   'executions_waiting_counts',

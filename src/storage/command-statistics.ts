@@ -1,3 +1,4 @@
+import { likePatterns, type Scope } from '../lib/scope.ts';
 import { type Database, statement } from './database.ts';
 
 /** Figures over the executions of a span of time. */
@@ -59,6 +60,8 @@ const statementOf = (group: StatisticsGroup) =>
      ${group === 'site' ? 'left join agents a on a.agent_id = e.agent_id' : ''}
      cross join lateral (select ${waited} as waited, ${ran} as ran) w
      where c.command_id >= $1 and c.command_id < $2
+       and ($3::text[] is null or e.agent_id in (select s.agent_id from agents s where s.site = any($3)))
+       and ($4::text[] is null or c.verb like any($4))
      group by 1 order by total desc, key limit 1000`,
   );
 
@@ -73,4 +76,5 @@ export const commandStatistics = (
   group: StatisticsGroup,
   fromId: string,
   toId: string,
-) => query<StatisticsRow>(statements[group], [fromId, toId]);
+  scope: Scope | undefined,
+) => query<StatisticsRow>(statements[group], [fromId, toId, scope?.sites, scope && likePatterns(scope)]);

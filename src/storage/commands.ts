@@ -1,3 +1,4 @@
+import { likePatterns, type Scope } from '../lib/scope.ts';
 import { approvalOf, type StoredApproval } from './approvals.ts';
 import { type AuditRow, auditColumns, insertAuditFrom } from './audit.ts';
 import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
@@ -210,6 +211,12 @@ export async function findCommandByKey(
 const awaitingApproval = `select p.command_id from approvals p where p.state = 'pending' and exists (
   select 1 from executions e where e.command_id = p.command_id and e.hold = 'approval')`;
 
+/** Sites: every agent that a command went to is of one of them, now. Verbs: its own is like one of them. */
+export const inScope = (sites: string, verbs: string): string => `(
+  ${verbs}::text[] is null or c.verb like any(${verbs})) and (${sites}::text[] is null or not exists (
+    select 1 from executions e left join agents a using (agent_id)
+    where e.command_id = c.command_id and (a.site = any(${sites})) is not true))`;
+
 const list = statement(
   'commands_list',
   `select ${commandColumns} from commands c
@@ -227,6 +234,7 @@ const list = statement(
      and ($12::text is null or c.origin = $12)
      and ($13::bool is distinct from true or c.command_id in (${awaitingApproval}))
      and ($13::bool is distinct from false or c.command_id not in (${awaitingApproval}))
+     and ${inScope('$14', '$15')}
      and ($5::timestamptz is null or c.created_at >= $5)
      and ($6::timestamptz is null or c.created_at < $6)
      and ($7::uuid is null or c.command_id < $7)
@@ -250,6 +258,8 @@ export interface CommandListFilter {
   awaitingApproval?: boolean | undefined;
   createdAfter?: Date | undefined;
   createdBefore?: Date | undefined;
+  /** Only what a caller who is limited so may see. */
+  scope?: Scope | undefined;
 }
 
 /** Newest first; `before` is the last id of the page before. */
@@ -273,7 +283,34 @@ export const listCommands = (
     filter.correlationId,
     filter.origin,
     filter.awaitingApproval,
+    filter.scope?.sites,
+    filter.scope && likePatterns(filter.scope),
   ]);
+
+const visible = statement(
+  'commands_in_scope',
+  `select 1 from commands c where c.command_id = $1::uuid and ${inScope('$2', '$3')}`,
+);
+
+/** Whether a caller who is limited so may see the command; false if there is none. */
+export const isCommandInScope = async (
+  query: Database['query'],
+  commandId: string,
+  scope: Scope,
+): Promise<boolean> => (await query(visible, [commandId, scope.sites, likePatterns(scope)])).length > 0;
+
+const executionVisible = statement(
+  'executions_in_scope',
+  `select 1 from commands c where c.command_id = (select x.command_id from executions x where x.execution_id = $1::uuid)
+     and ${inScope('$2', '$3')}`,
+);
+
+export const isExecutionInScope = async (
+  query: Database['query'],
+  executionId: string,
+  scope: Scope,
+): Promise<boolean> =>
+  (await query(executionVisible, [executionId, scope.sites, likePatterns(scope)])).length > 0;
 
 /** An execution as it is read back. */
 export interface StoredExecution extends Omit<ResultColumns, 'output'> {

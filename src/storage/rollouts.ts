@@ -1,4 +1,5 @@
-import { commandColumns, type StoredCommand } from './commands.ts';
+import { likePatterns, type Scope } from '../lib/scope.ts';
+import { commandColumns, inScope, type StoredCommand } from './commands.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 import { rolloutProgress } from './rollout-columns.ts';
@@ -188,6 +189,7 @@ const list = statement(
   'rollouts_list',
   `select ${commandColumns} from rollouts o join commands c using (command_id)
    where ($1::text is null or o.state = $1) and ($2::uuid is null or o.command_id < $2)
+     and ${inScope('$4', '$5')}
    order by o.command_id desc limit $3`,
 );
 
@@ -197,4 +199,5 @@ export const listRolloutCommands = (
   state: string | undefined,
   before: string | undefined,
   limit: number,
-) => query<StoredCommand>(list, [state, before, limit]);
+  scope: Scope | undefined,
+) => query<StoredCommand>(list, [state, before, limit, scope?.sites, scope && likePatterns(scope)]);

@@ -1,3 +1,4 @@
+import { likePatterns, type Scope } from '../lib/scope.ts';
 import { type Database, statement } from './database.ts';
 
 /**
@@ -11,6 +12,8 @@ export interface ScheduleRow {
   timing: unknown;
   action: unknown;
   actor: string;
+  /** What its commands are limited to; null: nothing. */
+  scope: Scope | null;
   enabled: boolean;
   revision: number;
   nextAt: Date | null;
@@ -22,25 +25,40 @@ export interface ScheduleRow {
 }
 
 /** What a person says of a schedule; timing and action are JSON. */
-export type ScheduleValues = Pick<ScheduleRow, 'name' | 'description' | 'actor' | 'enabled' | 'nextAt'> & {
+export type ScheduleValues = Pick<
+  ScheduleRow,
+  'name' | 'description' | 'actor' | 'scope' | 'enabled' | 'nextAt'
+> & {
   timing: string;
   action: string;
 };
 
 type Query = Database['query'];
 
-const columns = `name, description, timing, action, actor, enabled, revision, next_at as "nextAt",
+const columns = `name, description, timing, action, actor, scope, enabled, revision, next_at as "nextAt",
   last_at as "lastAt", last_command_id as "lastCommandId", last_error as "lastError",
   created_at as "createdAt", updated_at as "updatedAt"`;
 
 const list = statement(
   'schedules_list',
-  `select ${columns} from schedules where $1::text is null or name > $1 order by name limit $2`,
+  `select ${columns} from schedules
+   where ($1::text is null or name > $1)
+     and ($3::text is null or coalesce(scope->'sites' <@ $3::jsonb, false))
+     and ($4::text[] is null or coalesce((
+       select bool_and(v like any($4)) from jsonb_array_elements_text(scope->'verbs') v), false))
+   order by name limit $2`,
 );
 
-/** By name; `after` is the last name of the page before. */
-export const listSchedules = (query: Query, after: string | undefined, limit: number) =>
-  query<ScheduleRow>(list, [after, limit]);
+/** By name; `after` is the last name of the page before. Within a scope: those that are limited at least so. */
+export const listSchedules = (
+  query: Query,
+  after: string | undefined,
+  limit: number,
+  scope: Scope | undefined,
+) => {
+  const sites = scope?.sites && JSON.stringify(scope.sites);
+  return query<ScheduleRow>(list, [after, limit, sites, scope && likePatterns(scope)]);
+};
 
 const byName = statement('schedules_by_name', `select ${columns} from schedules where name = $1`);
 
@@ -59,19 +77,20 @@ export async function lockSchedule(query: Query, name: string): Promise<Schedule
 
 const insert = statement(
   'schedules_insert',
-  `insert into schedules (name, description, timing, action, actor, enabled, next_at, created_at, updated_at)
-   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8, $8) on conflict (name) do nothing
+  `insert into schedules (name, description, timing, action, actor, enabled, next_at, scope, created_at, updated_at)
+   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8::jsonb, $9, $9) on conflict (name) do nothing
    returning ${columns}`,
 );
 
-const valuesOf = ({ name, description, timing, action, actor, enabled, nextAt }: ScheduleValues) => [
-  name,
-  description,
-  timing,
-  action,
-  actor,
-  enabled,
-  nextAt,
+const valuesOf = (values: ScheduleValues) => [
+  values.name,
+  values.description,
+  values.timing,
+  values.action,
+  values.actor,
+  values.enabled,
+  values.nextAt,
+  values.scope === null ? null : JSON.stringify(values.scope),
 ];
 
 /** Undefined if there is one of that name. */
@@ -87,7 +106,7 @@ export async function insertSchedule(
 const update = statement(
   'schedules_update',
   `update schedules set description = $2, timing = $3::jsonb, action = $4::jsonb, actor = $5, enabled = $6,
-     next_at = $7, updated_at = $8, revision = revision + 1
+     next_at = $7, scope = $8::jsonb, updated_at = $9, revision = revision + 1
    where name = $1 returning ${columns}`,
 );
 

@@ -1,3 +1,4 @@
+import { likePatterns, type Scope } from '../lib/scope.ts';
 import { type Database, statement } from './database.ts';
 
 /** Templates: commands with parameters, kept under a name. */
@@ -27,12 +28,18 @@ const columns = `name, description, parameters, command, revision, updated_by as
 
 const list = statement(
   'templates_list',
-  `select ${columns} from templates where $1::text is null or name > $1 order by name limit $2`,
+  `select ${columns} from templates
+   where ($1::text is null or name > $1) and ($3::text[] is null or command->>'verb' like any($3))
+   order by name limit $2`,
 );
 
-/** By name; `after` is the last name of the page before. */
-export const listTemplates = (query: Query, after: string | undefined, limit: number) =>
-  query<TemplateRow>(list, [after, limit]);
+/** By name; `after` is the last name of the page before. Within a scope: those whose verb it allows. */
+export const listTemplates = (
+  query: Query,
+  after: string | undefined,
+  limit: number,
+  scope: Scope | undefined,
+) => query<TemplateRow>(list, [after, limit, scope && likePatterns(scope)]);
 
 const byName = statement('templates_by_name', `select ${columns} from templates where name = $1`);
 

@@ -45,9 +45,9 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
     get,
     render,
 
-    async list(page) {
+    async list(page, scope) {
       const after = keyBefore(page);
-      const rows = await listTemplates(query, after, page.size + 1);
+      const rows = await listTemplates(query, after, page.size + 1, scope);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.name);
       return { items: items.map(templateOf), nextToken };
     },

@@ -1,5 +1,6 @@
 import type { Command, SubmitInput, Target } from '../commands/types.ts';
 import type { Page, PageRequest } from '../lib/page.ts';
+import type { Scope } from '../lib/scope.ts';
 
 /** A template is a command with places for parameters, kept under a name. */
 
@@ -27,7 +28,7 @@ export interface Parameter {
 }
 
 /** What is to be submitted, as far as it is known before somebody submits it. */
-export type CommandDraft = Omit<SubmitInput, 'target' | 'origin' | 'idempotencyKey'> & {
+export type CommandDraft = Omit<SubmitInput, 'target' | 'origin' | 'idempotencyKey' | 'within'> & {
   /** Absent: whoever uses it says on which agents. */
   target?: Target | undefined;
 };
@@ -59,8 +60,8 @@ export interface TemplateUse {
 
 /** What the API calls. */
 export interface TemplateService {
-  /** By name. */
-  list(page: PageRequest): Promise<Page<Template>>;
+  /** By name. Within a scope: those whose verb it allows. */
+  list(page: PageRequest, scope?: Scope): Promise<Page<Template>>;
   /** @throws template_unknown */
   get(name: string): Promise<Template>;
   /**
@@ -77,4 +78,4 @@ export interface TemplateService {
   run(actor: string, name: string, use: TemplateUse, options: RunOptions): Promise<Command>;
 }
 
-export type RunOptions = Pick<SubmitInput, 'idempotencyKey' | 'correlationId'>;
+export type RunOptions = Pick<SubmitInput, 'idempotencyKey' | 'correlationId' | 'within'>;

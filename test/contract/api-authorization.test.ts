@@ -1,11 +1,13 @@
 import type { DescMethod } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import type { AnyTRPCProcedure, AnyTRPCRouter } from '@trpc/server';
+import { SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import { authorize, controlOperations, operations } from '../../src/api/authorize.ts';
+import { authorize, controlOperations, limitedOperations, operations } from '../../src/api/authorize.ts';
 import { createAppRouter } from '../../src/api/trpc/router.ts';
 import { type Role, roles } from '../../src/identity/types.ts';
+import { testSecret } from '../support/api-identity.ts';
 import { startApi, type TestApi } from '../support/api-server.ts';
 import { errorOf } from '../support/api-surfaces.ts';
 
@@ -68,22 +70,102 @@ const expected: Record<string, Role> = {
   'system.health': 'viewer',
   'tokens.createEnrollment': 'admin',
   'tokens.createApi': 'admin',
+  'tokens.create': 'admin',
+  'tokens.list': 'admin',
+  'tokens.revoke': 'admin',
+  'issuer.listKeys': 'admin',
+  'issuer.rotateKey': 'admin',
+  'issuer.revokeKey': 'admin',
 };
 
-const callers = ['nobody', 'a bad token', ...roles] as const;
+/** What somebody whose token is limited to sites or verbs may do; all else is refused, whatever the role. */
+const unlimitedOnly = new Set([
+  'agents.revoke',
+  'agents.release',
+  'agents.rotateKey',
+  'agents.remove',
+  'enrollment.listTokens',
+  'enrollment.getToken',
+  'enrollment.revokeToken',
+  'enrollment.listRequests',
+  'enrollment.approve',
+  'enrollment.reject',
+  'keys.list',
+  'keys.rotate',
+  'keys.revoke',
+  'templates.save',
+  'templates.delete',
+  'tokens.createApi',
+  'tokens.create',
+  'tokens.list',
+  'tokens.revoke',
+  'issuer.listKeys',
+  'issuer.rotateKey',
+  'issuer.revokeKey',
+]);
+
+const strangers = [
+  'nobody',
+  'a bad token',
+  'an expired token',
+  'a token for another audience',
+  'a revoked token',
+  'a revoked service token',
+] as const;
+const limited = { 'an admin of a site': { sites: ['nowhere'] }, 'an admin of verbs': { verbs: ['none.*'] } };
+const limitedCallers = ['an admin of a site', 'an admin of verbs'] as const;
+const callers = [...strangers, ...roles, 'a service token of an operator', ...limitedCallers] as const;
 type Caller = (typeof callers)[number];
 
-function verdict(caller: Caller, operation: string): 'unauthenticated' | 'permission_denied' | 'allowed' {
-  if (caller === 'nobody' || caller === 'a bad token') return 'unauthenticated';
+const isStranger = (caller: Caller) => strangers.some((each) => each === caller);
+const isLimited = (caller: Caller): caller is keyof typeof limited => Object.hasOwn(limited, caller);
+const roleOf = (caller: Caller): Role =>
+  isLimited(caller) ? 'admin' : (roles.find((role) => role === caller) ?? 'operator');
+
+function verdict(caller: Caller, operation: string): string {
+  if (isStranger(caller)) return 'unauthenticated';
   const least = expected[operation];
-  const may = least !== undefined && roles.indexOf(caller) >= roles.indexOf(least);
+  const may = least !== undefined && roles.indexOf(roleOf(caller)) >= roles.indexOf(least);
+  if (isLimited(caller) && unlimitedOnly.has(operation)) return 'scope_exceeded';
   return may ? 'allowed' : 'permission_denied';
 }
 
 async function headersOf(api: TestApi, caller: Caller): Promise<Record<string, string>> {
   if (caller === 'nobody') return {};
-  if (caller === 'a bad token') return { authorization: `Bearer ${await api.tokenFor('admin')}x` };
-  return api.authorization(caller);
+  return { authorization: `Bearer ${await tokenOf(api, caller)}` };
+}
+
+async function tokenOf(api: TestApi, caller: Caller): Promise<string> {
+  const { userTokens, serviceTokens } = api;
+  const admin = { subject: 'ada', role: 'admin' } as const;
+  switch (caller) {
+    case 'a bad token':
+      return `${await api.tokenFor('admin')}x`;
+    case 'an expired token':
+      return userTokens.issue({ ...admin, lifetimeMs: -1000 });
+    case 'a token for another audience': {
+      const now = Math.floor(Date.now() / 1000);
+      return new SignJWT({ ...admin, sub: 'ada', jti: 'x', iat: now, exp: now + 60 })
+        .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt' })
+        .setIssuer('viworks')
+        .setAudience('viworks-agents')
+        .sign(testSecret);
+    }
+    case 'a revoked token': {
+      const token = await api.tokenFor('admin');
+      await serviceTokens.revoke('ada', (await userTokens.verify(token)).tokenId ?? '');
+      return token;
+    }
+    case 'a revoked service token': {
+      const { token, details } = await serviceTokens.create('ada', { name: 'shop', role: 'admin' });
+      await serviceTokens.revoke('ada', details.tokenId);
+      return token;
+    }
+    case 'a service token of an operator':
+      return (await serviceTokens.create('ada', { name: 'shop', role: 'operator' })).token;
+    default:
+      return api.tokenFor(roleOf(caller), isLimited(caller) ? limited[caller] : undefined);
+  }
 }
 
 /** The procedures of the real router, by path. */
@@ -99,6 +181,20 @@ test('the table names exactly the procedures there are, each with its role', () 
   expect([...controlOperations.keys()].sort()).toEqual(
     ControlService.methods.map((method) => method.localName).sort(),
   );
+});
+
+test('whatever is not said to know limits is refused to whoever has any', () => {
+  const all = [...operations.keys()];
+  expect(all.filter((operation) => !limitedOperations.has(operation)).sort()).toEqual(
+    [...unlimitedOnly].sort(),
+  );
+});
+
+test('the routes of plain HTTP are those that need no token', async () => {
+  await using api = await startApi();
+  const open = ['/livez', '/readyz', '/health', '/metrics', '/.well-known/jwks.json'];
+  for (const path of open) expect((await fetch(api.url1 + path)).status).toBe(200);
+  expect(api.routes().toSorted()).toEqual([...open, '/trpc/:path'].toSorted());
 });
 
 test('what is not in the table is denied to everybody', () => {
@@ -124,7 +220,8 @@ describe.each(callers)('for %s', (caller) => {
       const seen = code === 'invalid_request' ? 'allowed' : code;
       expect({ path, seen }).toEqual({ path, seen: verdict(caller, path) });
       if (type !== 'subscription' && seen === 'unauthenticated') expect(response.status).toBe(401);
-      if (type !== 'subscription' && seen === 'permission_denied') expect(response.status).toBe(403);
+      if (type !== 'subscription' && ['permission_denied', 'scope_exceeded'].includes(seen))
+        expect(response.status).toBe(403);
     }
   });
 

@@ -309,6 +309,38 @@ const cases: Record<string, Case> = {
       return 'shop';
     },
   },
+  'tokens.create': {
+    call: async () => {
+      await ada.tokens.create.mutate({ name: 'till', role: 'viewer' });
+      return undefined;
+    },
+    changed: () => `service_tokens where name = 'till'`,
+  },
+  'tokens.revoke': {
+    call: async () => {
+      const { tokens } = await ada.tokens.list.query();
+      const tokenId = tokens.find(({ name }) => name === 'till')?.tokenId ?? '';
+      await ada.tokens.revoke.mutate({ tokenId });
+      return tokenId;
+    },
+    changed: (id) => `service_tokens where token_id = '${id}'`,
+  },
+  'issuer.rotateKey': {
+    call: async () => {
+      await ada.issuer.rotateKey.mutate();
+      return undefined;
+    },
+    changed: () => 'issuer_keys where number = (select max(number) from issuer_keys)',
+  },
+  'issuer.revokeKey': {
+    call: async () => {
+      const { keys } = await ada.issuer.rotateKey.mutate();
+      const keyId = keys.find(({ state }) => state === 'active')?.keyId ?? '';
+      await ada.issuer.revokeKey.mutate({ keyId });
+      return keyId;
+    },
+    changed: (id) => `issuer_keys where key_id = '${id}'`,
+  },
 };
 
 test('every operation that changes something is audited, and is called here', () => {

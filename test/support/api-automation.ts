@@ -76,6 +76,7 @@ function memorySchedules(commands: Pick<CommandService, 'submit'>): ScheduleServ
         action,
         enabled: !paused,
         actor,
+        scope: undefined,
         revision: 1,
         nextAt: then,
         lastAt: undefined,

@@ -12,6 +12,7 @@ import { ViworksError } from '../../src/errors.ts';
 import type { EnrollmentTokenSpec, EnrollmentTokens } from '../../src/identity/types.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { decodeToken, type PageRequest, pageOf } from '../../src/lib/page.ts';
+import { allowsVerb } from '../../src/lib/scope.ts';
 import type { Agent, AgentFilter, AgentService } from '../../src/registry/types.ts';
 
 import { newRollout } from './api-rollouts.ts';
@@ -57,7 +58,8 @@ export function memoryAgents(agents: Agent[]): AgentService {
     if (agent === undefined) throw new ViworksError('agent_unknown', `There is no agent ${agentId}.`);
     return agent;
   };
-  const matches = (agent: Agent, { site, status, capability, labels = {}, os }: AgentFilter) =>
+  const matches = (agent: Agent, { site, sites, status, capability, labels = {}, os }: AgentFilter) =>
+    (sites === undefined || sites.includes(agent.site)) &&
     (site === undefined || agent.site === site) &&
     (status === undefined || agent.status === status) &&
     (capability === undefined || agent.capabilities.includes(capability)) &&
@@ -209,6 +211,12 @@ export function memoryCommands(): MemoryCommands {
       record(entry);
       return structuredClone(command);
     },
+
+    mayWatch: async (scope, commandId) => {
+      const verb = entries.get(commandId)?.command.verb;
+      return verb !== undefined && allowsVerb(scope, verb);
+    },
+    mayRead: async () => true,
 
     async output(_executionId, _stream, offset) {
       failIfAsked();

@@ -17,16 +17,17 @@ import { apiRoutes } from '../../src/api/grpc/routes.ts';
 import type { HealthReport } from '../../src/api/health-report.ts';
 import { createHttpApi } from '../../src/api/http.ts';
 import type { Role } from '../../src/identity/types.ts';
-import { createUserTokens } from '../../src/identity/user-tokens.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
+import type { Scope } from '../../src/lib/scope.ts';
 import { remoteAddress } from '../../src/protocol/peer.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
@@ -37,7 +38,7 @@ export type TestApi = Awaited<ReturnType<typeof startApi>>;
 export async function startApi(
   options: { corsOrigins?: string[]; agents?: Agent[]; verbs?: VerbCatalogue } = {},
 ) {
-  const userTokens = createUserTokens({ secret: new Uint8Array(32).fill(7), clock: systemClock });
+  const { userTokens, serviceTokens, issuerKeys } = memoryIdentity();
   const health: { report: HealthReport } = { report: healthyReport() };
   const commands = memoryCommands();
   const enrollmentTokens = memoryEnrollmentTokens();
@@ -53,6 +54,8 @@ export async function startApi(
     enrollment: memoryEnrollment(),
     commandKeys: memoryCommandKeys(),
     userTokens,
+    serviceTokens,
+    issuerKeys,
     health: { report: async () => health.report },
     metrics,
     log: silentLogger,
@@ -85,7 +88,8 @@ export async function startApi(
   const [url1 = '', url2 = ''] = ports.map((port) => `http://127.0.0.1:${port}`);
   const managers: Http2SessionManager[] = [];
 
-  const tokenFor = (role: Role) => userTokens.issue({ subject: `the ${role}`, role, lifetimeMs: 60_000 });
+  const tokenFor = (role: Role, scope?: Scope) =>
+    userTokens.issue({ subject: `the ${role}`, role, lifetimeMs: 60_000, scope });
   const authorization = async (role: Role) => ({ authorization: `Bearer ${await tokenFor(role)}` });
 
   return {
@@ -101,6 +105,9 @@ export async function startApi(
     metrics,
     tokenFor,
     authorization,
+    routes: () => api.routes,
+    userTokens,
+    serviceTokens,
     /** Breaks every connection of HTTP/1.1, as a network does. */
     breakConnections: () => http1.closeAllConnections(),
     drain: () => api.close(),

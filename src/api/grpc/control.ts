@@ -26,6 +26,7 @@ import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
 import { templateMethods } from './templates.ts';
+import { tokenMethods } from './tokens.ts';
 import { verbMethods } from './verbs.ts';
 import { partsOf } from './watch.ts';
 
@@ -52,6 +53,10 @@ export type ControlDeps = Pick<
   | 'enrollment'
   | 'commandKeys'
   | 'userTokens'
+  | 'serviceTokens'
+  | 'issuerKeys'
+  | 'tokenLifetimeMs'
+  | 'maxFleetShare'
   | 'health'
   | 'metrics'
   | 'log'
@@ -60,25 +65,25 @@ export type ControlDeps = Pick<
 >;
 
 export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => void {
-  const { agents, commands, enrollmentTokens, health } = deps;
+  const { health } = deps;
   const { unary, stream } = createGuard(deps);
   const { method } = ControlService;
 
-  const listAgents = unary(method.listAgents, async (request) => {
-    const page = await agents.list(agentFilter(request.filter), pageRequest(request));
+  const listAgents = unary(method.listAgents, async (request, { core }) => {
+    const page = await core.agents.list(agentFilter(request.filter), pageRequest(request));
     return { agents: page.items.map(agentMessage), nextPageToken: page.nextToken ?? '' };
   });
 
-  const getAgent = unary(method.getAgent, async ({ agentId }) => {
-    const { agent, telemetry } = await agents.get(agentId);
+  const getAgent = unary(method.getAgent, async ({ agentId }, { core }) => {
+    const { agent, telemetry } = await core.agents.get(agentId);
     return { agent: { ...agentMessage(agent), ...(telemetry && { telemetry }) } };
   });
 
-  const setAgentStatus = unary(method.setAgentStatus, async ({ agentId, maintenance, reason }) => {
-    return { agent: agentMessage(await agents.setMaintenance(agentId, maintenance, reason)) };
+  const setAgentStatus = unary(method.setAgentStatus, async ({ agentId, maintenance, reason }, { core }) => {
+    return { agent: agentMessage(await core.agents.setMaintenance(agentId, maintenance, reason)) };
   });
 
-  const createEnrollmentToken = unary(method.createEnrollmentToken, async (request, { actor }) => {
+  const createEnrollmentToken = unary(method.createEnrollmentToken, async (request, { actor, core }) => {
     const parsed = createEnrollmentInput.safeParse({
       site: request.site,
       labels: request.labels,
@@ -87,28 +92,28 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
       agentId: request.agentId || undefined,
     });
     if (!parsed.success) throw invalidRequest(parsed.error, { lifetimeMs: 'lifetime', agentId: 'agent_id' });
-    const { token, tokenId } = await enrollmentTokens.create(actor.subject, parsed.data);
+    const { token, tokenId } = await core.enrollmentTokens.create(actor.subject, parsed.data);
     return { token, tokenId };
   });
 
-  const submitCommand = unary(method.submitCommand, async ({ spec }, { actor }) => {
+  const submitCommand = unary(method.submitCommand, async ({ spec }, { actor, core }) => {
     try {
-      return { command: commandMessage(await commands.submit(actor.subject, readSpec(spec))) };
+      return { command: commandMessage(await core.commands.submit(actor.subject, readSpec(spec))) };
     } catch (thrown) {
       throw inSpec(thrown);
     }
   });
 
-  const planCommand = unary(method.planCommand, async ({ spec }) => {
+  const planCommand = unary(method.planCommand, async ({ spec }, { core }) => {
     try {
-      return dryRunMessage(await commands.plan(readSpec(spec)));
+      return dryRunMessage(await core.commands.plan(readSpec(spec)));
     } catch (thrown) {
       throw inSpec(thrown);
     }
   });
 
-  const getCommand = unary(method.getCommand, async (request) => {
-    const { command, executions } = await commands.get(request.commandId, pageRequest(request));
+  const getCommand = unary(method.getCommand, async (request, { core }) => {
+    const { command, executions } = await core.commands.get(request.commandId, pageRequest(request));
     return {
       command: commandMessage(command),
       executions: executions.items.map(executionMessage),
@@ -116,18 +121,18 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     };
   });
 
-  const listCommands = unary(method.listCommands, async (request) => {
-    const page = await commands.list(commandFilter(request.filter), pageRequest(request));
+  const listCommands = unary(method.listCommands, async (request, { core }) => {
+    const page = await core.commands.list(commandFilter(request.filter), pageRequest(request));
     return { commands: page.items.map(commandMessage), nextPageToken: page.nextToken ?? '' };
   });
 
-  const cancelCommand = unary(method.cancelCommand, async ({ commandId, reason }, { actor }) => {
-    return { command: commandMessage(await commands.cancel(actor.subject, commandId, reason)) };
+  const cancelCommand = unary(method.cancelCommand, async ({ commandId, reason }, { actor, core }) => {
+    return { command: commandMessage(await core.commands.cancel(actor.subject, commandId, reason)) };
   });
 
-  const watchCommand = stream(method.watchCommand, async function* ({ commandId, cursor }, { signal }) {
+  const watchCommand = stream(method.watchCommand, async function* ({ commandId, cursor }, { core, signal }) {
     let before = cursor;
-    for await (const event of commands.watch(commandId, cursor || undefined, signal)) {
+    for await (const event of core.commands.watch(commandId, cursor || undefined, signal)) {
       for (const part of partsOf(event, before)) {
         yield {
           cursor: part.cursor,
@@ -140,9 +145,9 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     }
   });
 
-  const readOutput = unary(method.readOutput, async ({ executionId, stream, offset, limit }) => {
+  const readOutput = unary(method.readOutput, async ({ executionId, stream, offset, limit }, { core }) => {
     const name = streamOf(stream) ?? 'stdout';
-    const range = await commands.output(executionId, name, Number(offset), limit || 256 * 1024);
+    const range = await core.commands.output(executionId, name, Number(offset), limit || 256 * 1024);
     return { ...range, offset: BigInt(range.offset), totalBytes: BigInt(range.totalBytes ?? 0) };
   });
 
@@ -164,9 +169,10 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
-    ...rolloutMethods(deps, { unary }),
-    ...templateMethods(deps, { unary }),
-    ...scheduleMethods(deps, { unary }),
+    ...rolloutMethods({ unary }),
+    ...templateMethods({ unary }),
+    ...scheduleMethods({ unary }),
+    ...tokenMethods(deps, { unary }),
     ...keyMethods(deps, { unary }),
     getHealth,
   };

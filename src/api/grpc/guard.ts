@@ -12,19 +12,23 @@ import type { Actor } from '../../identity/types.ts';
 import { remoteAddress } from '../../protocol/peer.ts';
 import { assertValid } from '../../protocol/validation.ts';
 import { auditOf, type CallAudit } from '../audited.ts';
-import { authenticate, authorize, controlOperations } from '../authorize.ts';
+import { authorize, controlOperations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure, withinDeadline } from '../call.ts';
+import { type Core, type CoreDeps, coreFor } from '../core.ts';
 import type { ApiDeps } from '../deps.ts';
+import { type Standing, watchStanding } from '../standing.ts';
 import { toConnectError } from './errors.ts';
 
 /** What a method of the control service gets beside its request. */
 export interface Call {
   actor: Actor;
+  /** The services as this caller sees them. */
+  core: Core;
   /** Aborts when the caller goes away, its deadline passes or the server stops. */
   signal: AbortSignal;
 }
 
-type Deps = Pick<ApiDeps, 'userTokens' | 'metrics' | 'log' | 'trail'>;
+type Deps = CoreDeps & Pick<ApiDeps, 'userTokens' | 'metrics' | 'log' | 'trail'>;
 
 /** Wraps methods in what all share: who calls and may it, the rules of the proto file, the form of errors. */
 export function createGuard(deps: Deps) {
@@ -36,10 +40,10 @@ export function createGuard(deps: Deps) {
     });
     let actor: Actor | undefined;
     try {
-      actor = await authenticate(deps.userTokens, requestHeader.get('authorization'));
+      actor = await deps.userTokens.verify(tokenOf(context));
       authorize(actor, operationOf(method));
       audit.admitted(actor);
-      return { actor, signal, audit };
+      return { actor, core: coreFor(deps, actor), signal, audit };
     } catch (thrown) {
       audit.refused(operationOf(method), actor, ViworksError.from(thrown));
       throw thrown;
@@ -87,14 +91,20 @@ export function createGuard(deps: Deps) {
         request: MessageShape<I>,
         context: HandlerContext,
       ): AsyncGenerator<MessageInitShape<O>, void, undefined> {
+        let standing: Standing | undefined;
         try {
           const call = await admit(method, context);
           assertValid(method.input, request);
-          yield* work(request, call);
+          standing = watchStanding(deps.userTokens, tokenOf(context));
+          const signal = AbortSignal.any([call.signal, standing.signal]);
+          yield* work(request, { ...call, signal });
           context.signal.throwIfAborted();
+          standing.signal.throwIfAborted();
           countSuccess(deps, 'grpc', operationOf(method));
         } catch (thrown) {
           throw refusal(method, context.signal.aborted ? interruption(context.signal.reason) : thrown);
+        } finally {
+          standing?.end();
         }
       };
     },
@@ -102,6 +112,8 @@ export function createGuard(deps: Deps) {
 }
 
 export type Guard = ReturnType<typeof createGuard>;
+
+const tokenOf = (context: HandlerContext) => tokenIn(context.requestHeader.get('authorization'));
 
 function operationOf(method: DescMethod): string {
   return controlOperations.get(method.localName) ?? 'unknown';

@@ -8,32 +8,36 @@ import type { Guard } from './guard.ts';
 import { groupOf, statisticsMessage } from './history-convert.ts';
 
 /** The methods of ControlService for commands that wait for a decision, or are over. */
-export function historyMethods(
-  { commands, clock }: Pick<ApiDeps, 'commands' | 'clock'>,
-  { unary }: Pick<Guard, 'unary'>,
-) {
+export function historyMethods({ clock }: Pick<ApiDeps, 'clock'>, { unary }: Pick<Guard, 'unary'>) {
   const { method } = ControlService;
   return {
-    approveCommand: unary(method.approveCommand, async ({ commandId, reason }, { actor }) => {
-      return { command: commandMessage(await commands.decide(actor.subject, commandId, 'approved', reason)) };
-    }),
-
-    rejectCommand: unary(method.rejectCommand, async ({ commandId, reason }, { actor }) => {
-      return { command: commandMessage(await commands.decide(actor.subject, commandId, 'rejected', reason)) };
-    }),
-
-    retryCommand: unary(method.retryCommand, async ({ commandId, states, idempotencyKey }, { actor }) => {
-      const wanted = states.map(stateOf).filter(isRetryable);
-      const options = {
-        states: wanted.length === 0 ? undefined : wanted,
-        idempotencyKey: idempotencyKey || undefined,
+    approveCommand: unary(method.approveCommand, async ({ commandId, reason }, { actor, core }) => {
+      return {
+        command: commandMessage(await core.commands.decide(actor.subject, commandId, 'approved', reason)),
       };
-      return { command: commandMessage(await commands.retry(actor.subject, commandId, options)) };
     }),
 
-    getStatistics: unary(method.getStatistics, async ({ by, from, to }) => {
+    rejectCommand: unary(method.rejectCommand, async ({ commandId, reason }, { actor, core }) => {
+      return {
+        command: commandMessage(await core.commands.decide(actor.subject, commandId, 'rejected', reason)),
+      };
+    }),
+
+    retryCommand: unary(
+      method.retryCommand,
+      async ({ commandId, states, idempotencyKey }, { actor, core }) => {
+        const wanted = states.map(stateOf).filter(isRetryable);
+        const options = {
+          states: wanted.length === 0 ? undefined : wanted,
+          idempotencyKey: idempotencyKey || undefined,
+        };
+        return { command: commandMessage(await core.commands.retry(actor.subject, commandId, options)) };
+      },
+    ),
+
+    getStatistics: unary(method.getStatistics, async ({ by, from, to }, { core }) => {
       const span = spanOf({ from: from && timestampDate(from), to: to && timestampDate(to) }, clock.now());
-      const statistics = await commands.statistics({ by: groupOf(by), ...span });
+      const statistics = await core.commands.statistics({ by: groupOf(by), ...span });
       return { statistics: statistics.map(statisticsMessage) };
     }),
   };

@@ -1,5 +1,4 @@
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
-import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { renderTemplateInput, runTemplateInput, saveTemplateInput } from '../schemas/templates.ts';
 import { commandMessage, pageRequest } from './convert.ts';
@@ -8,45 +7,45 @@ import { readTarget, specField, withFieldsNamed } from './submit.ts';
 import { draftMessage, readTemplate, templateField, templateMessage } from './template-convert.ts';
 
 /** The methods of ControlService for templates. */
-export function templateMethods({ templates }: Pick<ApiDeps, 'templates'>, { unary }: Pick<Guard, 'unary'>) {
+export function templateMethods({ unary }: Pick<Guard, 'unary'>) {
   const { method } = ControlService;
   return {
-    listTemplates: unary(method.listTemplates, async (request) => {
-      const page = await templates.list(pageRequest(request));
+    listTemplates: unary(method.listTemplates, async (request, { core }) => {
+      const page = await core.templates.list(pageRequest(request));
       return { templates: page.items.map(templateMessage), nextPageToken: page.nextToken ?? '' };
     }),
 
-    getTemplate: unary(method.getTemplate, async ({ name }) => {
-      return { template: templateMessage(await templates.get(name)) };
+    getTemplate: unary(method.getTemplate, async ({ name }, { core }) => {
+      return { template: templateMessage(await core.templates.get(name)) };
     }),
 
-    saveTemplate: unary(method.saveTemplate, async ({ spec, revision: given }, { actor }) => {
+    saveTemplate: unary(method.saveTemplate, async ({ spec, revision: given }, { actor, core }) => {
       try {
         const parsed = saveTemplateInput.safeParse(readTemplate(spec, given));
         if (!parsed.success) throw invalidRequest(parsed.error);
         const { revision, ...template } = parsed.data;
-        return { template: templateMessage(await templates.save(actor.subject, template, revision)) };
+        return { template: templateMessage(await core.templates.save(actor.subject, template, revision)) };
       } catch (thrown) {
         throw withFieldsNamed(thrown, templateField);
       }
     }),
 
-    deleteTemplate: unary(method.deleteTemplate, async ({ name, revision }) => {
-      await templates.delete(name, revision || undefined);
+    deleteTemplate: unary(method.deleteTemplate, async ({ name, revision }, { core }) => {
+      await core.templates.delete(name, revision || undefined);
       return {};
     }),
 
-    renderTemplate: unary(method.renderTemplate, async ({ name, params, target }) => {
+    renderTemplate: unary(method.renderTemplate, async ({ name, params, target }, { core }) => {
       try {
         const parsed = renderTemplateInput.safeParse({ name, params, target: readTarget(target) });
         if (!parsed.success) throw invalidRequest(parsed.error);
-        return { command: draftMessage(await templates.render(name, parsed.data)) };
+        return { command: draftMessage(await core.templates.render(name, parsed.data)) };
       } catch (thrown) {
         throw withFieldsNamed(thrown, specField);
       }
     }),
 
-    runTemplate: unary(method.runTemplate, async (request, { actor }) => {
+    runTemplate: unary(method.runTemplate, async (request, { actor, core }) => {
       try {
         const parsed = runTemplateInput.safeParse({
           name: request.name,
@@ -57,7 +56,7 @@ export function templateMethods({ templates }: Pick<ApiDeps, 'templates'>, { una
         });
         if (!parsed.success) throw invalidRequest(parsed.error);
         const { name, params, target, ...options } = parsed.data;
-        const command = await templates.run(actor.subject, name, { params, target }, options);
+        const command = await core.templates.run(actor.subject, name, { params, target }, options);
         return { command: commandMessage(command) };
       } catch (thrown) {
         throw withFieldsNamed(thrown, specField);

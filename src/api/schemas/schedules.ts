@@ -11,6 +11,7 @@ import {
   paramsSchema,
   revisionSchema,
 } from './templates.ts';
+import { scopeSchema, scopeView } from './tokens.ts';
 
 /** Schedules: when something is submitted, and what. */
 
@@ -91,6 +92,8 @@ export const scheduleSchema = z.strictObject({
   enabled: z.boolean(),
   /** In whose name it submits: who created or updated it last. */
   actor: z.string(),
+  /** What its commands are limited to; absent: nothing. */
+  scope: scopeSchema.optional(),
   /** Grows with each change that a person makes. */
   revision: countSchema,
   /** Absent when nothing is to come. */
@@ -107,10 +110,11 @@ export const scheduleSchema = z.strictObject({
 export type ScheduleView = z.output<typeof scheduleSchema>;
 
 export function scheduleView(schedule: Schedule): ScheduleView {
-  const { action, nextAt, lastAt, createdAt, updatedAt, ...rest } = schedule;
+  const { action, scope, nextAt, lastAt, createdAt, updatedAt, ...rest } = schedule;
   return {
     ...rest,
     action: actionView(action),
+    scope: scope && scopeView(scope),
     nextAt: optionalTimeView(nextAt),
     lastAt: optionalTimeView(lastAt),
     createdAt: timeView(createdAt),

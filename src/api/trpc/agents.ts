@@ -20,16 +20,16 @@ export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
     list: procedure
       .input(listAgentsInput)
       .output(listAgentsOutput)
-      .query(async ({ input }) => {
-        const page = await agents.list(input.filter, pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.agents.list(input.filter, pageRequest(input));
         return { agents: page.items.map(agentView), nextPageToken: page.nextToken };
       }),
 
     get: procedure
       .input(getAgentInput)
       .output(getAgentOutput)
-      .query(async ({ input }) => {
-        const { agent, telemetry } = await agents.get(input.agentId);
+      .query(async ({ ctx, input }) => {
+        const { agent, telemetry } = await ctx.core.agents.get(input.agentId);
         return { agent: agentView(agent), telemetry };
       }),
 
@@ -37,8 +37,8 @@ export function agentsRouter({ agents }: Pick<ApiDeps, 'agents'>) {
     setStatus: procedure
       .input(setAgentStatusInput)
       .output(setAgentStatusOutput)
-      .mutation(async ({ input }) => {
-        const agent = await agents.setMaintenance(input.agentId, input.maintenance, input.reason);
+      .mutation(async ({ ctx, input }) => {
+        const agent = await ctx.core.agents.setMaintenance(input.agentId, input.maintenance, input.reason);
         return { agent: agentView(agent) };
       }),
 

@@ -24,27 +24,27 @@ import { planOutput, planView } from '../schemas/targets.ts';
 import { trackedStream } from './tracked-stream.ts';
 import { procedure, router } from './trpc.ts';
 
-export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | 'clock'>) {
+export function commandsRouter({ clock }: Pick<ApiDeps, 'clock'>) {
   return router({
     /** Returns when the command is durable. Nothing is stored when it is refused. */
     submit: procedure
       .input(typedSubmitInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input }) => {
-        return { command: commandView(await commands.submit(ctx.actor.subject, input)) };
+        return { command: commandView(await ctx.core.commands.submit(ctx.actor.subject, input)) };
       }),
 
     /** What submit would do now, without doing it, and why not elsewhere. */
     plan: procedure
       .input(typedSubmitInput)
       .output(planOutput)
-      .query(async ({ input }) => planView(await commands.plan(input))),
+      .query(async ({ ctx, input }) => planView(await ctx.core.commands.plan(input))),
 
     get: procedure
       .input(getCommandInput)
       .output(getCommandOutput)
-      .query(async ({ input }) => {
-        const { command, executions } = await commands.get(input.commandId, pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const { command, executions } = await ctx.core.commands.get(input.commandId, pageRequest(input));
         return {
           command: commandView(command),
           executions: executions.items.map(executionView),
@@ -55,8 +55,8 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
     list: procedure
       .input(listCommandsInput)
       .output(listCommandsOutput)
-      .query(async ({ input }) => {
-        const page = await commands.list(input.filter, pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.commands.list(input.filter, pageRequest(input));
         return { commands: page.items.map(commandView), nextPageToken: page.nextToken };
       }),
 
@@ -65,7 +65,7 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .input(cancelInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input }) => {
-        const command = await commands.cancel(ctx.actor.subject, input.commandId, input.reason);
+        const command = await ctx.core.commands.cancel(ctx.actor.subject, input.commandId, input.reason);
         return { command: commandView(command) };
       }),
 
@@ -74,7 +74,7 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .input(decideInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, reason } }) => {
-        const command = await commands.decide(ctx.actor.subject, commandId, 'approved', reason);
+        const command = await ctx.core.commands.decide(ctx.actor.subject, commandId, 'approved', reason);
         return { command: commandView(command) };
       }),
 
@@ -83,7 +83,7 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .input(decideInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, reason } }) => {
-        const command = await commands.decide(ctx.actor.subject, commandId, 'rejected', reason);
+        const command = await ctx.core.commands.decide(ctx.actor.subject, commandId, 'rejected', reason);
         return { command: commandView(command) };
       }),
 
@@ -92,16 +92,16 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .input(retryInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, ...options } }) => {
-        return { command: commandView(await commands.retry(ctx.actor.subject, commandId, options)) };
+        return { command: commandView(await ctx.core.commands.retry(ctx.actor.subject, commandId, options)) };
       }),
 
     /** Figures over the commands of a span of time. */
     statistics: procedure
       .input(statisticsInput)
       .output(statisticsOutput)
-      .query(async ({ input }) => {
+      .query(async ({ ctx, input }) => {
         const span = spanOf(input, clock.now());
-        return statisticsView(span, await commands.statistics({ by: input.by, ...span }));
+        return statisticsView(span, await ctx.core.commands.statistics({ by: input.by, ...span }));
       }),
 
     /** First what is known, then each change; ends when the command is done, resumes after the last event. */
@@ -109,9 +109,15 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
       .input(watchInput)
       .output(trackedStream(watchOutput))
       .subscription(async function* ({ ctx, input, signal }) {
-        const ended = signal === undefined ? ctx.stopping : AbortSignal.any([signal, ctx.stopping]);
-        const events = commands.watch(input.commandId, input.lastEventId || undefined, ended);
-        for await (const event of events) yield tracked(event.cursor, watchView(event));
+        const standing = ctx.watchStanding();
+        try {
+          const ended = AbortSignal.any([ctx.stopping, standing.signal, ...(signal ? [signal] : [])]);
+          const events = ctx.core.commands.watch(input.commandId, input.lastEventId || undefined, ended);
+          for await (const event of events) yield tracked(event.cursor, watchView(event));
+          standing.signal.throwIfAborted();
+        } finally {
+          standing.end();
+        }
         // An end without an error says that the command is done; this one has its client connect again.
         if (ctx.stopping.aborted) throw new ViworksError('draining', 'The server stops; connect again.');
       }),
@@ -120,8 +126,8 @@ export function commandsRouter({ commands, clock }: Pick<ApiDeps, 'commands' | '
     output: procedure
       .input(outputInput)
       .output(outputOutput)
-      .query(async ({ input: { executionId, stream, offset, limit } }) => {
-        return outputView(await commands.output(executionId, stream, offset, limit));
+      .query(async ({ ctx, input: { executionId, stream, offset, limit } }) => {
+        return outputView(await ctx.core.commands.output(executionId, stream, offset, limit));
       }),
   });
 }

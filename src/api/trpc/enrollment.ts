@@ -16,17 +16,14 @@ import {
 import { createEnrollmentInput } from '../schemas/tokens.ts';
 import { procedure, router } from './trpc.ts';
 
-export function enrollmentRouter({
-  enrollment,
-  enrollmentTokens,
-}: Pick<ApiDeps, 'enrollment' | 'enrollmentTokens'>) {
+export function enrollmentRouter({ enrollment }: Pick<ApiDeps, 'enrollment'>) {
   return router({
     /** Makes a token with which new agents enrol. */
     createToken: procedure
       .input(createEnrollmentInput)
       .output(createTokenOutput)
       .mutation(async ({ ctx, input }) => {
-        const { expiresAt, ...made } = await enrollmentTokens.create(ctx.actor.subject, input);
+        const { expiresAt, ...made } = await ctx.core.enrollmentTokens.create(ctx.actor.subject, input);
         return { ...made, expiresAt: expiresAt.toISOString() };
       }),
 

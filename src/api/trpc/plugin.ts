@@ -1,12 +1,15 @@
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../identity/types.ts';
+import { plainAddress } from '../../lib/addresses.ts';
 import { auditOf } from '../audited.ts';
-import { authenticate, operations } from '../authorize.ts';
+import { operations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure } from '../call.ts';
+import { coreFor } from '../core.ts';
 import type { ApiDeps } from '../deps.ts';
 import { retryAfterSeconds } from '../errors.ts';
 import { refusalOf } from '../http-errors.ts';
+import { watchStanding } from '../standing.ts';
 import { type AppRouter, createAppRouter } from './router.ts';
 import { type Context, errorShape, viworksError } from './trpc.ts';
 
@@ -28,12 +31,14 @@ export async function registerTrpc(
       return {
         stopping,
         authenticate: () => {
-          actor ??= authenticate(deps.userTokens, req.headers.authorization);
+          actor ??= deps.userTokens.verify(tokenIn(req.headers.authorization));
           return actor;
         },
+        coreFor: (caller) => coreFor(deps, caller),
+        watchStanding: () => watchStanding(deps.userTokens, tokenIn(req.headers.authorization)),
         countSuccess: (operation) => countSuccess(deps, 'trpc', operation),
         audit: auditOf(deps.trail, {
-          address: req.socket.remoteAddress,
+          address: plainAddress(req.ip),
           header: (name) => [req.headers[name]].flat()[0],
         }),
       };

@@ -1,4 +1,3 @@
-import type { ApiDeps } from '../deps.ts';
 import { commandOutput, commandView, listCommandsOutput } from '../schemas/commands.ts';
 import { pageRequest } from '../schemas/common.ts';
 import {
@@ -11,18 +10,20 @@ import {
 import { procedure, router } from './trpc.ts';
 
 /** Commands that go to their agents in steps. A rollout begins with `commands.submit`. */
-export function rolloutsRouter({ rollouts }: Pick<ApiDeps, 'rollouts'>) {
+export function rolloutsRouter() {
   return router({
     get: procedure
       .input(getRolloutInput)
       .output(commandOutput)
-      .query(async ({ input }) => ({ command: commandView(await rollouts.getRollout(input.commandId)) })),
+      .query(async ({ ctx, input }) => ({
+        command: commandView(await ctx.core.rollouts.getRollout(input.commandId)),
+      })),
 
     list: procedure
       .input(listRolloutsInput)
       .output(listCommandsOutput)
-      .query(async ({ input }) => {
-        const page = await rollouts.listRollouts({ state: input.state }, pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.rollouts.listRollouts({ state: input.state }, pageRequest(input));
         return { commands: page.items.map(commandView), nextPageToken: page.nextToken };
       }),
 
@@ -31,7 +32,9 @@ export function rolloutsRouter({ rollouts }: Pick<ApiDeps, 'rollouts'>) {
       .input(pauseRolloutInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, reason } }) => {
-        return { command: commandView(await rollouts.pauseRollout(ctx.actor.subject, commandId, reason)) };
+        return {
+          command: commandView(await ctx.core.rollouts.pauseRollout(ctx.actor.subject, commandId, reason)),
+        };
       }),
 
     resume: procedure
@@ -39,7 +42,9 @@ export function rolloutsRouter({ rollouts }: Pick<ApiDeps, 'rollouts'>) {
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, force } }) => {
         return {
-          command: commandView(await rollouts.resumeRollout(ctx.actor.subject, commandId, { force })),
+          command: commandView(
+            await ctx.core.rollouts.resumeRollout(ctx.actor.subject, commandId, { force }),
+          ),
         };
       }),
 
@@ -49,7 +54,7 @@ export function rolloutsRouter({ rollouts }: Pick<ApiDeps, 'rollouts'>) {
       .output(commandOutput)
       .mutation(async ({ ctx, input: { commandId, reason, stopRunning } }) => {
         const { subject } = ctx.actor;
-        const command = await rollouts.abortRollout(subject, commandId, reason, { stopRunning });
+        const command = await ctx.core.rollouts.abortRollout(subject, commandId, reason, { stopRunning });
         return { command: commandView(command) };
       }),
   });

@@ -4,6 +4,7 @@ import { agentsRouter } from './agents.ts';
 import { auditRouter } from './audit.ts';
 import { commandsRouter } from './commands.ts';
 import { enrollmentRouter } from './enrollment.ts';
+import { issuerRouter } from './issuer.ts';
 import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
@@ -18,12 +19,13 @@ export function createAppRouter(deps: ApiDeps) {
     agents: agentsRouter(deps),
     audit: auditRouter(deps),
     commands: commandsRouter(deps),
+    issuer: issuerRouter(deps),
+    rollouts: rolloutsRouter(),
+    schedules: schedulesRouter(),
     enrollment: enrollmentRouter(deps),
     keys: keysRouter(deps),
-    rollouts: rolloutsRouter(deps),
-    schedules: schedulesRouter(deps),
     system: systemRouter(deps),
-    templates: templatesRouter(deps),
+    templates: templatesRouter(),
     tokens: tokensRouter(deps),
     verbs: verbsRouter(deps),
   });

@@ -1,4 +1,3 @@
-import type { ApiDeps } from '../deps.ts';
 import { commandOutput, commandView } from '../schemas/commands.ts';
 import { pageRequest, timeView } from '../schemas/common.ts';
 import {
@@ -19,26 +18,28 @@ import { deleteOutput } from '../schemas/templates.ts';
 import { procedure, router } from './trpc.ts';
 
 /** Commands that are submitted at their times. */
-export function schedulesRouter({ schedules }: Pick<ApiDeps, 'schedules'>) {
+export function schedulesRouter() {
   return router({
     list: procedure
       .input(listSchedulesInput)
       .output(listSchedulesOutput)
-      .query(async ({ input }) => {
-        const page = await schedules.list(pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.schedules.list(pageRequest(input));
         return { schedules: page.items.map(scheduleView), nextPageToken: page.nextToken };
       }),
 
     get: procedure
       .input(getScheduleInput)
       .output(scheduleOutput)
-      .query(async ({ input }) => ({ schedule: scheduleView(await schedules.get(input.name)) })),
+      .query(async ({ ctx, input }) => ({
+        schedule: scheduleView(await ctx.core.schedules.get(input.name)),
+      })),
 
     create: procedure
       .input(createScheduleInput)
       .output(scheduleOutput)
       .mutation(async ({ ctx, input }) => {
-        return { schedule: scheduleView(await schedules.create(ctx.actor.subject, input)) };
+        return { schedule: scheduleView(await ctx.core.schedules.create(ctx.actor.subject, input)) };
       }),
 
     /** It begins anew from now on, in the name of the caller. */
@@ -47,15 +48,15 @@ export function schedulesRouter({ schedules }: Pick<ApiDeps, 'schedules'>) {
       .output(scheduleOutput)
       .mutation(async ({ ctx, input: { name, revision, ...change } }) => {
         return {
-          schedule: scheduleView(await schedules.update(ctx.actor.subject, name, revision, change)),
+          schedule: scheduleView(await ctx.core.schedules.update(ctx.actor.subject, name, revision, change)),
         };
       }),
 
     delete: procedure
       .input(deleteScheduleInput)
       .output(deleteOutput)
-      .mutation(async ({ input }) => {
-        await schedules.delete(input.name, input.revision);
+      .mutation(async ({ ctx, input }) => {
+        await ctx.core.schedules.delete(input.name, input.revision);
         return {};
       }),
 
@@ -63,20 +64,24 @@ export function schedulesRouter({ schedules }: Pick<ApiDeps, 'schedules'>) {
     pause: procedure
       .input(pauseScheduleInput)
       .output(scheduleOutput)
-      .mutation(async ({ input }) => ({ schedule: scheduleView(await schedules.pause(input.name)) })),
+      .mutation(async ({ ctx, input }) => ({
+        schedule: scheduleView(await ctx.core.schedules.pause(input.name)),
+      })),
 
     /** What was to run meanwhile is not made up for. */
     resume: procedure
       .input(pauseScheduleInput)
       .output(scheduleOutput)
-      .mutation(async ({ input }) => ({ schedule: scheduleView(await schedules.resume(input.name)) })),
+      .mutation(async ({ ctx, input }) => ({
+        schedule: scheduleView(await ctx.core.schedules.resume(input.name)),
+      })),
 
     /** Submits its command now, whatever its times are. */
     run: procedure
       .input(runScheduleInput)
       .output(commandOutput)
       .mutation(async ({ ctx, input: { name, idempotencyKey } }) => {
-        const command = await schedules.run(ctx.actor.subject, name, { idempotencyKey });
+        const command = await ctx.core.schedules.run(ctx.actor.subject, name, { idempotencyKey });
         return { command: commandView(command) };
       }),
 
@@ -84,8 +89,8 @@ export function schedulesRouter({ schedules }: Pick<ApiDeps, 'schedules'>) {
     next: procedure
       .input(nextInput)
       .output(nextOutput)
-      .query(async ({ input }) => {
-        const times = await schedules.next(input, input.count);
+      .query(async ({ ctx, input }) => {
+        const times = await ctx.core.schedules.next(input, input.count);
         return { occurrences: times.map(timeView) };
       }),
   });

@@ -1,4 +1,3 @@
-import type { ApiDeps } from '../deps.ts';
 import { commandOutput, commandView } from '../schemas/commands.ts';
 import { pageRequest } from '../schemas/common.ts';
 import {
@@ -18,34 +17,38 @@ import {
 import { procedure, router } from './trpc.ts';
 
 /** Commands with parameters, kept under a name. */
-export function templatesRouter({ templates }: Pick<ApiDeps, 'templates'>) {
+export function templatesRouter() {
   return router({
     list: procedure
       .input(listTemplatesInput)
       .output(listTemplatesOutput)
-      .query(async ({ input }) => {
-        const page = await templates.list(pageRequest(input));
+      .query(async ({ ctx, input }) => {
+        const page = await ctx.core.templates.list(pageRequest(input));
         return { templates: page.items.map(templateView), nextPageToken: page.nextToken };
       }),
 
     get: procedure
       .input(getTemplateInput)
       .output(templateOutput)
-      .query(async ({ input }) => ({ template: templateView(await templates.get(input.name)) })),
+      .query(async ({ ctx, input }) => ({
+        template: templateView(await ctx.core.templates.get(input.name)),
+      })),
 
     /** Tries the template with example values, and stores it. */
     save: procedure
       .input(saveTemplateInput)
       .output(templateOutput)
       .mutation(async ({ ctx, input: { revision, ...template } }) => {
-        return { template: templateView(await templates.save(ctx.actor.subject, template, revision)) };
+        return {
+          template: templateView(await ctx.core.templates.save(ctx.actor.subject, template, revision)),
+        };
       }),
 
     delete: procedure
       .input(deleteTemplateInput)
       .output(deleteOutput)
-      .mutation(async ({ input }) => {
-        await templates.delete(input.name, input.revision);
+      .mutation(async ({ ctx, input }) => {
+        await ctx.core.templates.delete(input.name, input.revision);
         return {};
       }),
 
@@ -53,8 +56,8 @@ export function templatesRouter({ templates }: Pick<ApiDeps, 'templates'>) {
     render: procedure
       .input(renderTemplateInput)
       .output(renderTemplateOutput)
-      .query(async ({ input: { name, ...use } }) => {
-        return { command: draftView(await templates.render(name, use)) };
+      .query(async ({ ctx, input: { name, ...use } }) => {
+        return { command: draftView(await ctx.core.templates.render(name, use)) };
       }),
 
     /** Submits the command that the template makes of the values. */
@@ -63,7 +66,9 @@ export function templatesRouter({ templates }: Pick<ApiDeps, 'templates'>) {
       .output(commandOutput)
       .mutation(async ({ ctx, input: { name, params, target, ...options } }) => {
         const { subject } = ctx.actor;
-        return { command: commandView(await templates.run(subject, name, { params, target }, options)) };
+        return {
+          command: commandView(await ctx.core.templates.run(subject, name, { params, target }, options)),
+        };
       }),
   });
 }

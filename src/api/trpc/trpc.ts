@@ -6,8 +6,10 @@ import type { Actor } from '../../identity/types.ts';
 import type { CallAudit } from '../audited.ts';
 import { authorize } from '../authorize.ts';
 import { withinDeadline } from '../call.ts';
+import type { Core } from '../core.ts';
 import { type EdgeStatus, endpointUnknown, errorData, statusOf } from '../errors.ts';
 import { invalidRequest } from '../schemas/problems.ts';
+import type { Standing } from '../standing.ts';
 
 /**
  * tRPC is how backend applications in TypeScript call: a procedure for each operation, typed from end to end.
@@ -17,6 +19,10 @@ import { invalidRequest } from '../schemas/problems.ts';
 export interface Context {
   /** @throws unauthenticated */
   authenticate(): Promise<Actor>;
+  /** The services as this caller sees them. */
+  coreFor(actor: Actor): Core;
+  /** Whether the caller's token is still good. */
+  watchStanding(): Standing;
   countSuccess(operation: string): void;
   audit: CallAudit;
   /** Aborts when the service stops; streams end then. */
@@ -45,7 +51,7 @@ export const procedure = t.procedure.use(async ({ ctx, path, next, type, getRawI
   try {
     const actor = await admit(ctx, path);
     const call = async () => {
-      const done = await next({ ctx: { actor } });
+      const done = await next({ ctx: { actor, core: ctx.coreFor(actor) } });
       if (!done.ok) throw viworksError(done.error);
       return done;
     };

@@ -7,7 +7,7 @@ import { findCommand, listCommands, listExecutions } from '../../storage/command
 import type { Database } from '../../storage/database.ts';
 import { listRolloutCommands } from '../../storage/rollouts.ts';
 import { readExecutions } from '../executions/read.ts';
-import type { RolloutState } from '../rollouts/types.ts';
+import type { RolloutFilter } from '../rollouts/types.ts';
 import { commandOf } from '../rows.ts';
 import type { CommandService } from '../service.ts';
 import {
@@ -25,7 +25,7 @@ import {
 export interface History extends Pick<CommandService, 'get' | 'list' | 'statistics'> {
   /** @throws command_unknown */
   commandAt(commandId: string): Promise<Command>;
-  listRollouts(filter: { state?: RolloutState | undefined }, page: PageRequest): Promise<Page<Command>>;
+  listRollouts(filter: RolloutFilter, page: PageRequest): Promise<Page<Command>>;
 }
 
 const positionForm = /^\d{1,9}$/;
@@ -57,17 +57,18 @@ export function createHistory({ query }: Pick<Database, 'query'>): History {
       return { items: items.map(commandOf), nextToken };
     },
 
-    async listRollouts({ state }, page) {
+    async listRollouts({ state, scope }, page) {
       const before = keyBefore(page, idForm);
-      const rows = await listRolloutCommands(query, state, before, page.size + 1);
+      const rows = await listRolloutCommands(query, state, before, page.size + 1, scope);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.commandId);
       return { items: items.map(commandOf), nextToken };
     },
 
-    async statistics({ by, from, to }) {
+    async statistics({ by, from, to, scope }) {
       // A date that is none is neither earlier nor later.
       if (!(from < to)) throw invalidField('to', 'must be later than from');
-      const rows = await commandStatistics(query, by, firstIdAt(from.getTime()), firstIdAt(to.getTime()));
+      const [first, end] = [firstIdAt(from.getTime()), firstIdAt(to.getTime())];
+      const rows = await commandStatistics(query, by, first, end, scope);
       return rows.map((row) => statisticsOf(row, by));
     },
   };

@@ -2,14 +2,14 @@ import type { Page, PageRequest } from '../../lib/page.ts';
 import type { History } from '../history/history.ts';
 import type { Command } from '../types.ts';
 import { type Rollouts, rolloutUnknown } from './rollouts.ts';
-import type { RolloutState } from './types.ts';
+import type { RolloutFilter } from './types.ts';
 
 /** What the API calls. Each answers with the command as it is then. */
 export interface RolloutService {
   /** @throws command_unknown, rollout_unknown */
   getRollout(commandId: string): Promise<Command>;
   /** Commands that are rollouts, newest first. */
-  listRollouts(filter: { state?: RolloutState | undefined }, page: PageRequest): Promise<Page<Command>>;
+  listRollouts(filter: RolloutFilter, page: PageRequest): Promise<Page<Command>>;
   /**
    * Lets nothing more go and takes back what no agent was handed yet; what is under way goes on. Once it
    * returned, nothing more of the command is handed to an agent. @throws rollout_unknown, rollout_state

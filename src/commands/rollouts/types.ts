@@ -1,3 +1,5 @@
+import type { Scope } from '../../lib/scope.ts';
+
 /**
  * A rollout is a command that goes to its agents in steps: a canary, then batch after batch, each begun when
  * the one before has ended, and none after too many failures.
@@ -9,6 +11,12 @@ export const rolloutStates = ['running', 'paused', 'stopped', 'aborted', 'comple
  * completed: every execution has ended.
  */
 export type RolloutState = (typeof rolloutStates)[number];
+
+export interface RolloutFilter {
+  state?: RolloutState | undefined;
+  /** Only what a caller who is limited so may see. */
+  scope?: Scope | undefined;
+}
 
 export interface RolloutThreshold {
   /** It trips when this share, or more, went wrong … */

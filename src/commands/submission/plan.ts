@@ -2,6 +2,7 @@ import { type ConsideredRow, everyAgent } from '../../storage/agents.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { AgentLinks } from '../dispatch/links.ts';
+import { checkShare, limitOf } from '../targets/limits.ts';
 import { mismatch } from '../targets/selector.ts';
 import { chooseOne, isCapable, resolveTarget, selectorOf } from '../targets/targets.ts';
 import type { CommandPlan, SubmitInput, Target } from '../types.ts';
@@ -26,8 +27,9 @@ export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<C
   const targetDeps = { query: database.query, links, capacity };
   // Agents that were named are held to what submit would say of them.
   if ('agents' in target)
-    await resolveTarget(targetDeps, target, { verb: verb.name, capability: verb.capability });
-  const agents = await everyAgent(database.query);
+    await resolveTarget(targetDeps, target, { verb: verb.name, capability: verb.capability }, input.within);
+  const within = limitOf(target, input.within);
+  const agents = await everyAgent(database.query, within?.sites);
   const leftOut: CommandPlan['leftOut'] = [];
   const chosen: ConsideredRow[] = [];
   for (const agent of considered(agents, target)) {
@@ -41,6 +43,7 @@ export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<C
     for (const { agentId } of others)
       leftOut.push({ agentId, reason: 'any one was asked for, and it is not the one' });
   }
+  await checkShare(database.query, kept.length, within);
   return {
     spec,
     chosenCount: kept.length,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { invalidField } from '../../errors.ts';
+import { allowsVerb, describeScope, narrows } from '../../lib/scope.ts';
 import { canonicalJson, findUnstorable, isDeeperThan } from '../../lib/text.ts';
 import { wireLimits } from '../../protocol/limits.ts';
 import { argsFromJson } from '../../protocol/verb-values.ts';
@@ -51,6 +52,10 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
   const unstorable = findUnstorable(input.args ?? {});
   if (unstorable !== undefined)
     throw invalidField(`args.${unstorable}`, 'must be text without NUL', 'invalid_args');
+  if (input.within !== undefined && !allowsVerb(input.within, verb.name)) {
+    const problem = `${verb.name} is not a verb of this token (${describeScope(input.within)})`;
+    throw invalidField('verb', problem, 'scope_exceeded');
+  }
   const { target, idempotencyKey, correlationId } = input;
   const field = findUnstorable({ target, idempotencyKey, correlationId });
   if (field !== undefined) throw invalidField(field, 'must be text without NUL');
@@ -72,6 +77,8 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
     idempotencyKey: input.idempotencyKey || undefined,
     correlationId: input.correlationId || undefined,
   };
+  // The same key under other limits is for another command.
+  const limits = narrows(input.within) && { within: input.within };
   return {
     spec,
     rollout,
@@ -82,7 +89,7 @@ export function checkSpec(input: SubmitInput, defaults: SpecDefaults): CheckedSp
       spec.idempotencyKey === undefined
         ? undefined
         : createHash('sha256')
-            .update(canonicalJson(rollout === undefined ? spec : { ...spec, rollout }))
+            .update(canonicalJson({ ...spec, ...(rollout && { rollout }), ...limits }))
             .digest(),
   };
 }

@@ -23,6 +23,7 @@ import { deadlineOf } from '../executions/state.ts';
 import type { RolloutLoop } from '../rollouts/loop.ts';
 import type { Rollout, RolloutPlan } from '../rollouts/types.ts';
 import { commandOf, transitionRow } from '../rows.ts';
+import { checkShare } from '../targets/limits.ts';
 import { resolveTarget } from '../targets/targets.ts';
 import { type Command, type ExecutionState, priorities, type SubmitInput } from '../types.ts';
 import type { Admission } from './admission.ts';
@@ -187,7 +188,9 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       if (earlier !== undefined) return earlier;
       const need = { verb: checked.verb.name, capability: checked.verb.capability };
       const targetDeps = { query: database.query, links, capacity };
-      const { agents: targets, skipped } = await resolveTarget(targetDeps, checked.spec.target, need);
+      const { target } = checked.spec;
+      const { agents: targets, skipped } = await resolveTarget(targetDeps, target, need, input.within);
+      if (input.within !== undefined) await checkShare(database.query, targets.length, input.within);
 
       const now = clock.now();
       const facts = commandRow(actor, checked, { skipped, retryOf: input.retryOf }, now);

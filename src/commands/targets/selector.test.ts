@@ -60,7 +60,7 @@ describe('a selector', () => {
   afterAll(() => test.drop());
 
   it('takes the same agents in the database and in a dry run', async () => {
-    const all = await everyAgent(database.query);
+    const all = await everyAgent(database.query, undefined);
     expect(all).toHaveLength(2 * 3 * 4 * 5 * 4);
     await fc.assert(
       fc.asyncProperty(selectors, async (selector) => {

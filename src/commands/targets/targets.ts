@@ -1,9 +1,11 @@
 import { ViworksError } from '../../errors.ts';
+import type { Scope } from '../../lib/scope.ts';
 import { countWaiting, type TargetRow, targetsNamed, targetsSelected } from '../../storage/agents.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { AgentLink, AgentLinks } from '../dispatch/links.ts';
 import type { AgentSelector, Target } from '../types.ts';
+import { limitOf } from './limits.ts';
 import { leastLoaded } from './selector.ts';
 
 /** The agents that a target stands for at this moment. */
@@ -28,11 +30,20 @@ export interface Need {
 /**
  * Agents that somebody named must all be able to do what is asked; of those that a selector finds, the ones
  * that are not are left out and counted.
- * @throws agent_unknown, no_target, capability_missing
+ * An agent outside of the sites that the caller is limited to is none that it could name or find.
+ * @throws agent_unknown, no_target, capability_missing, scope_exceeded
  */
-export async function resolveTarget(deps: TargetDeps, target: Target, need: Need): Promise<Resolved> {
+export async function resolveTarget(
+  deps: TargetDeps,
+  target: Target,
+  need: Need,
+  scope: Scope | undefined,
+): Promise<Resolved> {
+  const within = scope && limitOf(target, scope);
   const named = 'agents' in target;
-  const rows = named ? await resolveNames(deps, target.agents) : await resolveSelector(deps.query, target);
+  const rows = named
+    ? await resolveNames(deps, target.agents, within?.sites)
+    : await resolveSelector(deps.query, target, within?.sites);
   const capable = rows.filter((row) => isCapable(row, need.capability));
   if (named && capable.length < rows.length && target.anyOne !== true) throw capabilityMissing(rows, need);
   const skipped = rows.length - capable.length;
@@ -50,22 +61,28 @@ export const selectorOf = (target: Exclude<Target, { agents: readonly string[] }
   return 'selector' in target ? target.selector : {};
 };
 
-async function resolveNames({ query, links }: TargetDeps, agents: readonly string[]): Promise<TargetRow[]> {
+async function resolveNames(
+  { query, links }: TargetDeps,
+  agents: readonly string[],
+  sites: readonly string[] | undefined,
+): Promise<TargetRow[]> {
   const [only] = agents;
-  if (agents.length === 1 && only !== undefined) {
+  if (agents.length === 1 && only !== undefined && sites === undefined) {
     const row = connectedTarget(links.get(only));
     if (row !== undefined) return [row];
   }
   const names = [...new Set(agents)];
   if (names.length === 0) throw noTarget('target.agents', 'names no agent');
   const byId = new Map<string, TargetRow>();
-  for (const name of names) {
+  // Of what is connected, the registry alone knows the site.
+  for (const name of sites === undefined ? names : []) {
     const row = connectedTarget(links.get(name));
     if (row !== undefined) byId.set(name, row);
   }
   // What is connected here is known without asking.
   const absent = names.filter((name) => !byId.has(name));
-  if (absent.length > 0) for (const row of await targetsNamed(query, absent)) byId.set(row.agentId, row);
+  if (absent.length > 0)
+    for (const row of await targetsNamed(query, absent, sites)) byId.set(row.agentId, row);
   const unknown = names.filter((agentId) => !byId.has(agentId));
   if (unknown.length > 0) {
     const fields = unknown.slice(0, 100).map((agentId) => ({
@@ -80,8 +97,12 @@ async function resolveNames({ query, links }: TargetDeps, agents: readonly strin
 async function resolveSelector(
   query: Database['query'],
   target: Exclude<Target, { agents: readonly string[] }>,
+  sites: readonly string[] | undefined,
 ): Promise<TargetRow[]> {
-  const rows = await targetsSelected(query, selectorOf(target));
+  const selector = selectorOf(target);
+  const asked = selector.sites;
+  const both = asked === undefined ? sites : asked.filter((site) => sites?.includes(site) ?? true);
+  const rows = await targetsSelected(query, { ...selector, sites: both });
   if (rows.length > 0) return rows;
   if ('site' in target) {
     throw noTarget('target.site', `no agent belongs to site ${JSON.stringify(target.site)}`);

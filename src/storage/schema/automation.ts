@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { boolean, index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core';
+import type { Scope } from '../../lib/scope.ts';
 import { moment } from './agents.ts';
 
 /** Commands with parameters, kept under a name. */
@@ -29,6 +30,8 @@ export const schedules = pgTable(
     action: jsonb('action').notNull(),
     /** In whose name. */
     actor: text('actor').notNull(),
+    /** What its commands are limited to: what limited whoever made it. Null: nothing. */
+    scope: jsonb('scope').$type<Scope>(),
     enabled: boolean('enabled').notNull(),
     revision: integer('revision').notNull().default(1),
     /** Null when nothing is to come. */

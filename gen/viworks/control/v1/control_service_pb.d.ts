@@ -15,6 +15,7 @@ import type { AbortRolloutRequestSchema, AbortRolloutResponseSchema, GetRolloutR
 import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemplateRequestSchema, GetTemplateResponseSchema, ListTemplatesRequestSchema, ListTemplatesResponseSchema, RenderTemplateRequestSchema, RenderTemplateResponseSchema, RunTemplateRequestSchema, RunTemplateResponseSchema, SaveTemplateRequestSchema, SaveTemplateResponseSchema } from "./template_pb.js";
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
 import type { ExportAuditRequestSchema, ExportAuditResponseSchema, GetAuditHeadRequestSchema, GetAuditHeadResponseSchema, ListAuditEntriesRequestSchema, ListAuditEntriesResponseSchema, VerifyAuditRequestSchema, VerifyAuditResponseSchema } from "./audit_pb.js";
+import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateTokenRequestSchema, CreateTokenResponseSchema, ListIssuerKeysRequestSchema, ListIssuerKeysResponseSchema, ListTokensRequestSchema, ListTokensResponseSchema, RevokeIssuerKeyRequestSchema, RevokeIssuerKeyResponseSchema, RevokeTokenRequestSchema, RevokeTokenResponseSchema, RotateIssuerKeyRequestSchema, RotateIssuerKeyResponseSchema } from "./token_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 
 /**
@@ -1119,6 +1120,72 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof GetAuditHeadRequestSchema;
     output: typeof GetAuditHeadResponseSchema;
+  },
+  /**
+   * Tokens with which applications and people call this service.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.CreateApiToken
+   */
+  createApiToken: {
+    methodKind: "unary";
+    input: typeof CreateApiTokenRequestSchema;
+    output: typeof CreateApiTokenResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.CreateToken
+   */
+  createToken: {
+    methodKind: "unary";
+    input: typeof CreateTokenRequestSchema;
+    output: typeof CreateTokenResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListTokens
+   */
+  listTokens: {
+    methodKind: "unary";
+    input: typeof ListTokensRequestSchema;
+    output: typeof ListTokensResponseSchema;
+  },
+  /**
+   * Ends a token at once. Repeating it changes nothing.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeToken
+   */
+  revokeToken: {
+    methodKind: "unary";
+    input: typeof RevokeTokenRequestSchema;
+    output: typeof RevokeTokenResponseSchema;
+  },
+  /**
+   * The keys that sign tokens.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListIssuerKeys
+   */
+  listIssuerKeys: {
+    methodKind: "unary";
+    input: typeof ListIssuerKeysRequestSchema;
+    output: typeof ListIssuerKeysResponseSchema;
+  },
+  /**
+   * A new key signs from now on; the one before is believed until its tokens have expired.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotateIssuerKey
+   */
+  rotateIssuerKey: {
+    methodKind: "unary";
+    input: typeof RotateIssuerKeyRequestSchema;
+    output: typeof RotateIssuerKeyResponseSchema;
+  },
+  /**
+   * No token that the key signed is believed any more.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeIssuerKey
+   */
+  revokeIssuerKey: {
+    methodKind: "unary";
+    input: typeof RevokeIssuerKeyRequestSchema;
+    output: typeof RevokeIssuerKeyResponseSchema;
   },
   /**
    * The keys that sign commands.
