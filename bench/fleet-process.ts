@@ -118,7 +118,13 @@ async function open(identity: AgentIdentity, url: string): Promise<Connection> {
     switch (body.case) {
       case 'challenge':
         checkChallenge(identity, offer, body.value, Date.now());
-        return say({ case: 'proof', value: writeProof(identity, offer, body.value, Date.now()) }, 0n);
+        return say(
+          {
+            case: 'proof',
+            value: writeProof(identity, { offer, challenge: body.value, now: Date.now() }).proof,
+          },
+          0n,
+        );
       case 'welcome':
         return opened.resolve();
       case 'command':

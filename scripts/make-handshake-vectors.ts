@@ -1,4 +1,3 @@
-import { createPrivateKey } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { create, toBinary } from '@bufbuild/protobuf';
@@ -10,7 +9,7 @@ import {
   ProofStatementSchema,
   Transport,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { keyPairFromPem, signBytes } from '../src/protocol/keys.ts';
+import { keyPairFromSeed, signBytes } from '../src/protocol/keys.ts';
 import { challengeInput, enrollInput, proofInput, signedInput } from '../src/protocol/signed.ts';
 
 /**
@@ -24,18 +23,11 @@ export const vectorsFile = fileURLToPath(new URL('../test/vectors/handshake.json
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const counted = (length: number, first: number) => Uint8Array.from({ length }, (_, index) => first + index);
 
-/** RFC 8410 section 7: a PKCS#8 private key is this prefix and the 32 bytes of the seed. */
-function keyOf(seed: Uint8Array) {
-  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
-  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
-  return keyPairFromPem(key.export({ type: 'pkcs8', format: 'pem' }).toString());
-}
-
 export function makeVectors() {
   const agentSeed = counted(32, 0x00);
   const serverSeed = counted(32, 0x20);
-  const agent = keyOf(agentSeed);
-  const server = keyOf(serverSeed);
+  const agent = keyPairFromSeed(agentSeed);
+  const server = keyPairFromSeed(serverSeed);
   const agentId = 'web-1';
   const token = 'vwe_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX';
   const serverTime = Date.UTC(2026, 0, 2, 3, 4, 5);

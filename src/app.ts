@@ -10,6 +10,8 @@ import { createAudit } from './audit/audit.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
+import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
+import { createRedisNonceCache } from './bus/redis-nonces.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
@@ -24,6 +26,7 @@ import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
 import { loadSecrets } from './identity/secrets.ts';
+import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import { createUserTokens, type UserTokens } from './identity/user-tokens.ts';
 import { createAddressList, isLoopback } from './lib/addresses.ts';
@@ -155,6 +158,9 @@ async function compose(
   const authentication = createAgentAuthentication({
     database,
     serverKey,
+    nonces: nonceCacheOf(config.redis.url, resources, clock, log),
+    sealing: config.security.sealed_envelopes,
+    tlsExporter: config.security.tls_exporter,
     clock,
     log,
     onRefused: (reason, { agentId, keyId }) =>
@@ -220,6 +226,7 @@ async function compose(
   const sessions = createSessions({
     bus,
     authentication,
+    sessionTokens: createSessionTokens(clock),
     commandKeys,
     presence: auditedPresence(presence, trail),
     standing,
@@ -342,6 +349,15 @@ function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>
       return opened;
     },
   };
+}
+
+/** In Redis where there is one, for all instances; in this process otherwise. */
+function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock, log: Logger): NonceCache {
+  const capacity = nonceCapacity;
+  if (url === undefined) return createMemoryNonceCache({ capacity }, clock);
+  const cache = createRedisNonceCache({ url, capacity, log });
+  add('nonces in Redis', async () => cache.close());
+  return cache;
 }
 
 /** How much may be with agents at once, and how much may wait for them. */

@@ -125,6 +125,12 @@ export const catalogue = {
   version_unsupported: entry('failed_precondition', false, 'warn', 'update the agent'),
   draining: entry('unavailable', true, 'info', 'connect again'),
   connection_lost: entry('unavailable', true, 'info', 'the connection broke; a retry follows by itself'),
+  seal_broken: entry(
+    'unavailable',
+    true,
+    'warn',
+    'something between agent and server changes, loses or repeats what they send',
+  ),
   heartbeat_missed: entry('unavailable', true, 'info', 'look at the machine or the network between'),
   peer_too_slow: entry(
     'resource_exhausted',

@@ -14,10 +14,11 @@ import { catalogue, ViworksError } from '../errors.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
+import type { SealingLimits } from '../protocol/sealing/connection.ts';
 import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
-import type { HelloFacts } from './handshake.ts';
+import type { HelloFacts, SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
@@ -28,7 +29,8 @@ import { createOutbox } from './outbox.ts';
 import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
 import { createRunner, recoverLedger } from './runner.ts';
-import { createSession, type Session, type SessionTerms } from './session.ts';
+import { createSession, type Session } from './session.ts';
+import type { SessionTerms } from './session-terms.ts';
 import type { Collector } from './telemetry.ts';
 import { createTelemetryBuffer } from './telemetry-buffer.ts';
 import { systemTimers, type Timers } from './timers.ts';
@@ -67,6 +69,9 @@ export interface AgentOptions {
   software?: string;
   /** In place of what the server's keys say. */
   verifyCommand?: VerifyCommand;
+  /** On unless said otherwise. */
+  sealing?: SealingChoice | undefined;
+  sealingLimits?: SealingLimits | undefined;
   /** Without one, a copy of the agent is not found out. */
   generation?: Generation;
   /** Without one, the agent keeps its key. */
@@ -202,6 +207,8 @@ export function createAgent(options: AgentOptions): Agent {
       generation: stored,
       nextKey,
       hello,
+      sealing: options.sealing,
+      sealingLimits: options.sealingLimits,
       clock,
       timers,
       log,

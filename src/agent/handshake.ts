@@ -4,12 +4,15 @@ import {
   type Challenge,
   ChallengeTermsSchema,
   HelloOfferSchema,
+  type Proof,
   ProofSchema,
   ProofStatementSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ViworksError } from '../errors.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { type KeyPair, signBytes, verifyBytes } from '../protocol/keys.ts';
+import type { Ephemeral } from '../protocol/sealing/primitives.ts';
+import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets.ts';
 import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { protocolFloor, protocolVersion } from '../protocol/versions.ts';
 import type { AgentIdentity } from './identity.ts';
@@ -18,6 +21,9 @@ import type { AgentIdentity } from './identity.ts';
  * The agent's side of HELLO → CHALLENGE → PROOF → WELCOME as functions over exact bytes: what was sent and
  * received is what is signed, and never a re-serialisation of it.
  */
+
+/** Whether an agent's envelopes are sealed: never, where the server does it too, or else no session. */
+export type SealingChoice = 'off' | 'on' | 'required';
 
 /** What HELLO says beside the identity. */
 export type HelloFacts = Omit<
@@ -30,8 +36,13 @@ const offeredVersions: readonly number[] = Array.from(
   (_, index) => protocolVersion - index,
 );
 
-/** The bytes of HELLO.offer. */
-export function writeOffer(identity: AgentIdentity, facts: HelloFacts, generation = 0n): Uint8Array {
+/** The bytes of HELLO.offer. Without an ephemeral key the session is not sealed. */
+export function writeOffer(
+  identity: AgentIdentity,
+  facts: HelloFacts,
+  generation = 0n,
+  ephemeral?: Ephemeral,
+): Uint8Array {
   return toBinary(
     HelloOfferSchema,
     create(HelloOfferSchema, {
@@ -41,6 +52,7 @@ export function writeOffer(identity: AgentIdentity, facts: HelloFacts, generatio
       incarnation: identity.incarnation,
       protocolVersions: [...offeredVersions],
       generation,
+      ...(ephemeral === undefined ? {} : { ephemeralKey: ephemeral.publicKey }),
     }),
   );
 }
@@ -49,6 +61,8 @@ export interface AcceptedChallenge {
   protocolVersion: number;
   /** Milliseconds since 1970, by the server's clock. */
   serverTime: number;
+  /** The server's half of the agreement; undefined where it does not seal. */
+  ephemeralKey: Uint8Array | undefined;
 }
 
 /**
@@ -78,24 +92,68 @@ export function checkChallenge(
       'version_unsupported',
       `The server chose version ${terms.protocolVersion} of the protocol, which was not offered.`,
     );
-  return { protocolVersion: terms.protocolVersion, serverTime };
+  const { protocolVersion: version, ephemeralKey } = terms;
+  return {
+    protocolVersion: version,
+    serverTime,
+    ephemeralKey: ephemeralKey.byteLength === 0 ? undefined : ephemeralKey,
+  };
 }
 
 /**
- * @param now milliseconds since 1970
- * @param next the key that is to take the place of the one that signs
+ * The halves of the agreement, where the session is sealed.
+ * @throws authentication_failed where it has to be and is not, protocol_violation
  */
+export function agreementOf(
+  choice: SealingChoice,
+  own: Ephemeral | undefined,
+  peerKey: Uint8Array | undefined,
+): ProofInput['agreement'] {
+  if (own !== undefined && peerKey !== undefined) return { own, peerKey };
+  if (peerKey !== undefined)
+    throw new ViworksError('protocol_violation', 'The server seals envelopes, which was not offered.');
+  if (choice === 'required')
+    throw new ViworksError(
+      'authentication_failed',
+      'The server does not seal envelopes, and this agent requires it.',
+    );
+  return undefined;
+}
+
+/** What PROOF is made of beside the identity. */
+export interface ProofInput {
+  offer: Uint8Array;
+  challenge: Challenge;
+  /** Milliseconds since 1970. */
+  now: number;
+  /** The key that is to take the place of the one that signs. */
+  next?: KeyPair | undefined;
+  /** Of this end of the TLS connection. */
+  tlsExporter?: Uint8Array | undefined;
+  /** Where both ends named a key for it. */
+  agreement?: { own: Ephemeral; peerKey: Uint8Array } | undefined;
+}
+
+/** PROOF, and the secrets of the session where it is sealed. @throws protocol_violation where the server's key is none */
 export function writeProof(
   identity: AgentIdentity,
-  offer: Uint8Array,
-  challenge: Challenge,
-  now: number,
-  next?: KeyPair,
-) {
-  const parts = { agentTime: timestampFromMs(now), ...(next && nextKeyOf(offer, challenge, next)) };
-  const statement = toBinary(ProofStatementSchema, create(ProofStatementSchema, parts));
-  const input = proofInput(offer, challenge.terms, challenge.signature, statement);
-  return create(ProofSchema, { statement, signature: signBytes(identity.key, input) });
+  input: ProofInput,
+): { proof: Proof; secrets: SessionSecrets | undefined } {
+  const { offer, challenge, now, next, tlsExporter, agreement } = input;
+  const statement = toBinary(
+    ProofStatementSchema,
+    create(ProofStatementSchema, {
+      agentTime: timestampFromMs(now),
+      ...(next && nextKeyOf(offer, challenge, next)),
+      ...(tlsExporter === undefined ? {} : { tlsExporter }),
+    }),
+  );
+  const { terms, signature: challengeSignature } = challenge;
+  const signature = signBytes(identity.key, proofInput(offer, terms, challengeSignature, statement));
+  const said = { offer, terms, challengeSignature, statement, proofSignature: signature };
+  const secrets = agreement && sessionSecrets(agreement.own.agree(agreement.peerKey), said);
+  const confirmation = secrets?.confirmations.agent ?? new Uint8Array(0);
+  return { proof: create(ProofSchema, { statement, signature, confirmation }), secrets };
 }
 
 function nextKeyOf(offer: Uint8Array, { terms, signature }: Challenge, next: KeyPair) {

@@ -77,13 +77,19 @@ test('a lock that a crash left behind does not count', async () => {
   await agent.stop(0);
 });
 
-test('without an identity and without a token it says what is missing, and leaves no lock', async () => {
+test('without an identity and without a token it asks until it is stopped, and leaves its key and no lock', async () => {
   const dir = await newDir();
-  await expect(startIn(dir)).rejects.toMatchObject({
-    code: 'config_invalid',
-    message: expect.stringContaining('token'),
+  const stop = new AbortController();
+  const started = startReferenceAgent({
+    url: await deadUrl(),
+    dataDir: dir,
+    agentId: 'a-1',
+    log: silentLogger,
+    signal: stop.signal,
   });
-  expect(await readdir(dir)).toEqual([]);
+  stop.abort();
+  await expect(started).rejects.toMatchObject({ code: 'cancelled' });
+  expect(await readdir(dir)).toEqual(['agent.key']);
 });
 
 test('an enrolment that cannot be asked for fails with its reason', async () => {

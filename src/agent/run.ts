@@ -9,6 +9,7 @@ import { type Agent, type AgentState, createAgent } from './agent.ts';
 import { lockDataFolder } from './data-lock.ts';
 import { loadExecutors, software } from './executors/registry.ts';
 import { openGeneration } from './generation.ts';
+import type { SealingChoice } from './handshake.ts';
 import { readFacts } from './host.ts';
 import {
   type AgentIdentity,
@@ -54,6 +55,8 @@ export interface ReferenceAgentOptions {
   path?: string | undefined;
   /** Modules that run further verbs. */
   plugins?: readonly string[] | undefined;
+  /** Whether envelopes are sealed: never, where the server does it too (the default), or else no session. */
+  sealing?: SealingChoice | undefined;
   log: Logger;
   onState?: ((state: AgentState) => void) | undefined;
   /** Ends the waiting for an operator. */
@@ -97,6 +100,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       log,
       host,
       software,
+      sealing: options.sealing,
       collect: createCollector({
         clock: systemClock,
         log,

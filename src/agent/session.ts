@@ -1,23 +1,31 @@
-import { create } from '@bufbuild/protobuf';
-import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
 import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
-import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import type { Challenge, CommandKeys, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { catalogue, type ErrorCode, ViworksError } from '../errors.ts';
-import type { BackoffPolicy } from '../lib/backoff.ts';
+import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Connection, ConnectionHandler } from '../protocol/connection.ts';
 import { acknowledgement, envelope } from '../protocol/envelope.ts';
 import type { KeyPair } from '../protocol/keys.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { type SealedConnection, type SealingLimits, sealConnection } from '../protocol/sealing/connection.ts';
+import { type Ephemeral, newEphemeral, sameBytes } from '../protocol/sealing/primitives.ts';
+import type { SessionSecrets } from '../protocol/sealing/secrets.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
-import { checkChallenge, type HelloFacts, writeOffer, writeProof } from './handshake.ts';
+import {
+  agreementOf,
+  checkChallenge,
+  type HelloFacts,
+  type SealingChoice,
+  writeOffer,
+  writeProof,
+} from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
-import { defaultReconnect, type SessionEnd } from './reconnect.ts';
+import type { SessionEnd } from './reconnect.ts';
+import { type SessionTerms, termsOf } from './session-terms.ts';
 import type { Timers } from './timers.ts';
+import { errorBody, errorOf, positiveMs } from './wire-errors.ts';
 
 /**
  * A session is the agent's authenticated conversation with the control plane over one connection: the
@@ -45,22 +53,6 @@ export interface Session {
 
 export type OutgoingBody = Parameters<typeof envelope>[0];
 
-/** What WELCOME said. */
-export interface SessionTerms {
-  sessionId: string;
-  epoch: bigint;
-  telemetryIntervalMs: number;
-  /** TELEMETRY envelopes that may be unacknowledged at once. */
-  telemetryCredit: number;
-  /** Bytes of output that may be unacknowledged at once. */
-  outputCreditBytes: number;
-  reconnect: BackoffPolicy;
-  /** The server wants the agent to make itself a new key. */
-  rotateKey: boolean;
-  /** The next key, which the server accepted; empty where it did not. */
-  acceptedKeyId: string;
-}
-
 export interface SessionDeps {
   identity: AgentIdentity;
   /** See generation.ts. */
@@ -69,6 +61,10 @@ export interface SessionDeps {
   nextKey?: KeyPair | undefined;
   /** Asked when the connection is there, so that the account of executions is of that moment. */
   hello(): HelloFacts;
+  /** Whether envelopes are sealed: never, where the server does it too, or else no session. */
+  sealing?: SealingChoice | undefined;
+  /** When the keys of a sealed session change. */
+  sealingLimits?: SealingLimits | undefined;
   clock: Clock;
   timers: Timers;
   log: Logger;
@@ -94,12 +90,16 @@ const closeTimeoutMs = 2_000;
 type Phase = 'connecting' | 'hello' | 'proof' | 'open' | 'ended';
 
 export function createSession(deps: SessionDeps): Session {
-  const { identity, clock, timers, log } = deps;
+  const { identity, clock, timers, log, sealing = 'on' } = deps;
   let offer: Uint8Array = new Uint8Array();
   const inbound = createInbound();
   const outbound = createOutbound();
   let phase: Phase = 'connecting';
   let connection: Connection | undefined;
+  /** The connection from PROOF on, where it is sealed. */
+  let sealed: SealedConnection | undefined;
+  let ephemeral: Ephemeral | undefined;
+  let secrets: SessionSecrets | undefined;
   let acknowledged = 0n;
   let acknowledgeSoon = false;
   let openedAt: number | undefined;
@@ -138,8 +138,13 @@ export function createSession(deps: SessionDeps): Session {
     if (phase === 'ended') return;
     cause ??= error;
     const sequence = phase === 'open' ? outbound.next(undefined) : 0n;
-    transmit({ case: 'error', value: errorBody(error, true, 0n) }, sequence);
-    end(error);
+    // Whoever cannot prove what it is learns nothing of why.
+    const told =
+      error.code === 'authentication_failed'
+        ? new ViworksError('authentication_failed', 'The server could not be authenticated.')
+        : error;
+    transmit({ case: 'error', value: errorBody(told, true, 0n) }, sequence);
+    end(told);
   }
 
   /** A peer that does not end in time is not waited for. */
@@ -159,32 +164,45 @@ export function createSession(deps: SessionDeps): Session {
   }
 
   function onChallenge(challenge: Challenge): void {
-    const { serverTime } = checkChallenge(identity, offer, challenge, clock.now());
+    const { serverTime, ephemeralKey } = checkChallenge(identity, offer, challenge, clock.now());
+    const agreement = agreementOf(sealing, ephemeral, ephemeralKey);
     deps.onServerTime(serverTime);
     phase = 'proof';
-    transmit({ case: 'proof', value: writeProof(identity, offer, challenge, clock.now(), deps.nextKey) }, 0n);
+    const tlsExporter = connection?.peer.tlsExporter;
+    const made = writeProof(identity, {
+      offer,
+      challenge,
+      now: clock.now(),
+      next: deps.nextKey,
+      tlsExporter,
+      agreement,
+    });
+    transmit({ case: 'proof', value: made.proof }, 0n);
+    ephemeral = undefined;
+    secrets = made.secrets;
+    if (secrets === undefined || connection === undefined) return;
+    sealed = sealConnection(connection, {
+      role: 'agent',
+      secrets,
+      clock,
+      limits: deps.sealingLimits,
+      deliver,
+    });
   }
 
   function onWelcome(welcome: Welcome): void {
+    if (sealed !== undefined) {
+      if (!sameBytes(secrets?.confirmations.server ?? new Uint8Array(0), welcome.confirmation))
+        throw new ViworksError('authentication_failed', 'The server does not have the agreed keys.');
+      sealed.bind(welcome.sessionId, welcome.epoch);
+      connection = sealed;
+    }
     if (welcome.signedCommandKeys !== undefined) deps.onCommandKeys(welcome.signedCommandKeys);
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
-    const { limits } = welcome;
-    beat(positiveMs(limits?.heartbeatInterval, 30_000));
-    deps.onOpen({
-      sessionId: welcome.sessionId,
-      epoch: welcome.epoch,
-      telemetryIntervalMs: positiveMs(limits?.telemetryInterval, 60_000),
-      telemetryCredit: limits?.telemetryCredit || 1,
-      outputCreditBytes: limits?.outputCreditBytes ?? 0,
-      reconnect: {
-        baseMs: positiveMs(limits?.reconnectBase, defaultReconnect.baseMs),
-        maximumMs: positiveMs(limits?.reconnectMaximum, defaultReconnect.maximumMs),
-      },
-      rotateKey: welcome.rotateKey,
-      acceptedKeyId: welcome.acceptedKeyId,
-    });
+    beat(positiveMs(welcome.limits?.heartbeatInterval, 30_000));
+    deps.onOpen(termsOf(welcome));
   }
 
   /** Anything from the server shows that it is there; silence over three heartbeats shows that it is not. */
@@ -234,7 +252,7 @@ export function createSession(deps: SessionDeps): Session {
         break;
       case 'channelMessage':
       case 'policy':
-      case 'sealed':
+      case 'sessionToken':
         log.debug({ kind: body.case }, 'this agent does not use envelopes of this kind');
         break;
       case 'hello':
@@ -244,6 +262,7 @@ export function createSession(deps: SessionDeps): Session {
       case 'commandUpdate':
       case 'result':
       case 'telemetry':
+      case 'sealed':
         throw violation(`The server does not send ${body.case} in an open session.`);
     }
     if (sequence !== 0n) settle(sequence);
@@ -292,13 +311,24 @@ export function createSession(deps: SessionDeps): Session {
     return true;
   }
 
+  function deliver(message: Envelope): void {
+    if (phase === 'ended' || cause !== undefined || drainMs !== undefined) return;
+    try {
+      if (phase === 'open') onOpenEnvelope(message);
+      else onHandshake(message);
+    } catch (thrown) {
+      fail(ViworksError.from(thrown));
+    }
+  }
+
   return {
     handler: {
       onEnvelope(message) {
-        if (phase === 'ended' || cause !== undefined || drainMs !== undefined) return;
+        if (sealed === undefined) return deliver(message);
+        // Whoever is refused has no session, and so nothing to seal with.
+        if (phase === 'proof' && message.body.case === 'error') return deliver(message);
         try {
-          if (phase === 'open') onOpenEnvelope(message);
-          else onHandshake(message);
+          sealed.receive(message);
         } catch (thrown) {
           fail(ViworksError.from(thrown));
         }
@@ -318,7 +348,8 @@ export function createSession(deps: SessionDeps): Session {
       if (phase !== 'connecting') return;
       connection = opened;
       phase = 'hello';
-      offer = writeOffer(identity, deps.hello(), deps.generation);
+      ephemeral = sealing === 'off' ? undefined : newEphemeral();
+      offer = writeOffer(identity, deps.hello(), deps.generation, ephemeral);
       offTimer = timers.after(wireLimits.handshakeTimeoutMs, () => {
         cause ??= new ViworksError('deadline_exceeded', 'The server did not finish the handshake in time.');
         connection?.destroy();
@@ -347,33 +378,3 @@ export function createSession(deps: SessionDeps): Session {
 }
 
 const violation = (message: string) => new ViworksError('protocol_violation', message);
-
-function positiveMs(duration: Parameters<typeof durationMs>[0] | undefined, otherwise: number): number {
-  const ms = duration === undefined ? 0 : durationMs(duration);
-  return ms > 0 ? ms : otherwise;
-}
-
-function errorBody(error: ViworksError, fatal: boolean, sequence: bigint): ErrorBody {
-  return create(ErrorSchema, {
-    code: error.code,
-    message: error.message.slice(0, 1024),
-    retryable: error.retryable,
-    fatal,
-    sequence,
-    ...(error.retryAfterMs === undefined
-      ? {}
-      : { retryAfter: durationFromMs(Math.round(error.retryAfterMs)) }),
-  });
-}
-
-/** The server may know codes that this agent does not; whether it may try again counts then. */
-function errorOf(error: ErrorBody): ViworksError {
-  const retryAfterMs = positiveMs(error.retryAfter, 0);
-  const options = retryAfterMs === 0 ? {} : { retryAfterMs };
-  if (isErrorCode(error.code) && catalogue[error.code].retryable === error.retryable)
-    return new ViworksError(error.code, error.message, options);
-  const code = error.retryable ? 'unavailable' : 'internal';
-  return new ViworksError(code, `${error.code}: ${error.message}`, options);
-}
-
-const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(catalogue, code);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { SealingChoice } from '../agent/handshake.ts';
 import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
 import { parseLabels } from './agents.ts';
@@ -20,10 +21,12 @@ interface AgentOptions {
   dataDir: string;
   plugin?: string[];
   ca?: string;
+  sealing?: SealingChoice;
   logLevel: string;
   logFormat: 'json' | 'text';
 }
 
+const sealingChoices: readonly SealingChoice[] = ['off', 'on', 'required'];
 const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 /** Milliseconds that work under way is given at a stop. */
 const graceMs = 3000;
@@ -46,6 +49,12 @@ export function agentCommand(program: Command, context: CliContext): void {
       collect,
     )
     .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
+    .addOption(
+      new Option(
+        '--sealing <mode>',
+        'encrypt inside of TLS: off, on (where the server does), or required (VIWORKS_AGENT_SEALING)',
+      ).choices([...sealingChoices]),
+    )
     .addOption(new Option('--log-level <level>', 'how much to say').choices(levels).default('info'))
     .addOption(new Option('--log-format <format>', 'json or text').choices(['json', 'text']).default('text'))
     .addHelpText(
@@ -77,6 +86,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       labels: options.label === undefined ? undefined : parseLabels(options.label),
       tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
       path: env.PATH,
+      sealing: options.sealing ?? sealingOf(settings.agentSealing),
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
       log,
       signal: shutdown.signal,
@@ -97,6 +107,15 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
     if (process.connected) process.disconnect();
     shutdown.dispose();
   }
+}
+
+function sealingOf(text: string | undefined): SealingChoice | undefined {
+  if (text === undefined) return undefined;
+  const choice = sealingChoices.find((known) => known === text);
+  if (choice === undefined) {
+    throw new UsageError(`VIWORKS_AGENT_SEALING: must be one of ${sealingChoices.join(', ')}`);
+  }
+  return choice;
 }
 
 function tellParent(message: AgentMessage): void {

@@ -19,11 +19,8 @@ export function checkRules(config: Config, nameOf: NameOf, now: number): void {
   if (database.url !== undefined && !/^postgres(ql)?:\/\//.test(database.url)) {
     throw configError(nameOf('database.url'), 'must be a URL that begins with postgres:// or postgresql://');
   }
-  if (redis.url !== undefined) {
-    throw configError(
-      nameOf('redis.url'),
-      'must not be set: this version runs as one instance and needs no Redis',
-    );
+  if (redis.url !== undefined && !/^rediss?:\/\//.test(redis.url)) {
+    throw configError(nameOf('redis.url'), 'must be a URL that begins with redis:// or rediss://');
   }
   if (agents.reconnect_backoff_ms > agents.reconnect_backoff_max_ms) {
     throw configError(

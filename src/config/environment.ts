@@ -34,6 +34,8 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('JWT_SECRET', 'security.jwt_secret'),
   setting('JWT_EXPIRATION', 'security.jwt_expiration', 'seconds'),
   setting('BACKEND_PRIVATE_KEY_PATH', 'security.backend_private_key_path'),
+  setting('SEALED_ENVELOPES', 'security.sealed_envelopes'),
+  setting('TLS_EXPORTER', 'security.tls_exporter'),
   setting('COMMAND_SECRET_PATH', 'security.command_secret_path'),
   setting('VIWORKS_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('VIWORKS_AGENT_PORT', 'agent_management.port', 'number'),
@@ -65,6 +67,7 @@ const clientNames = [
   'VIWORKS_TOKEN',
   'VIWORKS_AGENT_URL',
   'VIWORKS_AGENT_PLUGINS',
+  'VIWORKS_AGENT_SEALING',
   'VIWORKS_ENROLLMENT_TOKEN',
   'VIWORKS_DEBUG',
 ] as const;
@@ -79,6 +82,7 @@ export interface ClientEnvironment {
   agentUrl: string | undefined;
   /** Modules that run further verbs. */
   agentPlugins: string[];
+  agentSealing: string | undefined;
   enrollmentToken: string | undefined;
   debug: boolean;
   color: boolean;
@@ -97,6 +101,7 @@ export function clientEnvironment(env: Environment): ClientEnvironment {
     token: env.VIWORKS_TOKEN || undefined,
     agentUrl: env.VIWORKS_AGENT_URL || undefined,
     agentPlugins: env.VIWORKS_AGENT_PLUGINS ? listOf(env.VIWORKS_AGENT_PLUGINS) : [],
+    agentSealing: env.VIWORKS_AGENT_SEALING || undefined,
     enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
     debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',
     color: !env.NO_COLOR && env.TERM !== 'dumb',

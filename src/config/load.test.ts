@@ -152,9 +152,9 @@ const refused: [what: string, sources: () => ConfigSources, message: RegExp][] =
     /^DATABASE_URL: must be a URL that begins with postgres/,
   ],
   [
-    'Redis',
-    () => ({ env: { REDIS_URL: 'redis://x' } }),
-    /^REDIS_URL: must not be set: this version runs as one instance/,
+    'another kind of cache',
+    () => ({ env: { REDIS_URL: 'memcached://x' } }),
+    /^REDIS_URL: must be a URL that begins with redis:/,
   ],
   [
     'one port for both',

@@ -61,6 +61,10 @@ export const configSchema = z.strictObject({
       jwt_expiration: seconds.default(3600),
       /** Ed25519, PKCS#8 PEM; identifies the server to its agents. Made in the data folder if not set. */
       backend_private_key_path: z.string().optional(),
+      /** Encrypts what goes to and comes from agents also inside of TLS: never, where an agent offers it, or always. */
+      sealed_envelopes: z.enum(['off', 'on', 'required']).default('on'),
+      /** Whether an agent’s TLS must end here, is compared for the log, or is not looked at. A proxy that ends TLS breaks it. */
+      tls_exporter: z.enum(['require', 'record', 'off']).default('record'),
       /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
       command_secret_path: z.string().optional(),
     })

@@ -4,11 +4,18 @@ import { ChallengeTermsSchema, HelloOfferSchema, HelloSchema } from '#gen/viwork
 import { type Core, startCore } from '../../test/support/app-core.ts';
 import { enrolled, proofOf } from '../../test/support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
+import { createMemoryNonceCache } from '../bus/nonces.ts';
+import { ViworksError } from '../errors.ts';
 import { newIdBytes } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { verifyBytes } from '../protocol/keys.ts';
 import { challengeInput } from '../protocol/signed.ts';
-import { type AgentAuthentication, createAgentAuthentication } from './authentication.ts';
+import {
+  type AgentAuthentication,
+  type AuthenticationDeps,
+  createAgentAuthentication,
+  type OpenChallenge,
+} from './authentication.ts';
 
 let database: TestDatabase;
 let core: Core;
@@ -43,7 +50,7 @@ async function prepared(agentId: string) {
 
 test('a challenge is signed over the exact offer, and no two are the same', async () => {
   const { offer, hello } = await prepared('asks');
-  const [one, two] = [authentication.challenge(hello), authentication.challenge(hello)];
+  const [one, two] = [await authentication.challenge(hello), await authentication.challenge(hello)];
   expect(one.terms.nonce).toHaveLength(32);
   expect(one.terms.nonce).not.toEqual(two.terms.nonce);
   expect(one.terms.protocolVersion).toBe(1);
@@ -57,7 +64,7 @@ test('a challenge is signed over the exact offer, and no two are the same', asyn
 
 test('the right proof is believed until the challenge expires, and no longer', async () => {
   const { agent, offer, hello } = await prepared('proves');
-  const challenge = authentication.challenge(hello);
+  const challenge = await authentication.challenge(hello);
   const proof = proofOf(agent.key, offer, challenge.message);
   core.clock.advance(30_000);
   await authentication.verify(challenge, proof);
@@ -69,7 +76,7 @@ test('the right proof is believed until the challenge expires, and no longer', a
 
 test('a proof is good for its own challenge alone', async () => {
   const { agent, offer, hello } = await prepared('repeats');
-  const [one, two] = [authentication.challenge(hello), authentication.challenge(hello)];
+  const [one, two] = [await authentication.challenge(hello), await authentication.challenge(hello)];
   await expect(authentication.verify(two, proofOf(agent.key, offer, one.message))).rejects.toMatchObject({
     code: 'authentication_failed',
   });
@@ -77,26 +84,75 @@ test('a proof is good for its own challenge alone', async () => {
 
 test('no single bit of what was signed may be changed', async () => {
   const { agent, offer, hello } = await prepared('exact');
-  const challenge = authentication.challenge(hello);
-  const proof = proofOf(agent.key, offer, challenge.message);
   const flipped = (bytes: Uint8Array) =>
     bytes.map((byte, index) => (index === bytes.length - 1 ? byte ^ 1 : byte));
-  const { message } = challenge;
-  const altered: Parameters<typeof authentication.verify>[] = [
-    [{ ...challenge, offerBytes: flipped(offer) }, proof],
-    [{ ...challenge, message: { ...message, terms: flipped(message.terms) } }, proof],
-    [{ ...challenge, message: { ...message, signature: flipped(message.signature) } }, proof],
-    [challenge, { ...proof, signature: flipped(proof.signature) }],
+  type Attempt = Parameters<typeof authentication.verify>;
+  const alterations: ((...attempt: Attempt) => Attempt)[] = [
+    (challenge, proof) => [{ ...challenge, offerBytes: flipped(offer) }, proof],
+    (challenge, proof) => [altered(challenge, { terms: flipped(challenge.message.terms) }), proof],
+    (challenge, proof) => [altered(challenge, { signature: flipped(challenge.message.signature) }), proof],
+    (challenge, proof) => [challenge, { ...proof, signature: flipped(proof.signature) }],
   ];
-  for (const attempt of altered) {
+  const altered = (challenge: OpenChallenge, part: Partial<OpenChallenge['message']>) => ({
+    ...challenge,
+    message: { ...challenge.message, ...part },
+  });
+  for (const alter of alterations) {
+    const challenge = await authentication.challenge(hello);
+    const attempt = alter(challenge, proofOf(agent.key, offer, challenge.message));
     await expect(authentication.verify(...attempt)).rejects.toMatchObject({ code: 'authentication_failed' });
   }
-  await authentication.verify(challenge, proof);
+  const challenge = await authentication.challenge(hello);
+  await authentication.verify(challenge, proofOf(agent.key, offer, challenge.message));
+});
+
+test('a challenge is good once, whether its proof was right or wrong', async () => {
+  const { agent, offer, hello } = await prepared('once');
+  const reasons: string[] = [];
+  const strict = createAgentAuthentication({
+    ...core,
+    log: silentLogger,
+    onRefused: (reason, { agentId }) => reasons.push(`${agentId}: ${reason}`),
+  });
+  const challenge = await strict.challenge(hello);
+  const proof = proofOf(agent.key, offer, challenge.message);
+  const wrong = { ...proof, signature: new Uint8Array(64) };
+  const refused = { code: 'authentication_failed', message: 'The agent could not be authenticated.' };
+  await expect(strict.verify(challenge, wrong)).rejects.toMatchObject(refused);
+  await expect(strict.verify(challenge, proof)).rejects.toMatchObject(refused);
+  expect(reasons).toEqual(['once: signature_wrong', 'once: challenge_used']);
+});
+
+test('a database that is away, or nonces that nobody can tell of, are no refusal', async () => {
+  const { agent, offer, hello } = await prepared('unchecked');
+  const away = () => Promise.reject(new ViworksError('database_unavailable', 'The database is away.'));
+  const lost = () => Promise.reject(new ViworksError('unavailable', 'Redis is away.'));
+  const refusals: string[] = [];
+  const withDeps = (deps: Partial<AuthenticationDeps>) =>
+    createAgentAuthentication({
+      ...core,
+      log: silentLogger,
+      onRefused: (reason) => refusals.push(reason),
+      ...deps,
+    });
+  const nonces = createMemoryNonceCache({ capacity: 10 }, core.clock);
+  for (const [authentication, code] of [
+    [withDeps({ database: { ...core.database, query: away } }), 'database_unavailable'],
+    [withDeps({ nonces: { ...nonces, consume: lost } }), 'unavailable'],
+  ] as const) {
+    const challenge = await authentication.challenge(hello);
+    const proof = proofOf(agent.key, offer, challenge.message);
+    await expect(authentication.verify(challenge, proof)).rejects.toMatchObject({ code, retryable: true });
+  }
+  await expect(withDeps({ nonces: { ...nonces, issue: lost } }).challenge(hello)).rejects.toMatchObject({
+    code: 'unavailable',
+  });
+  expect(refusals).toEqual([]);
 });
 
 test('a statement that is none is a violation of the protocol', async () => {
   const { agent, offer, hello } = await prepared('mumbles');
-  const challenge = authentication.challenge(hello);
+  const challenge = await authentication.challenge(hello);
   const proof = proofOf(agent.key, offer, challenge.message);
   for (const statement of [new Uint8Array(0), new Uint8Array([255, 255])]) {
     await expect(authentication.verify(challenge, { ...proof, statement })).rejects.toMatchObject({

@@ -15,10 +15,14 @@ import {
   type ProofStatement,
   ProofStatementSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { createMemoryNonceCache, type NonceCache, nonceCapacity } from '../bus/nonces.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import { timestampMs } from '../protocol/envelope.ts';
 import { type KeyPair, keyIdOf, signBytes, verifyBytes } from '../protocol/keys.ts';
+import { type Ephemeral, newEphemeral, publicKeyBytes, sameBytes } from '../protocol/sealing/primitives.ts';
+import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets.ts';
 import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { chooseVersion, protocolFloor, protocolVersion } from '../protocol/versions.ts';
@@ -30,14 +34,21 @@ import type { Database } from '../storage/database.ts';
  * said, so nothing in HELLO can be stripped or altered on the way.
  */
 export interface AgentAuthentication {
-  /** Answers HELLO at once, without the database. @throws protocol_violation, version_unsupported */
-  challenge(hello: Hello): OpenChallenge;
+  /**
+   * Answers HELLO without the database.
+   * @throws protocol_violation, version_unsupported, unavailable
+   */
+  challenge(hello: Hello): Promise<OpenChallenge>;
   /**
    * Checks PROOF against the keys of the newest incarnation, and takes the key that is to follow, where one was
    * asked for.
-   * @throws authentication_failed with one indistinct message; database_unavailable when it cannot be checked
+   * @param tlsExporter of this end of the connection, where it has one
+   * @throws authentication_failed with one indistinct message; database_unavailable, unavailable when it cannot be
+   * checked
    */
-  verify(challenge: OpenChallenge, proof: Proof): Promise<{ acceptedKeyId: string | undefined }>;
+  verify(challenge: OpenChallenge, proof: Proof, tlsExporter?: Uint8Array): Promise<Authenticated>;
+  /** The connection is gone before its PROOF: the challenge makes room for another. */
+  abandon(challenge: OpenChallenge): void;
   /** A key that is older than this is to be replaced. */
   keysSince(): Date;
 }
@@ -49,35 +60,108 @@ export interface OpenChallenge {
   terms: ChallengeTerms;
   /** On the monotonic clock: the nonce is good until then. */
   expiresAt: number;
+  /** Where the session will be sealed. */
+  ephemeral: Ephemeral | undefined;
 }
+
+export interface Authenticated {
+  /** The key that signed. */
+  publicKey: Uint8Array;
+  /** Where the session is sealed. */
+  secrets: SessionSecrets | undefined;
+  /** The key that is accepted to follow. */
+  acceptedKeyId: string | undefined;
+}
+
+/** Why an agent is refused; for records, and never for the agent. */
+export type RefusalReason =
+  | 'challenge_expired'
+  | 'challenge_used'
+  | 'key_unknown'
+  | 'signature_wrong'
+  | 'confirmation_wrong'
+  | 'next_key_wrong'
+  | 'not_sealed'
+  | 'tls_exporter_absent'
+  | 'tls_exporter_differs';
+
+export interface RefusedAgent {
+  /** As it says of itself: nothing of it is proven. */
+  agentId: string;
+  incarnation: number;
+  keyId: string;
+}
+
+/** Whether envelopes are sealed: never, where the agent offers it, or else no session. */
+export type SealingMode = 'off' | 'on' | 'required';
+/** Whether the TLS exporter that the agent signed must be ours, is compared for the log, or is not looked at. */
+export type ExporterPolicy = 'require' | 'record' | 'off';
 
 export interface AuthenticationDeps {
   database: Database;
   serverKey: KeyPair;
   clock: Clock;
   log: Logger;
-  /** Told of each agent that is refused, and why. */
-  onRefused?: ((reason: string, facts: { agentId: string; keyId: string }) => void) | undefined;
   /** Milliseconds after which an agent is asked for a new key; 0 or nothing: never. */
   keyMaxAgeMs?: number;
+  nonces?: NonceCache;
+  sealing?: SealingMode;
+  tlsExporter?: ExporterPolicy;
+  /** Told of every refusal beside the log. */
+  onRefused?: (reason: RefusalReason, agent: RefusedAgent) => void;
 }
 
 /** Milliseconds for which the key before the one in use is believed. */
 const keyOverlapMs = 3_600_000;
 const nonceLifetimeMs = 30_000;
+/** An agent whose clock is further off than this is worth a word; nothing is decided by it. */
+const skewWorthTellingMs = 60_000;
 
-export function createAgentAuthentication({
-  database,
-  serverKey,
-  clock,
-  log,
-  onRefused,
-  keyMaxAgeMs = 0,
-}: AuthenticationDeps): AgentAuthentication {
-  function refuse(offer: HelloOffer, reason: string): never {
-    log.warn({ agentId: offer.agentId, keyId: offer.keyId, reason }, 'an agent failed to authenticate');
-    onRefused?.(reason, { agentId: offer.agentId, keyId: offer.keyId });
+export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthentication {
+  const { database, serverKey, clock, log, sealing = 'on', keyMaxAgeMs = 0 } = deps;
+  const { tlsExporter: exporterPolicy = 'record' } = deps;
+  const nonces = deps.nonces ?? createMemoryNonceCache({ capacity: nonceCapacity }, clock);
+
+  function refuse({ agentId, incarnation, keyId }: HelloOffer, reason: RefusalReason): never {
+    log.warn({ agentId, incarnation, keyId, reason }, 'an agent failed to authenticate');
+    deps.onRefused?.(reason, { agentId, incarnation, keyId });
     throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
+  }
+
+  function checkExporter(offer: HelloOffer, theirs: Uint8Array, ours: Uint8Array | undefined): void {
+    if (exporterPolicy === 'off') return;
+    const present = ours !== undefined && theirs.byteLength > 0;
+    if (present && sameBytes(ours, theirs)) return;
+    if (exporterPolicy === 'require') refuse(offer, present ? 'tls_exporter_differs' : 'tls_exporter_absent');
+    if (present || ours !== undefined || theirs.byteLength > 0) {
+      const { agentId } = offer;
+      log.warn({ agentId }, 'the TLS of the agent does not end here: something stands between');
+    }
+  }
+
+  function tellSkew({ agentId }: HelloOffer, { agentTime }: ProofStatement): void {
+    const skewMs = Math.round((timestampMs(agentTime) ?? 0) - clock.now());
+    if (Math.abs(skewMs) > skewWorthTellingMs) log.warn({ agentId, skewMs }, 'the clock of an agent is off');
+  }
+
+  /** The secrets of the session, where it is sealed. */
+  function sealedBy(
+    { offer, offerBytes, message, ephemeral }: OpenChallenge,
+    { statement, signature, confirmation }: Proof,
+  ): SessionSecrets | undefined {
+    if (ephemeral === undefined) {
+      if (sealing === 'required') refuse(offer, 'not_sealed');
+      return undefined;
+    }
+    const secrets = sessionSecrets(ephemeral.agree(offer.ephemeralKey), {
+      offer: offerBytes,
+      terms: message.terms,
+      challengeSignature: message.signature,
+      statement,
+      proofSignature: signature,
+    });
+    if (!sameBytes(secrets.confirmations.agent, confirmation)) refuse(offer, 'confirmation_wrong');
+    return secrets;
   }
 
   const keysSince = () => new Date(keyMaxAgeMs === 0 ? 0 : clock.now() - keyMaxAgeMs);
@@ -89,7 +173,7 @@ export function createAgentAuthentication({
   ): Promise<string | undefined> {
     if (nextPublicKey.byteLength === 0) return undefined;
     const input = nextKeyInput(offerBytes, message.terms, message.signature, nextPublicKey);
-    if (!verifyBytes(nextPublicKey, input, nextSignature)) refuse(offer, 'it does not hold its next key');
+    if (!verifyBytes(nextPublicKey, input, nextSignature)) refuse(offer, 'next_key_wrong');
     const next = { keyId: keyIdOf(nextPublicKey), publicKey: nextPublicKey };
     if (!(await acceptNextKey(database.query, offer, next, keysSince()))) return undefined;
     log.info({ agentId: offer.agentId, keyId: next.keyId }, 'the next key of an agent is accepted');
@@ -98,7 +182,7 @@ export function createAgentAuthentication({
 
   return {
     keysSince,
-    challenge(hello) {
+    async challenge(hello) {
       assertValid(HelloSchema, hello, 'protocol_violation', 'hello.');
       const offer = parse(HelloOfferSchema, hello.offer, 'hello.offer');
       assertValid(HelloOfferSchema, offer, 'protocol_violation', 'hello.offer.');
@@ -109,10 +193,20 @@ export function createAgentAuthentication({
           `hello.offer.protocol_versions: this server speaks ${protocolFloor} to ${protocolVersion}.`,
         );
       }
+      const offered = offer.ephemeralKey.byteLength;
+      if (offered !== 0 && offered !== publicKeyBytes) {
+        throw new ViworksError(
+          'protocol_violation',
+          'hello.offer.ephemeral_key: must have 32 bytes, or none.',
+        );
+      }
+      const ephemeral = offered === 0 || sealing === 'off' ? undefined : newEphemeral();
+      const nonce = new Uint8Array(randomBytes(32));
       const terms = create(ChallengeTermsSchema, {
-        nonce: randomBytes(32),
+        nonce,
         serverTime: timestampFromMs(clock.now()),
         protocolVersion: version,
+        ...(ephemeral === undefined ? {} : { ephemeralKey: ephemeral.publicKey }),
       });
       const termsBytes = toBinary(ChallengeTermsSchema, terms);
       const message = create(ChallengeSchema, {
@@ -120,32 +214,38 @@ export function createAgentAuthentication({
         signature: signBytes(serverKey, challengeInput(hello.offer, termsBytes)),
         keyId: serverKey.keyId,
       });
-      return {
-        offer,
-        offerBytes: hello.offer,
-        message,
-        terms,
-        expiresAt: clock.monotonic() + nonceLifetimeMs,
-      };
+      const expiresAt = clock.monotonic() + nonceLifetimeMs;
+      await nonces.issue(nonce, nonceLifetimeMs);
+      return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral };
     },
 
-    async verify(challenge, proof) {
-      const { offer, offerBytes, message, expiresAt } = challenge;
+    async verify(challenge, proof, tlsExporter) {
+      const { offer, offerBytes, message, terms, expiresAt } = challenge;
       assertValid(ProofSchema, proof, 'protocol_violation', 'proof.');
       const statement = parse(ProofStatementSchema, proof.statement, 'proof.statement');
       assertValid(ProofStatementSchema, statement, 'protocol_violation', 'proof.statement.');
-      if (clock.monotonic() > expiresAt) refuse(offer, 'the challenge has expired');
+      if (clock.monotonic() > expiresAt) refuse(offer, 'challenge_expired');
+      // First of all, so that nothing that follows is tried twice with one challenge.
+      if (!(await nonces.consume(terms.nonce))) refuse(offer, 'challenge_used');
       const now = new Date(clock.now());
       const key = await findAgentKey(database.query, offer.agentId, offer.incarnation, offer.keyId, now);
-      if (key === undefined) refuse(offer, 'no such agent, incarnation and key');
+      if (key === undefined) refuse(offer, 'key_unknown');
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
-      if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'the signature is wrong');
+      if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
+      checkExporter(offer, statement.tlsExporter, tlsExporter);
+      const secrets = sealedBy(challenge, proof);
+      tellSkew(offer, statement);
       if (key.role === 'next') {
         const until = new Date(clock.now() + keyOverlapMs);
         await promoteNextKey(database.query, offer, now, until);
         log.info({ agentId: offer.agentId, keyId: offer.keyId }, 'an agent uses its new key');
       }
-      return { acceptedKeyId: await takeNextKey(challenge, statement) };
+      return { publicKey: key.publicKey, secrets, acceptedKeyId: await takeNextKey(challenge, statement) };
+    },
+
+    abandon({ terms }) {
+      // Where it cannot be given back it is over by itself soon.
+      nonces.consume(terms.nonce).catch(() => {});
     },
   };
 }

@@ -59,4 +59,6 @@ export interface Peer {
   /** Without a port where there is none; empty if unknown. */
   remoteAddress: string;
   tls: boolean;
+  /** The value of RFC 9266 of this end of the TLS connection. */
+  tlsExporter?: Uint8Array | undefined;
 }

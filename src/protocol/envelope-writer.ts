@@ -1,8 +1,9 @@
 import { type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
-import type { Command, Output, Result } from '#gen/viworks/agent/v1/command_pb.js';
+import { type Command, type Output, type Result, SignatureSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
+import type { Sealed } from '#gen/viworks/agent/v1/handshake_pb.js';
 
 /**
  * Envelopes in their binary form, field by field into a buffer that is used again. They are what the service writes
@@ -59,6 +60,7 @@ function writeEnvelope(writer: BinaryWriter, message: Envelope): void {
   if (known === undefined) throw new Error(`an envelope has no body ${body.case}`);
   writer.tag(known.number, WireType.LengthDelimited);
   if (body.case === 'command') writeCommand(writer, body.value);
+  else if (body.case === 'sealed' && body.value.$unknown === undefined) writeSealed(writer, body.value);
   else if (body.case === 'result' && body.value.$unknown === undefined) writeResult(writer, body.value);
   else writer.bytes(toBinary(known.schema, body.value as MessageShape<DescMessage>));
 }
@@ -74,6 +76,17 @@ function writeCommand(writer: BinaryWriter, { body, signatures }: Command): void
     if (treeSize !== 0) writer.tag(4, WireType.Varint).uint32(treeSize);
     if (path.byteLength > 0) writer.tag(5, WireType.LengthDelimited).bytes(path);
     writer.join();
+  }
+  writer.join();
+}
+
+function writeSealed(writer: BinaryWriter, { counter, ciphertext, keyGeneration, signature }: Sealed): void {
+  writer.fork();
+  writeCount(writer, 1, counter);
+  if (ciphertext.byteLength > 0) writer.tag(2, WireType.LengthDelimited).bytes(ciphertext);
+  if (keyGeneration !== 0) writer.tag(3, WireType.Varint).uint32(keyGeneration);
+  if (signature !== undefined) {
+    writer.tag(4, WireType.LengthDelimited).bytes(toBinary(SignatureSchema, signature));
   }
   writer.join();
 }

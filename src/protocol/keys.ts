@@ -13,6 +13,7 @@ import { invalidField } from '../errors.ts';
 
 /** PKCS#8 and SPKI wrap the raw key in a constant prefix (RFC 8410). */
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 export interface KeyPair {
   keyId: string;
@@ -32,6 +33,13 @@ export function generateKeyPair(): KeyPair {
 /** @param pem PKCS#8 */
 export function keyPairFromPem(pem: string): KeyPair {
   return keyPairOf(createPrivateKey(pem));
+}
+
+/** @param seed the raw private key, 32 bytes */
+export function keyPairFromSeed(seed: Uint8Array): KeyPair {
+  return keyPairOf(
+    createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' }),
+  );
 }
 
 export function keyPairToPem(pair: KeyPair): string {

@@ -48,5 +48,18 @@ export const nextKeyInput = (
 export const enrollRequestInput = (agentId: string, publicKey: Uint8Array): Uint8Array =>
   signedInput('viworks.enroll-request.v1', encoder.encode(agentId), publicKey);
 
+/** What the agent's key signs to use a session token. */
+export function sessionTokenInput(
+  token: string,
+  purpose: string,
+  counter: bigint,
+  content: Uint8Array,
+): Uint8Array {
+  const count = Buffer.alloc(8);
+  count.writeBigUInt64BE(counter);
+  const [name, use] = [encoder.encode(token), encoder.encode(purpose)];
+  return signedInput('viworks.session-token.v1', name, use, count, content);
+}
+
 /** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
 export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);

@@ -4,11 +4,12 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { file_viworks_agent_v1_agent_service } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import { file_viworks_agent_v1_sealing } from '#gen/viworks/agent/v1/sealing_pb.js';
 import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from './versions.ts';
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: 'fbfe4ccf8f61d4d1f8d46b3396a39cf4c3ee753020dea4a54e41f99d7f33235a',
+  1: '657d18856e202f5bc343d76d60b4fd8a689e86ca2c5686232d6c3ed6b9fc3a8d',
 };
 
 /** The files of the package, each after those it imports. */
@@ -29,7 +30,7 @@ function hashOf(files: readonly DescFile[]): string {
 }
 
 test('the wire is as the newest version of its history says', () => {
-  const files = filesOf(file_viworks_agent_v1_agent_service);
+  const files = filesOf(file_viworks_agent_v1_sealing, filesOf(file_viworks_agent_v1_agent_service));
   expect(files.map((file) => file.name)).toEqual(
     expect.arrayContaining(['viworks/agent/v1/envelope', 'viworks/agent/v1/handshake']),
   );

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   type CommandKeys,
   type ExecutionAccount,
@@ -10,8 +10,8 @@ import {
   WelcomeSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import type { Account } from '../commands/executions/state.ts';
+import type { GrantedToken } from '../identity/session-tokens.ts';
 import { storableText } from '../lib/text.ts';
-import { wireLimits } from '../protocol/limits.ts';
 import type { SessionOpening } from '../storage/sessions.ts';
 
 /** The server's terms, from the configuration. */
@@ -28,22 +28,32 @@ export const telemetryCredit = 16;
 /** Bytes of output that may be unacknowledged at once. */
 const outputCreditBytes = 256 * 1024;
 
-export function welcome(
-  sessionId: string,
-  epoch: number,
-  limits: SessionLimits,
-  signedCommandKeys: CommandKeys,
-): Welcome {
+/** What WELCOME says of one session alone. */
+export interface WelcomeFacts {
+  sessionId: string;
+  epoch: number;
+  signedCommandKeys: CommandKeys;
+  token: GrantedToken;
+  /** Empty where the session is not sealed. */
+  confirmation: Uint8Array;
+  maximumMessageBytes: number;
+}
+
+export function welcome(facts: WelcomeFacts, limits: SessionLimits): Welcome {
+  const { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes } = facts;
   return create(WelcomeSchema, {
     signedCommandKeys,
     sessionId,
     epoch: BigInt(epoch),
+    sessionToken: token.token,
+    sessionTokenExpiresAt: timestampFromMs(token.expiresAt),
+    confirmation,
     limits: create(LimitsSchema, {
       heartbeatInterval: durationFromMs(limits.heartbeatIntervalMs),
       telemetryInterval: durationFromMs(limits.telemetryIntervalMs),
       reconnectBase: durationFromMs(limits.reconnectBaseMs),
       reconnectMaximum: durationFromMs(limits.reconnectMaximumMs),
-      maximumMessageBytes: wireLimits.messageBytes,
+      maximumMessageBytes,
       telemetryCredit,
       outputCreditBytes,
     }),

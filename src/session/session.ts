@@ -242,6 +242,7 @@ export function createSession(
       case 'command':
       case 'cancel':
       case 'sealed':
+      case 'sessionToken':
       case 'commandKeys':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }

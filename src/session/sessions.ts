@@ -1,13 +1,14 @@
 import { create } from '@bufbuild/protobuf';
-import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
-import type { Proof } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { type Hello, type Proof, SessionTokenSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
 import type { AgentAuthentication, OpenChallenge } from '../identity/authentication.ts';
 import type { CommandKeys } from '../identity/command-keys.ts';
+import type { SessionTokens } from '../identity/session-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
@@ -16,6 +17,12 @@ import type { Metrics } from '../lib/metrics.ts';
 import type { AcceptConnection, Connection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import {
+  type SealedConnection,
+  type SealingLimits,
+  sealConnection,
+  sealedEnvelopeBytes,
+} from '../protocol/sealing/connection.ts';
 import type { Presence } from '../registry/presence.ts';
 import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
@@ -39,6 +46,7 @@ export interface Sessions {
 export interface SessionsDeps {
   bus: Bus;
   authentication: AgentAuthentication;
+  sessionTokens: SessionTokens;
   commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
   presence: Presence;
   standing: Standing;
@@ -48,6 +56,8 @@ export interface SessionsDeps {
   log: Logger;
   metrics: Metrics;
   limits: SessionLimits;
+  /** When the keys of sealed sessions change. */
+  sealing?: SealingLimits;
 }
 
 /** One connection and how far it has come. */
@@ -58,12 +68,15 @@ interface Peer {
   /** WELCOME was said: the session is open. */
   welcomed: boolean;
   degraded: boolean;
+  /** On the monotonic clock: when the token of the session is followed by another. */
+  renewTokenAt: number;
   /** Ends it; the agent is told the error, if there is one. */
   end(error: ViworksError | undefined): void;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
-  const { bus, authentication, commandKeys, presence, standing, engine, clock, log, metrics, limits } = deps;
+  const { bus, authentication, sessionTokens, commandKeys, presence, standing, engine } = deps;
+  const { clock, log, metrics, limits } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
@@ -74,8 +87,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
   let emptied: (() => void) | undefined;
 
   const accept: AcceptConnection = (connection, settled) => {
-    let phase: 'hello' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
+    let phase: 'hello' | 'challenging' | 'proof' | 'opening' | 'open' | 'closed' = 'hello';
     let challenge: OpenChallenge | undefined;
+    let sealed: SealedConnection | undefined;
     let unsubscribe: (() => void)[] = [];
     const connections = metrics.agentConnections.labels(connection.peer.transport);
     const peer: Peer = {
@@ -84,6 +98,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       session: undefined,
       welcomed: false,
       degraded: false,
+      renewTokenAt: Number.POSITIVE_INFINITY,
       end,
     };
     peers.add(peer);
@@ -93,19 +108,20 @@ export function createSessions(deps: SessionsDeps): Sessions {
       if (phase === 'closed') return;
       if (error === undefined || error.code === 'heartbeat_missed') {
         // A peer that is silent does not read a farewell either.
-        if (error === undefined) connection.close();
-        else connection.destroy();
+        if (error === undefined) peer.connection.close();
+        else peer.connection.destroy();
       } else {
         const value = errorMessage(error);
-        if (peer.session === undefined) connection.send(envelope({ case: 'error', value }, clock.now()));
-        else peer.session.send({ case: 'error', value });
-        connection.close(error);
+        if (phase !== 'open') connection.send(envelope({ case: 'error', value }, clock.now()));
+        else peer.session?.send({ case: 'error', value });
+        peer.connection.close(error);
       }
       closed(error);
     }
 
     function closed(error: ViworksError | undefined): void {
       if (phase === 'closed') return;
+      if (phase === 'proof' && challenge !== undefined) authentication.abandon(challenge);
       phase = 'closed';
       settled();
       for (const off of unsubscribe) off();
@@ -115,6 +131,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const { session } = peer;
       if (session === undefined) return;
       const { agentId, epoch } = session.link;
+      sessionTokens.end(session.sessionId);
       engine.links.remove(session.link);
       if (byAgent.get(agentId) === peer) byAgent.delete(agentId);
       const at = new Date(clock.now());
@@ -125,7 +142,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      const { acceptedKeyId } = await authentication.verify(asked, proof);
+      const authenticated = await authentication.verify(asked, proof, connection.peer.tlsExporter);
+      const { publicKey, secrets, acceptedKeyId } = authenticated;
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
@@ -148,32 +166,60 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
       const facts = { ...opened, sessionId, agentId, incarnation, bootId, capabilities, window };
-      const session = createSession({ ...deps, signing, log }, facts, connection, end);
+      if (secrets !== undefined) {
+        sealed = sealConnection(connection, {
+          role: 'server',
+          secrets,
+          clock,
+          limits: deps.sealing,
+          deliver,
+        });
+        peer.connection = sealed;
+      }
+      const session = createSession({ ...deps, signing, log }, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
       if (!peers.has(peer)) return;
       phase = 'open';
       const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
-      const value = { ...welcome(sessionId, epoch, limits, commandKeys.message), ...defined(keys) };
       settled();
-      connection.send(envelope({ case: 'welcome', value }, clock.now()));
+      const token = sessionTokens.issue({ sessionId, agentId, epoch, publicKey });
+      peer.renewTokenAt = token.renewAt;
+      const confirmation = secrets?.confirmations.server ?? new Uint8Array(0);
+      const { encoding } = connection.peer;
+      const maximumMessageBytes =
+        sealed === undefined ? wireLimits.messageBytes : sealedEnvelopeBytes(encoding);
+      const signedCommandKeys = commandKeys.message;
+      const told = { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes };
+      const value = { ...welcome(told, limits), ...defined(keys) };
+      peer.connection.send(envelope({ case: 'welcome', value }, clock.now()));
+      sealed?.bind(sessionId, BigInt(epoch));
       peer.welcomed = true;
       for (const { executionId, attempt, reason } of cancels)
         session.link.cancel(executionId, attempt, reason);
       engine.links.put(session.link);
       engine.dispatcher.wake(agentId);
-      log.info({ agentId, epoch, transport: connection.peer.transport }, 'session opened');
+      const { transport } = connection.peer;
+      log.info({ agentId, epoch, transport, sealed: sealed !== undefined }, 'session opened');
       if (draining) session.drain('the server is stopping', 1000);
+    }
+
+    async function challengeAgent(hello: Hello): Promise<void> {
+      const made = await authentication.challenge(hello);
+      if (phase !== 'challenging') return authentication.abandon(made);
+      challenge = made;
+      phase = 'proof';
+      connection.send(envelope({ case: 'challenge', value: made.message }, clock.now()));
     }
 
     function receive(message: Envelope): void {
       const { body } = message;
-      if (phase === 'open') return peer.session?.receive(message);
+      if (phase === 'open') return sealed === undefined ? deliver(message) : sealed.receive(message);
+      count(message);
       if (phase === 'hello' && body.case === 'hello') {
-        challenge = authentication.challenge(body.value);
-        connection.send(envelope({ case: 'challenge', value: challenge.message }, clock.now()));
-        phase = 'proof';
+        phase = 'challenging';
+        challengeAgent(body.value).catch((error: unknown) => end(report(error)));
         return;
       }
       if (phase === 'proof' && body.case === 'proof' && challenge !== undefined) {
@@ -193,10 +239,24 @@ export function createSessions(deps: SessionsDeps): Sessions {
       return known;
     }
 
+    function count({ body }: Envelope): void {
+      metrics.envelopes.inc({ direction: 'in', kind: body.case ?? 'acknowledgement' });
+    }
+
+    /** What the agent says in its session. */
+    function deliver(message: Envelope): void {
+      if (phase === 'closed') return;
+      count(message);
+      try {
+        peer.session?.receive(message);
+      } catch (error) {
+        end(report(error));
+      }
+    }
+
     return {
       onEnvelope(message) {
         if (phase === 'closed') return;
-        metrics.envelopes.inc({ direction: 'in', kind: message.body.case ?? 'acknowledgement' });
         try {
           receive(message);
         } catch (error) {
@@ -227,10 +287,20 @@ export function createSessions(deps: SessionsDeps): Sessions {
     return true;
   }
 
+  function renewToken(peer: Peer, session: Session): void {
+    const granted = sessionTokens.renew(session.sessionId);
+    peer.renewTokenAt = granted?.renewAt ?? Number.POSITIVE_INFINITY;
+    if (granted === undefined) return;
+    const { token, expiresAt } = granted;
+    const value = create(SessionTokenSchema, { token, expiresAt: timestampFromMs(expiresAt) });
+    session.send({ case: 'sessionToken', value });
+  }
+
   /** Has the agent come back at once, with all that it runs. */
   function sendBack(peer: Peer, reason: string): void {
-    peer.session?.drain(reason, 0);
-    if (peer.session !== undefined) peer.end(undefined);
+    if (peer.session === undefined) return;
+    if (peer.welcomed) peer.session.drain(reason, 0);
+    peer.end(peer.welcomed ? undefined : new ViworksError('draining', 'The agent has to connect again.'));
   }
 
   /** Every open session hears of the new keys before the first command that is signed with them. */
@@ -257,6 +327,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         peer.degraded = liveness === 'degraded';
         presence.changed({ agentId, epoch, presence: liveness, seenAt: new Date(clock.now()) });
       }
+      if (now >= peer.renewTokenAt) renewToken(peer, peer.session);
     }
   }
 
@@ -278,10 +349,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
         if (peers.size === 0) resolve();
       });
       for (const peer of [...peers]) {
-        peer.session?.drain('the server is stopping', Math.round(Math.random() * windowMs));
-        peer.end(
-          peer.session === undefined ? new ViworksError('draining', 'The server is stopping.') : undefined,
-        );
+        if (peer.welcomed)
+          peer.session?.drain('the server is stopping', Math.round(Math.random() * windowMs));
+        peer.end(peer.welcomed ? undefined : new ViworksError('draining', 'The server is stopping.'));
       }
       await empty;
     },

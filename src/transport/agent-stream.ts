@@ -6,6 +6,7 @@ import type { AcceptConnection, Peer } from '../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../protocol/framed-connection.ts';
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
 import { errorHeaders, unimplemented, type WireStatus, wireStatus } from '../protocol/status.ts';
+import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import type { Http2Peer } from './http2-session.ts';
 import { type Newcomers, socketName } from './newcomers.ts';
 
@@ -100,6 +101,7 @@ export function serveAgentStream(
     encoding: type.encoding,
     remoteAddress: clientAddress(socket?.remoteAddress ?? '', headers['x-forwarded-for'], deps.proxies),
     tls: (socket as TLSSocket | undefined)?.encrypted === true,
+    tlsExporter: tlsExporterOf(socket),
   };
   const ends: FramedEnds = {
     finish: grpc ? finishGrpc(stream) : finishConnect(stream),

@@ -6,6 +6,7 @@ import { ViworksError } from '../errors.ts';
 import { clientAddress } from '../lib/addresses.ts';
 import type { Peer } from '../protocol/connection.ts';
 import { errorHeaders } from '../protocol/status.ts';
+import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import {
   createWebSocketConnection,
   subprotocols,
@@ -51,6 +52,7 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
         deps.proxies,
       ),
       tls: (request.socket as TLSSocket).encrypted === true,
+      tlsExporter: tlsExporterOf(request.socket),
     };
     socket.once('close', deps.admission.leave);
     const { connection, start } = createWebSocketConnection(socket, raw, peer);

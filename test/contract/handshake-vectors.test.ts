@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
+import { makeFrameVectors } from '../../scripts/make-frame-vectors.ts';
 import { makeVectors, vectorsFile } from '../../scripts/make-handshake-vectors.ts';
 import { checkChallenge } from '../../src/agent/handshake.ts';
 import { generateKeyPair, keyIdOf, verifyBytes } from '../../src/protocol/keys.ts';
@@ -48,6 +49,7 @@ test('the agent believes the challenge, and not one for another offer', () => {
   expect(checkChallenge(identity, offer, value, 0)).toEqual({
     protocolVersion: 1,
     serverTime: Date.UTC(2026, 0, 2, 3, 4, 5),
+    ephemeralKey: undefined,
   });
   offer[offer.length - 1] = 5;
   expect(() => checkChallenge(identity, offer, value, 0)).toThrow(
@@ -55,9 +57,32 @@ test('the agent believes the challenge, and not one for another offer', () => {
   );
 });
 
+const sealed = makeFrameVectors();
+const [, frame] = sealed.frames;
+if (frame === undefined) throw new Error('the vectors have no frame');
+
 /** Every value of the vectors by its name, as the guide names it. */
 const named = new Map(
-  [vectors.lp, keys, enrollment, handshake].flatMap((group) =>
+  [
+    vectors.lp,
+    keys,
+    enrollment,
+    handshake,
+    {
+      agent_ephemeral_key: sealed.ephemeral.agent_public_key,
+      server_ephemeral_key: sealed.ephemeral.server_public_key,
+      shared: sealed.ephemeral.shared,
+      transcript: sealed.handshake.transcript,
+      agent_chain: sealed.chains.first.agent,
+      agent_key: sealed.chains.first_keys.agent,
+      agent_confirmation: sealed.confirmations.agent,
+      frame_content: frame.content,
+      frame_nonce: frame.nonce,
+      frame_additional_data: frame.additional_data,
+      frame_ciphertext: frame.ciphertext,
+      frame_envelope: frame.envelope,
+    },
+  ].flatMap((group) =>
     Object.entries(group).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   ),
 );

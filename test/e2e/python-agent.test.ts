@@ -41,9 +41,11 @@ function pythonTests(python: Python): void {
     await database.drop();
   });
 
-  test('the handshake vectors hold for an implementation of its own', () => {
-    const vectors = fileURLToPath(new URL('../vectors/handshake.json', import.meta.url));
-    expect(runPython(python, stubs, ['verify_vectors.py', vectors])).toMatch(/^\d+ checks passed/);
+  test('the vectors hold for an implementation of its own', () => {
+    const files = ['handshake.json', 'frames.json'].map((name) =>
+      fileURLToPath(new URL(`../vectors/${name}`, import.meta.url)),
+    );
+    expect(runPython(python, stubs, ['verify_vectors.py', ...files])).toMatch(/^\d+ checks passed/);
   });
 
   test('the command vectors hold for it too', () => {
@@ -56,6 +58,7 @@ function pythonTests(python: Python): void {
       configSchema.parse({
         server: { port: 0, data_dir: join(folder, 'data') },
         database: { url: database.url },
+        security: { sealed_envelopes: 'required' },
         agent_management: { port: agentPort, reconnect_backoff_ms: 20, reconnect_backoff_max_ms: 100 },
         logging: { level: 'silent' },
       }),
@@ -78,7 +81,7 @@ function pythonTests(python: Python): void {
       const agent = startPythonAgent(python, stubs, [
         ...['--server', `127.0.0.1:${port}`, '--dir', state, '--id', 'py-1', '--token', token],
       ]);
-      await agent.line(/online epoch=1 /);
+      await agent.line(/online epoch=1 .*sealed=True/);
       expect((await stat(join(state, 'agent.key'))).mode & 0o777).toBe(0o600);
       const ran = await runOnIt(app);
       expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining('viworks-python-example') });

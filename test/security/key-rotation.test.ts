@@ -24,8 +24,8 @@ afterAll(async () => {
 });
 
 /** Connects with a next key, which `signer` signs for. Answers with WELCOME. */
-async function offering(agent: FakeAgent, next: KeyPair, signer = next) {
-  const session = await dial(core);
+async function offering(agent: FakeAgent, next: KeyPair, signer = next, at = core) {
+  const session = await dial(at);
   const offer = sayHello(session, agent);
   const { terms, signature } = await session.next('challenge');
   const statement = toBinary(
@@ -99,12 +99,12 @@ test('the key before the one in use does not bring the next one', async () => {
 });
 
 /** The same agent with another key. */
-function withKey(agent: FakeAgent, key: KeyPair): FakeAgent {
+function withKey(agent: FakeAgent, key: KeyPair, at = core): FakeAgent {
   const same: FakeAgent = {
     ...agent,
     key,
     async connect() {
-      const session = await dial(core);
+      const session = await dial(at);
       const offer = sayHello(session, same);
       const value = proofOf(key, offer, await session.next('challenge'));
       session.send({ case: 'proof', value }, { sequence: 0n });
@@ -114,3 +114,18 @@ function withKey(agent: FakeAgent, key: KeyPair): FakeAgent {
   };
   return same;
 }
+
+test('a key that has its age is to be replaced without anybody asking', async () => {
+  const aged = await startCore(database.url, { keyMaxAgeMs: 90 * 86_400_000, clock: core.clock });
+  try {
+    const agent = await enrolled(aged, 'aged');
+    expect((await agent.connect()).welcome.rotateKey).toBe(false);
+    aged.clock.advance(90 * 86_400_000 + 1);
+    expect((await agent.connect()).welcome.rotateKey).toBe(true);
+    const next = generateKeyPair();
+    expect((await offering(agent, next, next, aged)).acceptedKeyId).toBe(next.keyId);
+    expect((await withKey(agent, next, aged).connect()).welcome.rotateKey).toBe(false);
+  } finally {
+    await aged.stop();
+  }
+});

@@ -8,14 +8,16 @@ import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
-import { createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { type AuthenticationDeps, createAgentAuthentication } from '../../src/identity/authentication.ts';
 import { createCommandBinding } from '../../src/identity/command-binding.ts';
 import { type CommandKeys, createCommandKeys } from '../../src/identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
+import { createSessionTokens, type SessionTokens } from '../../src/identity/session-tokens.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
+import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
@@ -64,6 +66,7 @@ export interface Core {
   enrollment: Enrollment;
   commandKeys: CommandKeys;
   sessions: Sessions;
+  sessionTokens: SessionTokens;
   clock: TestClock;
   serverKey: KeyPair;
   /** Where agents connect. */
@@ -88,8 +91,13 @@ export interface CoreOptions {
   keepMs?: number;
   auditKeepMs?: number;
   witness?: Witness;
+  keyMaxAgeMs?: number;
   verbs?: VerbCatalogue;
   database?: Partial<Parameters<typeof createDatabase>[0]>;
+  authentication?: Partial<AuthenticationDeps>;
+  sealing?: SealingLimits;
+  /** Of the agents' listener. */
+  tls?: { cert: string; key: string };
 }
 
 const testCommandSecret = new Uint8Array(32).fill(7);
@@ -119,7 +127,15 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const { database } = audit.trail;
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
-  const authentication = createAgentAuthentication({ database, serverKey, clock, log });
+  const authentication = createAgentAuthentication({
+    database,
+    serverKey,
+    clock,
+    log,
+    keyMaxAgeMs: options.keyMaxAgeMs ?? 0,
+    ...options.authentication,
+  });
+  const sessionTokens = createSessionTokens(clock);
   const secret = options.commandSecret ?? testCommandSecret;
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
   await commandKeys.start();
@@ -156,6 +172,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const sessions = createSessions({
     bus,
     authentication,
+    sessionTokens,
     commandKeys,
     presence,
     standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
@@ -165,11 +182,13 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     log,
     metrics,
     limits,
+    ...(options.sealing === undefined ? {} : { sealing: options.sealing }),
   });
   sessions.start();
   const listener = createAgentListener({
     host: '127.0.0.1',
     port: 0,
+    tls: options.tls,
     accept: sessions.accept,
     unary: (router) => void router.rpc(AgentService.method.enroll, () => ({})),
     maxConnections: options.maxConnections ?? 1000,
@@ -195,10 +214,11 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
     enrollment,
     sessions,
+    sessionTokens,
     commandKeys,
     clock,
     serverKey,
-    url: `http://${listener.address}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${listener.address}`,
     async count(table) {
       const [row] = await database.query<{ n: number }>(
         statement(`count_${table}`, `select count(*)::int as n from ${table}`),

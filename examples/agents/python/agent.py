@@ -3,6 +3,7 @@ import argparse, json, os, platform, queue, random, signal, socket, sqlite3, sys
 from pathlib import Path
 
 import grpc
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -11,10 +12,10 @@ from viworks.agent.v1 import command_pb2 as orders, handshake_pb2 as wire
 from viworks.agent.v1.agent_service_pb2 import EnrollRequest
 from viworks.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from viworks.agent.v1.envelope_pb2 import Envelope
-from trust import CommandTrust, lp
+from trust import CommandTrust
 from viworks.verbs.v1.system_pb2 import SystemInfoArgs, SystemInfoResult
+from sealing import RAW, Seal, lp
 
-RAW = (form.Encoding.Raw, form.PublicFormat.Raw)
 PEM = (form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
 HOST = {'hostname': socket.gethostname(), 'kernel': platform.release(), 'architecture': platform.machine()}
 BOOT_ID = os.urandom(16)
@@ -80,7 +81,8 @@ class Agent:
     def session(self, stub):
         """Runs until the server ends it. Returns the seconds that it asked to wait."""
         self.outgoing, self.sent, self.handled, self.waiting = queue.SimpleQueue(), 0, 0, {}
-        call, over = stub.Open(iter(self.outgoing.get, None)), threading.Event()
+        self.seal, over = Seal(), threading.Event()
+        call = stub.Open(map(self.seal.wrap, iter(self.outgoing.get, None)))
         try:
             welcome = self.shake_hands(call)
             beat, stored = welcome.limits.heartbeat_interval.ToMilliseconds() / 1000, {'generation': welcome.epoch}
@@ -92,7 +94,7 @@ class Agent:
                                              for _ in iter(lambda: over.wait(beat), True)], daemon=True).start()
             for key in self.rows('not settled'):
                 self.report(key)
-            for envelope in call:
+            for envelope in (inner for outer in call for inner in self.seal.unwrap(outer)):
                 for sequence in [n for n in self.waiting if n <= envelope.acknowledged]:
                     self.ledger.execute('update executions set settled = 1 where id = ? and attempt = ?',
                                         self.waiting.pop(sequence))
@@ -121,22 +123,25 @@ class Agent:
         account = [wire.ExecutionAccount(execution_id=name, attempt=attempt, phase='PHASE_FINISHED')
                    for name, attempt in self.rows('not settled')]
         known = self.ledger.execute('select epoch from generation where key_id = ?', (self.me['key_id'],)).fetchall()
-        offer = wire.HelloOffer(**self.me, generation=known[0][0] if known else 0, boot_id=BOOT_ID, protocol_versions=[1], host=HOST, capabilities=[
-            'system'], execution_credit=1, executions=account).SerializeToString()
+        offer = wire.HelloOffer(
+            **self.me, generation=known[0][0] if known else 0, boot_id=BOOT_ID, protocol_versions=[1], host=HOST,
+            capabilities=['system'], execution_credit=1, executions=account,
+            ephemeral_key=self.seal.public).SerializeToString()
         self.send(False, hello={'offer': offer})
         said = next(call).challenge
         server_key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.server_keys[said.key_id]))
         server_key.verify(said.signature, lp('viworks.handshake.challenge.v1', offer, said.terms))
         stated = wire.ProofStatement(agent_time={'seconds': int(time.time())}).SerializeToString()
-        proof = lp('viworks.handshake.proof.v1', offer, said.terms, said.signature, stated)
-        self.send(False, proof={'statement': stated, 'signature': self.key.sign(proof)})
-        answer = next(call)
-        if not answer.HasField('welcome'):
-            raise ConnectionError(answer.error.code)
-        if answer.welcome.HasField('signed_command_keys'):  # Without, it runs nothing.
-            self.trust.accept(answer.welcome.signed_command_keys)
-        print(f'online epoch={answer.welcome.epoch} session={answer.welcome.session_id}')
-        return answer.welcome
+        transcript = offer, said.terms, said.signature, stated
+        signature = self.key.sign(lp('viworks.handshake.proof.v1', *transcript))
+        peer_key = wire.ChallengeTerms.FromString(said.terms).ephemeral_key
+        confirmation = self.seal.agree(peer_key, *transcript, signature) if peer_key else b''
+        self.send(False, proof={'statement': stated, 'signature': signature, 'confirmation': confirmation})
+        welcome = self.seal.welcomed(*self.seal.unwrap(next(call)))
+        if welcome.HasField('signed_command_keys'):  # Without, it runs nothing.
+            self.trust.accept(welcome.signed_command_keys)
+        print(f'online epoch={welcome.epoch} session={welcome.session_id} sealed={self.seal.on}')
+        return welcome
 
     def run(self, body):
         key = (body.execution_id, body.attempt)
@@ -170,7 +175,7 @@ def main():
         try:
             with grpc.insecure_channel(given.server) as channel:
                 agent.session(AgentServiceStub(channel))
-        except (grpc.RpcError, ConnectionError, KeyError, StopIteration) as error:
+        except (grpc.RpcError, ConnectionError, KeyError, StopIteration, InvalidTag) as error:
             print('offline:', getattr(error, 'details', lambda: error.args[0] if error.args else error)())
             if isinstance(error, ConnectionError) and len(error.args) > 1:
                 wait = error.args[1].ToMilliseconds() / 1000

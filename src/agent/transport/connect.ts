@@ -9,6 +9,7 @@ import type { Dialer, Peer } from '../../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../../protocol/framed-connection.ts';
 import { wireLimits } from '../../protocol/limits.ts';
 import { errorCodeHeader, errorFromWire, retryAfterHeader } from '../../protocol/status.ts';
+import { tlsExporterOf } from '../../protocol/tls-exporter.ts';
 
 /** Dials the bidirectional stream over HTTP/2, in the Connect protocol, by hand on node:http2. */
 
@@ -38,6 +39,7 @@ export function createConnectDialer(options: DialOptions): Dialer {
           encoding: 'binary',
           remoteAddress,
           tls: url.protocol === 'https:',
+          tlsExporter: tlsExporterOf(session.socket),
         });
       try {
         const { connection, start } = await answered(session, stream, signal, open);

@@ -4,6 +4,7 @@ import { ViworksError } from '../../errors.ts';
 import type { Dialer, Peer } from '../../protocol/connection.ts';
 import { wireLimits } from '../../protocol/limits.ts';
 import { errorFromWire, retryAfterHeader } from '../../protocol/status.ts';
+import { tlsExporterOf } from '../../protocol/tls-exporter.ts';
 import {
   createWebSocketConnection,
   subprotocols,
@@ -39,6 +40,7 @@ export function createWebSocketDialer(options: WebSocketDialOptions): Dialer {
           encoding,
           remoteAddress: response.socket.remoteAddress ?? '',
           tls: secure,
+          tlsExporter: tlsExporterOf(response.socket),
         });
       const { connection, start } = await upgraded(socket, signal, open);
       // After the caller has its connection: what comes at once must find an owner that knows it.

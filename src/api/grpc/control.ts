@@ -87,8 +87,8 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
       agentId: request.agentId || undefined,
     });
     if (!parsed.success) throw invalidRequest(parsed.error, { lifetimeMs: 'lifetime', agentId: 'agent_id' });
-    const { token } = await enrollmentTokens.create(actor.subject, parsed.data);
-    return { token };
+    const { token, tokenId } = await enrollmentTokens.create(actor.subject, parsed.data);
+    return { token, tokenId };
   });
 
   const submitCommand = unary(method.submitCommand, async ({ spec }, { actor }) => {

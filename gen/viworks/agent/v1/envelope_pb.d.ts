@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Challenge, CommandKeys, Hello, Proof, Sealed, Welcome } from "./handshake_pb.js";
+import type { Challenge, CommandKeys, Hello, Proof, Sealed, SessionToken, Welcome } from "./handshake_pb.js";
 import type { Cancel, Command, CommandUpdate, Result } from "./command_pb.js";
 import type { Telemetry } from "./telemetry_pb.js";
 import type { Credit, Drain, Error, Heartbeat } from "./flow_pb.js";
@@ -165,6 +165,12 @@ export declare type Envelope = Message<"viworks.agent.v1.Envelope"> & {
      */
     value: Sealed;
     case: "sealed";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.SessionToken session_token = 26;
+     */
+    value: SessionToken;
+    case: "sessionToken";
   } | {
     /**
      * @generated from field: viworks.agent.v1.CommandKeys command_keys = 30;

@@ -339,6 +339,13 @@ export declare type Proof = Message<"viworks.agent.v1.Proof"> & {
    * @generated from field: bytes signature = 2;
    */
   signature: Uint8Array;
+
+  /**
+   * Shows that the agent has the agreed keys; empty where the session is not sealed. See Sealed.
+   *
+   * @generated from field: bytes confirmation = 3;
+   */
+  confirmation: Uint8Array;
 };
 
 /**
@@ -361,7 +368,7 @@ export declare type ProofStatement = Message<"viworks.agent.v1.ProofStatement"> 
   agentTime?: Timestamp | undefined;
 
   /**
-   * RFC 9266 exporter value of the TLS connection, where both sides see the same one.
+   * RFC 9266 exporter value of the agent's TLS connection; empty without TLS. The server compares it with its own.
    *
    * @generated from field: bytes tls_exporter = 2;
    */
@@ -411,7 +418,7 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
   epoch: bigint;
 
   /**
-   * Names the session in later requests; bound to the agent's key and worthless without it.
+   * Names the session in later requests; bound to the agent's key and worthless without it. SESSION_TOKEN renews it.
    *
    * @generated from field: string session_token = 3;
    */
@@ -435,7 +442,7 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
   commandKeys: VerificationKey[];
 
   /**
-   * Confirms the agreed session keys to the agent; empty where envelopes are not sealed.
+   * Shows that the server has the agreed keys; empty where the session is not sealed. See Sealed.
    *
    * @generated from field: bytes confirmation = 7;
    */
@@ -633,31 +640,72 @@ export declare type VerificationKey = Message<"viworks.agent.v1.VerificationKey"
 export declare const VerificationKeySchema: GenMessage<VerificationKey>;
 
 /**
- * Sealed carries one encrypted envelope.
+ * SessionToken takes the place of the token of WELCOME, before that one expires. Server to agent.
+ *
+ * @generated from message viworks.agent.v1.SessionToken
+ */
+export declare type SessionToken = Message<"viworks.agent.v1.SessionToken"> & {
+  /**
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message viworks.agent.v1.SessionToken.
+ * Use `create(SessionTokenSchema)` to create a new message.
+ */
+export declare const SessionTokenSchema: GenMessage<SessionToken>;
+
+/**
+ * Sealed carries encrypted envelopes. Where HELLO and CHALLENGE both name an ephemeral key, WELCOME and all that
+ * follows it comes in these, and nothing else does.
+ *
+ *   transcript  = SHA-256 of lp("viworks.handshake.transcript.v1") lp(hello.offer) lp(challenge.terms)
+ *                 lp(challenge.signature) lp(proof.statement) lp(proof.signature)
+ *   shared      = X25519 of the two ephemeral keys
+ *   expand(ikm, salt, info) = HKDF-SHA-256, 32 bytes
+ *   chain       = expand(shared, transcript, "viworks.seal.agent.v1"), ….server.v1 for the other direction
+ *   confirmation = expand(shared, transcript, "viworks.seal.confirm.agent.v1"), ….server.v1
+ *   key         = expand(chain, "", "viworks.seal.key.v1")
+ *   next chain  = expand(chain, "", "viworks.seal.next.v1"), or after a fresh agreement
+ *                 expand(shared, chain, "viworks.seal.fresh.v1"), with the new shared value
  *
  * @generated from message viworks.agent.v1.Sealed
  */
 export declare type Sealed = Message<"viworks.agent.v1.Sealed"> & {
   /**
+   * Counts the frames of one direction: 1, 2, 3, … without a gap, over all generations of its keys.
+   *
    * @generated from field: uint64 counter = 1;
    */
   counter: bigint;
 
   /**
-   * ChaCha20-Poly1305 of a serialised Envelope, tag at the end.
+   * ChaCha20-Poly1305 of a serialised SealedContent, tag at the end. Nonce: the direction as 4 bytes (1: from the
+   * agent, 2: from the server), then counter as 8 bytes. Additional data: lp("viworks.sealed.v1") lp(session_id)
+   * lp(epoch as 8 bytes, direction as 1, kind as 1, key_generation as 4, counter as 8), all big endian. kind is 1 for
+   * WELCOME, which tells session_id and epoch and has them empty and 0 itself, and 2 afterwards.
    *
    * @generated from field: bytes ciphertext = 2;
    */
   ciphertext: Uint8Array;
 
   /**
-   * Which generation of the session's keys.
+   * Which key of the direction: 0 for the first, one more for each chain.
    *
    * @generated from field: uint32 key_generation = 3;
    */
   keyGeneration: number;
 
   /**
+   * Not used: the tag is what authenticates a frame.
+   *
    * @generated from field: viworks.agent.v1.Signature signature = 4;
    */
   signature?: Signature | undefined;

@@ -205,6 +205,13 @@ export declare type CreateEnrollmentTokenResponse = Message<"viworks.control.v1.
    * @generated from field: string token = 1;
    */
   token: string;
+
+  /**
+   * What it is called in lists.
+   *
+   * @generated from field: string token_id = 2;
+   */
+  tokenId: string;
 };
 
 /**

@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Core, startCore } from '../support/app-core.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { type Certificate, makeCertificate } from '../support/tls-certificate.ts';
+import { startWatchedAgent, wires } from '../support/watched-agent.ts';
+
+/** The TLS connection that the agent signs is the one that ends at the server. */
+
+let database: TestDatabase;
+let certificate: Certificate;
+let core: Core;
+const refusals: string[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  certificate = await makeCertificate();
+  core = await startCore(database.url, {
+    tls: certificate,
+    authentication: {
+      tlsExporter: 'require',
+      onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`),
+    },
+  });
+});
+
+afterAll(async () => {
+  await core.stop();
+  await database.drop();
+});
+
+test.each(wires)('over %s both ends of one TLS connection know the same value', async (wire) => {
+  const agent = await startWatchedAgent(core, `same-${wire}`, { wire, ca: certificate.cert });
+  await agent.state('open');
+});
+
+test.each(wires)('over %s somebody between two TLS connections is found out', async (wire) => {
+  const name = `between-${wire}`;
+  const agent = await startWatchedAgent(core, name, {
+    wire,
+    ca: certificate.cert,
+    // What the agent sees of a TLS connection that ends elsewhere.
+    peer: { tlsExporter: new Uint8Array(32).fill(7) },
+  });
+  expect((await agent.state('waiting')).error).toMatchObject({ code: 'authentication_failed' });
+  expect(refusals).toContain(`${name}: tls_exporter_differs`);
+});
+
+test('an agent that says nothing of its TLS is refused where it must', async () => {
+  const agent = await startWatchedAgent(core, 'silent', {
+    ca: certificate.cert,
+    peer: { tlsExporter: undefined },
+  });
+  expect((await agent.state('waiting')).error).toMatchObject({ code: 'authentication_failed' });
+  expect(refusals).toContain('silent: tls_exporter_absent');
+});
+
+test.each(['record', 'off'] as const)('with %s nothing is refused for it', async (tlsExporter) => {
+  const own = await createTestDatabase();
+  const lax = await startCore(own.url, { tls: certificate, authentication: { tlsExporter } });
+  try {
+    const agent = await startWatchedAgent(lax, 'proxied', {
+      ca: certificate.cert,
+      peer: { tlsExporter: new Uint8Array(32).fill(7) },
+    });
+    await agent.state('open');
+    await agent.agent.stop(0);
+  } finally {
+    await lax.stop();
+    await own.drop();
+  }
+});
