@@ -27,6 +27,8 @@ async function submitted(...agentIds: string[]) {
   }
   const input = { verb: 'exec', args: { argv: ['true'] }, target: { agents: agentIds } };
   const { commandId } = await core.engine.submit('tester', input);
+  // Where the look at what waits for a new session is still under way, it comes by way of the queue.
+  await executionIn(core.engine, commandId, 'sent');
   return { commandId, sessions };
 }
 
