@@ -4,7 +4,7 @@ import { signedInput } from '../protocol/signed.ts';
 import type { StoredAuditRow } from '../storage/audit.ts';
 import type { AuditBlockRow, AuditCheckpointRow, SeqRange } from '../storage/audit-chain.ts';
 
-/** What is hashed and signed of the audit log. See docs/decisions/0017-audit.md. */
+/** What is hashed and signed of the audit log. See docs/decisions/0016-audit.md. */
 
 export const digestBytes = 32;
 export const genesisHash = new Uint8Array(digestBytes);

@@ -80,6 +80,10 @@ const expected: Record<string, Role> = {
 
 /** What somebody whose token is limited to sites or verbs may do; all else is refused, whatever the role. */
 const unlimitedOnly = new Set([
+  'audit.list',
+  'audit.verify',
+  'audit.export',
+  'audit.head',
   'agents.revoke',
   'agents.release',
   'agents.rotateKey',
