@@ -71,12 +71,6 @@ export interface SessionFacts {
 const inboundHigh = 2000;
 const inboundLow = 1000;
 
-/**
- * Milliseconds for which the acknowledgement of a result may wait. A write of its own for each costs as much as
- * anything that is done for a command, and an agent that has more to do has no use for it at once.
- */
-const patienceMs = 100;
-
 /** Refusals of a COMMAND of which the agent does not know what it is. */
 const unreadable: ReadonlySet<string> = new Set(['signature_invalid', 'invalid_request']);
 
@@ -99,7 +93,6 @@ export function createSession(
   let samplesUnderWay = 0;
   let paused = false;
   let ackScheduled = false;
-  let ackTimer: NodeJS.Timeout | undefined;
   let confirmed = false;
 
   /** Answers with the sequence that it got. */
@@ -116,27 +109,21 @@ export function createSession(
   /** At the end of the tick one acknowledgement covers all that was committed in it. */
   function flushAcknowledgement(): void {
     ackScheduled = false;
-    clearTimeout(ackTimer);
-    ackTimer = undefined;
     if (inbound.handled === told) return;
     told = inbound.handled;
     connection.send(acknowledgement(told));
   }
 
-  /** @param patient while the agent has other work, the acknowledgement may wait for something to go with */
-  function done(sequence: bigint, patient = false): void {
+  function done(sequence: bigint): void {
     inbound.done(sequence);
-    if (ackScheduled) return;
-    if (patient && link.inFlight.size > 0) {
-      ackTimer ??= setTimeout(flushAcknowledgement, patienceMs).unref();
-      return;
+    if (!ackScheduled) {
+      ackScheduled = true;
+      setImmediate(flushAcknowledgement);
     }
-    ackScheduled = true;
-    setImmediate(flushAcknowledgement);
   }
 
   /** Acknowledges when the work is committed; an error leaves it to the next session. */
-  function settle(sequence: bigint, work: Promise<void>, patient = false): void {
+  function settle(sequence: bigint, work: Promise<void>): void {
     underWay++;
     if (!paused && underWay > inboundHigh) {
       paused = true;
@@ -144,7 +131,7 @@ export function createSession(
     }
     work
       .then(
-        () => done(sequence, patient),
+        () => done(sequence),
         (error: unknown) => fail(ViworksError.from(error)),
       )
       .finally(() => {
@@ -222,7 +209,7 @@ export function createSession(
       case 'result':
         if (!isPlainResult(body.value))
           assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
-        return settle(sequence, engine.result(link, body.value), true);
+        return settle(sequence, engine.result(link, body.value));
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
       case 'heartbeat':
