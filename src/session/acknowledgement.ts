@@ -30,7 +30,7 @@ export function createAcknowledgement(
 ): Acknowledgement {
   let told = 0n;
   let atEndOfTick = false;
-  let timer: NodeJS.Timeout | undefined;
+  let patience = false;
 
   function flush(): void {
     if (inbound.handled === told) return;
@@ -44,7 +44,7 @@ export function createAcknowledgement(
   }
 
   function endOfPatience(): void {
-    timer = undefined;
+    patience = false;
     flush();
   }
 
@@ -56,7 +56,8 @@ export function createAcknowledgement(
     due(patient) {
       if (atEndOfTick) return;
       if (patient && openWork() >= busyWith) {
-        timer ??= setTimeout(endOfPatience, patienceMs).unref();
+        if (!patience) setTimeout(endOfPatience, patienceMs).unref();
+        patience = true;
         return;
       }
       atEndOfTick = true;
