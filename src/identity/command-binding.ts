@@ -1,5 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import { commandSecretKey } from './command-secret.ts';
+import { commandSecretBox } from './secret-box.ts';
 
 /** Everything of an execution that was decided when it was submitted. */
 interface Bound {
@@ -36,7 +36,7 @@ const scratchBytes = 4096;
 
 /** @param secret the command secret */
 export function createCommandBinding(secret: Uint8Array): CommandBinding {
-  const key = commandSecretKey(secret, 'binding');
+  const key = commandSecretBox(secret).keyFor('binding');
   const inner = padded(key, 0x36, scratchBytes);
   const outer = padded(key, 0x5c, blockBytes + digestBytes);
   const digests = new WeakMap<Uint8Array, Uint8Array>();
