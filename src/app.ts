@@ -305,17 +305,14 @@ async function compose(
     maxFleetShare: config.security.max_fleet_share,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({
-    ...api,
-    corsOrigins: config.server.cors_origins,
-    trustedProxies: config.server.trusted_proxies,
-  });
+  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
     (request, response) => http.handler(request, response as ListenerResponse),
     log,
     stopping.signal,
+    proxies,
   );
   const apiListener = createListener({
     host: config.server.bind_address,
