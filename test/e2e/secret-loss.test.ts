@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { agentId, createProcessRig, type ProcessRig } from '../support/app-process.ts';
@@ -29,11 +29,10 @@ const runs = (rig: ProcessRig) => cliOf(rig)('run', 'exec', '--agent', agentId, 
 test('without the token secret no token counts; new ones are made', async () => {
   const rig = await started();
   const cli = cliOf(rig);
-  const access = ['--url', JSON.parse(readFileSync(join(rig.dataDir, 'operator.json'), 'utf8')).url];
   const { stdout } = await cli('tokens', 'create', 'shop', '--role', 'viewer', '--json');
   const { stdout: signed } = await cli('tokens', 'create', '--subject', 'ada', '--role', 'viewer', '--json');
   const before = [JSON.parse(stdout).token, JSON.parse(signed).token];
-  const asks = (token: string) => runCli(['agents', ...access, '--token', token]);
+  const asks = (token: string) => runCli(['agents', '--url', rig.apiUrl(), '--token', token]);
   for (const token of before) expect(await asks(token)).toMatchObject({ code: 0 });
   await without(rig, 'token-secret');
   for (const token of before) {
