@@ -222,8 +222,9 @@ const list = statement(
   `select ${commandColumns} from commands c
    where ($1::text is null or c.verb = $1)
      and ($2::text is null or c.actor = $2)
-     and ($3::text is null or exists (
-       select 1 from executions e where e.command_id = c.command_id and e.agent_id = $3))
+     and ($3::text is null or c.command_id in (
+       select e.command_id from executions e where e.agent_id = $3 and (e.deadline_at is null
+         or e.state in ('sent', 'accepted', 'running') or e.state in ('queued', 'held'))))
      and ($4::text is null or exists (
        select 1 from executions e where e.command_id = c.command_id and e.state = $4))
      and ($9::int2 is null or c.priority = $9)

@@ -109,7 +109,9 @@ export const executions = pgTable(
   },
   (table) => [
     uniqueIndex('executions_command').on(table.commandId, table.position),
-    index('executions_agent').on(table.agentId, table.executionId),
+    // Of those that are over: the others are found by the two below, and an insert is spared this one, whose places
+    // lie far apart.
+    index('executions_agent').on(table.agentId, table.commandId).where(sql`deadline_at is null`),
     index('executions_waiting')
       .on(table.agentId, table.rank, table.executionId)
       .where(sql`state in ('queued', 'held')`),
