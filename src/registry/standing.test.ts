@@ -2,10 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../../test/support/app-core.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { readIfThere, replace, syncFolder, writeBeside } from '../agent/files.ts';
 import { type Generation, openGeneration } from '../agent/generation.ts';
 import { newId } from '../lib/ids.ts';
@@ -17,20 +16,13 @@ import { createStanding, type Standing } from './standing.ts';
 
 /** Agents that break at any point against the real tables: what holds them, and what does not. */
 
-let database: TestDatabase;
-let core: Core;
 let standing: Standing;
 
+const { core } = await startFileCore();
+
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   const deps = { ...core, log: silentLogger, metrics: createMetrics() };
   standing = createStanding({ ...deps, hold: core.engine.setHeld });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
 });
 
 const opening = (agentId: string, generation: number): SessionOpening => ({

@@ -83,7 +83,7 @@ export const executions = pgTable(
     /** When somebody must look at it; null in final states. */
     deadlineAt: moment('deadline_at'),
     cancelReason: text('cancel_reason'),
-    /** Vouches for what was submitted (commands/binding.ts); without one that holds, it is not sent. */
+    /** Vouches for what was submitted (storage/bound-rows.ts); without one that holds, it is not sent. */
     binding: bytea('binding'),
     /** Vouches for an attempt after the first. */
     attemptBinding: bytea('attempt_binding'),
