@@ -6,6 +6,7 @@ import {
   Result_Outcome as Outcome,
   ResultSchema,
 } from '#gen/viworks/agent/v1/command_pb.js';
+import type { CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import {
   DrainSchema,
@@ -28,6 +29,7 @@ import { assertValid } from '../protocol/validation.ts';
 import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import type { SessionCertificates } from './certificates.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
@@ -51,6 +53,7 @@ export interface SessionDeps {
   telemetry: Pick<TelemetryIngest, 'ingest'>;
   standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
+  certificates?: SessionCertificates | undefined;
   metrics: Pick<Metrics, 'commandsRefused'>;
   clock: Clock;
   log: Logger;
@@ -189,6 +192,18 @@ export function createSession(
     else ended.catch((error: unknown) => fail(ViworksError.from(error)));
   }
 
+  /** What is wrong with a request is told, and the session goes on. */
+  async function issueCertificate(sequence: bigint, request: CertificateRequest): Promise<void> {
+    try {
+      const value = await deps.certificates?.request(request);
+      if (value !== undefined) send({ case: 'agentCertificate', value });
+    } catch (thrown) {
+      const { code, message, retryable } = ViworksError.from(thrown);
+      log.info({ agentId, code }, 'a certificate is not issued');
+      send({ case: 'error', value: create(ErrorSchema, { code, message, retryable, sequence }) });
+    }
+  }
+
   function receiveTelemetry(sequence: bigint, message: Telemetry): void {
     if (samplesUnderWay >= telemetryCredit) {
       const text = `telemetry: more than ${telemetryCredit} envelopes are unacknowledged.`;
@@ -230,6 +245,11 @@ export function createSession(
         return done(sequence);
       case 'error':
         return receiveError(sequence, body.value);
+      case 'certificateRequest':
+        return settle(sequence, issueCertificate(sequence, body.value));
+      case 'tlsTrustStored':
+        deps.certificates?.stored(body.value.version);
+        return done(sequence);
       case 'channelMessage':
       case 'policy':
         return refuse(sequence, body.case === 'policy' ? 'policy' : 'channel_message');
@@ -244,6 +264,8 @@ export function createSession(
       case 'sealed':
       case 'sessionToken':
       case 'commandKeys':
+      case 'tlsTrust':
+      case 'agentCertificate':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }
