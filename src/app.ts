@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
@@ -22,6 +21,9 @@ import type { Config } from './config/schema.ts';
 import { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCertificates } from './identity/certificates/certificates.ts';
+import { certificateSettings, configuredTls } from './identity/certificates/configured.ts';
+import { createCertificateRenewal } from './identity/certificates/renewal.ts';
 import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
@@ -63,6 +65,8 @@ export interface App {
   /** Where applications and operators connect, for example `http://127.0.0.1:8080`. */
   apiUrl: string;
   agentUrl: string;
+  /** The key of the agents' listener, written `sha256/…`; undefined where it is not pinned. */
+  serverPin(): Promise<string | undefined>;
   /** Where the truth is kept, in words for a person. */
   databaseName: string;
   /** The core itself, without an API around it. */
@@ -165,24 +169,46 @@ async function compose(
       config.agent_management.enrollment_requests ??
       (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
   });
+  const { commandSecret } = secrets;
+  const certificates = createCertificates({
+    database,
+    bus,
+    serverKey,
+    secret: commandSecret,
+    settings: await certificateSettings(config, { clock, log }),
+    clock,
+    log,
+  });
+  await certificates.start();
+  add('certificates', certificates.stop);
+  const nonces = nonceCacheOf(config.redis.url, resources, clock, log);
+  const refusedAgent = (action: string) => (reason: string, agent: { agentId: string; keyId: string }) =>
+    trail.refused({
+      actor: `agent:${agent.agentId}`,
+      action,
+      code: 'authentication_failed',
+      details: () => ({ reason, keyId: agent.keyId }),
+    });
+  const renewal = createCertificateRenewal({
+    database,
+    nonces,
+    certificates,
+    clock,
+    log,
+    onRefused: refusedAgent('certificates.renew'),
+  });
   const authentication = createAgentAuthentication({
     database,
     serverKey,
-    nonces: nonceCacheOf(config.redis.url, resources, clock, log),
+    nonces,
+    certificates,
     sealing: config.security.sealed_envelopes,
     tlsExporter: config.security.tls_exporter,
     clock,
     log,
-    onRefused: (reason, { agentId, keyId }) =>
-      trail.refused({
-        actor: `agent:${agentId}`,
-        action: 'sessions.open',
-        code: 'authentication_failed',
-        details: () => ({ reason, keyId }),
-      }),
+    onRefused: refusedAgent('sessions.open'),
     keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
   });
-  const { commandSecret } = secrets;
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
   await commandKeys.start();
   add('command keys', commandKeys.stop);
@@ -238,6 +264,7 @@ async function compose(
     authentication,
     sessionTokens: createSessionTokens(clock),
     commandKeys,
+    certificates,
     presence: auditedPresence(presence, trail),
     standing,
     engine,
@@ -266,11 +293,11 @@ async function compose(
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
-    tls: await tlsOf(config.agent_management),
+    tls: certificates.tls,
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail);
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, { certificates, renewal });
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -279,6 +306,9 @@ async function compose(
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
   add('agent listener', () => agentListener.stop(graceMs / 2));
+  certificates.onChange(() => {
+    if (certificates.tls !== undefined) agentListener.setTls(certificates.tls);
+  });
   add('enrolment requests', enrollmentRequests.stop);
 
   // The listener of applications and operators.
@@ -291,6 +321,7 @@ async function compose(
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
+    certificates,
     userTokens,
     serviceTokens,
     issuerKeys,
@@ -317,16 +348,22 @@ async function compose(
     log,
     stopping.signal,
   );
+  const apiTls = await configuredTls(config.server, { clock, log });
   const apiListener = createListener({
     host: config.server.bind_address,
     port: config.server.port,
-    tls: await tlsOf(config.server),
+    tls: apiTls?.current,
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     log,
   });
   await named('VIWORKS_API_PORT', apiListener.start());
   add('api listener', () => apiListener.stop(graceMs / 2));
+  if (apiTls !== undefined) {
+    apiTls.onChange(() => apiListener.setTls(apiTls.current));
+    apiTls.start();
+    add('certificate of the api', apiTls.stop);
+  }
   add('api', http.close);
   add('streams of the api', () => stopping.abort());
   add('sessions', () => sessions.drain(overrides.drainWindowMs ?? 5000));
@@ -334,8 +371,9 @@ async function compose(
   add('health', health.stop);
 
   return {
-    apiUrl: urlOf(apiListener, config.server),
-    agentUrl: urlOf(agentListener, config.agent_management),
+    apiUrl: urlOf(apiListener, apiTls),
+    agentUrl: urlOf(agentListener, certificates.tls),
+    serverPin: async () => (await certificates.pins()).primary,
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     commands: engine,
     issueToken: (spec) =>
@@ -414,15 +452,6 @@ function withFreshGauges(metrics: Metrics, database: Database, report: () => Pro
   };
 }
 
-async function tlsOf(section: {
-  tls_certificate_path?: string | undefined;
-  tls_private_key_path?: string | undefined;
-}) {
-  const { tls_certificate_path: certificate, tls_private_key_path: key } = section;
-  if (certificate === undefined || key === undefined) return undefined;
-  return { cert: await readFile(certificate, 'utf8'), key: await readFile(key, 'utf8') };
-}
-
 /** Says which setting a listener's address comes from. */
 async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
   try {
@@ -434,10 +463,7 @@ async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
 }
 
 /** An address that listens everywhere is reached here by name, which is also what a certificate has. */
-function urlOf(
-  listener: { address: string },
-  section: { tls_certificate_path?: string | undefined },
-): string {
-  const scheme = section.tls_certificate_path === undefined ? 'http' : 'https';
+function urlOf(listener: { address: string }, tls: unknown): string {
+  const scheme = tls === undefined ? 'http' : 'https';
   return `${scheme}://${listener.address.replace(/^(0\.0\.0\.0|\[::\])(?=:\d+$)/, 'localhost')}`;
 }

@@ -15,6 +15,7 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
 import type { SealingLimits } from '../protocol/sealing/connection.ts';
+import { type AgentTls, createCertificateKeeper } from './certificate-keeper.ts';
 import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
@@ -76,6 +77,8 @@ export interface AgentOptions {
   generation?: Generation;
   /** Without one, the agent keeps its key. */
   keyRing?: KeyRing;
+  /** Without it, the agent has no certificate. */
+  tls?: AgentTls | undefined;
   /** Keeps an old set of command keys from being believed after a restart. */
   trustStore?: TrustStore;
   /** Executions held at once, waiting ones included. */
@@ -120,7 +123,8 @@ export function createAgent(options: AgentOptions): Agent {
   const serverNow = () => clock.monotonic() + serverOffset;
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
   const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
-  const { verifyCommand = trust.verify } = options;
+  const { verifyCommand = trust.verify, tls } = options;
+  const keeper = tls && createCertificateKeeper({ ...tls, identity: () => identity, timers, log, serverNow });
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -195,6 +199,7 @@ export function createAgent(options: AgentOptions): Agent {
     setState({ name: 'connecting' });
     let stored: bigint;
     try {
+      await keeper?.beforeDial();
       stored = (await generation?.durable()) ?? 0n;
     } catch (thrown) {
       onEnd({ error: ViworksError.from(thrown), drainMs: undefined, openForMs: 0 });
@@ -218,6 +223,8 @@ export function createAgent(options: AgentOptions): Agent {
       },
       onOpen: (opened) => onOpen(opening, opened, nextKey?.keyId),
       onCommandKeys: trust.accept,
+      onTlsTrust: (message) => keeper?.trust(message),
+      onCertificate: (message) => keeper?.certificate(message),
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,
@@ -250,6 +257,7 @@ export function createAgent(options: AgentOptions): Agent {
       capabilities: [...executors.capabilities],
       host: { ...options.host, containerEngine: executors.containerEngine },
       software: options.software ?? '',
+      tlsTrustVersion: tls?.store.trustVersion ?? 0n,
       executionCredit,
       executions: Array.from(ledger.unsettled(), ({ executionId, attempt, result }) => ({
         executionId,
@@ -307,6 +315,7 @@ export function createAgent(options: AgentOptions): Agent {
     terms = welcomed;
     log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
     setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
+    keeper?.opened(opened, welcomed.issuesCertificates);
     void settleIdentity(opened, welcomed, offeredKeyId);
     runner.reportAll();
     output.restart(welcomed.outputCreditBytes);
@@ -328,6 +337,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   function onEnd(end: SessionEnd): void {
     session = undefined;
+    keeper?.ended(end.error);
     onSessionEnd?.();
     if (stopping()) return;
     const plan = planReconnect(end, failures, terms?.reconnect ?? defaultReconnect);

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import type { SealingChoice } from '../agent/handshake.ts';
 import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
+import { readPin } from '../protocol/certificates/pins.ts';
 import { parseLabels } from './agents.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -21,6 +22,7 @@ interface AgentOptions {
   dataDir: string;
   plugin?: string[];
   ca?: string;
+  serverPin?: string[];
   sealing?: SealingChoice;
   logLevel: string;
   logFormat: 'json' | 'text';
@@ -49,6 +51,11 @@ export function agentCommand(program: Command, context: CliContext): void {
       collect,
     )
     .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
+    .option(
+      '--server-pin <pin>',
+      "the server's key at the first contact, sha256/…; repeat for more (VIWORKS_SERVER_PIN)",
+      collect,
+    )
     .addOption(
       new Option(
         '--sealing <mode>',
@@ -85,6 +92,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       agentId: options.id,
       labels: options.label === undefined ? undefined : parseLabels(options.label),
       tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
+      serverPins: readPins(options.serverPin ?? settings.serverPins),
       path: env.PATH,
       sealing: options.sealing ?? sealingOf(settings.agentSealing),
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
@@ -120,6 +128,18 @@ function sealingOf(text: string | undefined): SealingChoice | undefined {
 
 function tellParent(message: AgentMessage): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
+}
+
+/** @throws UsageError where one is no pin */
+export function readPins(texts: readonly string[]): Uint8Array[] {
+  return texts.map((text) => {
+    const pin = readPin(text);
+    if (pin === undefined)
+      throw new UsageError(
+        `--server-pin: ${text} is no pin; it is written sha256/ and 44 characters of base64`,
+      );
+    return pin;
+  });
 }
 
 export function readCertificates(file: string): string {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { createLogger } from '../lib/logger.ts';
-import { readCertificates } from './agent.ts';
+import { readCertificates, readPins } from './agent.ts';
 import { parseLabels } from './agents.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -17,6 +17,7 @@ interface EnrollOptions {
   label?: string[];
   dataDir: string;
   ca?: string;
+  serverPin?: string[];
   json?: boolean;
 }
 
@@ -33,6 +34,7 @@ export function enrollCommand(program: Command, context: CliContext): void {
     .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
     .option('--data-dir <folder>', 'where identity and key lie', '.viworks/agent')
     .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
+    .option('--server-pin <pin>', "the server's key, sha256/…; repeat for more (VIWORKS_SERVER_PIN)", collect)
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
@@ -61,6 +63,7 @@ async function enroll({ settings, terminal }: CliContext, options: EnrollOptions
       agentId: options.id,
       labels: options.label === undefined ? undefined : parseLabels(options.label),
       tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
+      serverPins: readPins(options.serverPin ?? settings.serverPins),
       log: createLogger({ level: 'warn', format: 'text' }),
       signal: shutdown.signal,
       onPending(fingerprint) {

@@ -19,8 +19,8 @@ import { createMemoryNonceCache, type NonceCache, nonceCapacity } from '../bus/n
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
-import { timestampMs } from '../protocol/envelope.ts';
 import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
+import { timestampMs } from '../protocol/envelope.ts';
 import { type KeyPair, keyIdOf, signBytes, verifyBytes } from '../protocol/keys.ts';
 import { type Ephemeral, newEphemeral, publicKeyBytes, sameBytes } from '../protocol/sealing/primitives.ts';
 import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets.ts';

@@ -1,12 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import type { CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import {
   CancelSchema,
   CommandUpdateSchema,
   Result_Outcome as Outcome,
   ResultSchema,
 } from '#gen/viworks/agent/v1/command_pb.js';
-import type { CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import {
   DrainSchema,

@@ -14,8 +14,8 @@ import {
   revokeCertificateRow,
 } from '../../storage/certificates.ts';
 import { authorityStatus, type Issued, issueFrom, newAuthority, newServerKey } from './authorities.ts';
-import type { CertificateDeps } from './settings.ts';
 import type { ServerCertificates } from './server-certificate.ts';
+import type { CertificateDeps } from './settings.ts';
 import type { Decide, Trust } from './trust.ts';
 import { activated, changed, dropped, prepared, retired, retiringAuthorities } from './trust-changes.ts';
 import type {
@@ -133,7 +133,8 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
       changeAuthorities(actor, (document, at) => ({ document: activated(document, at) })),
     async retireAuthority(actor, force) {
       const { withoutTrust, withOldCertificate } = await waiting();
-      if (!force && withoutTrust.total > 0) throw stranded(withoutTrust, 'do not know the authority that is left');
+      if (!force && withoutTrust.total > 0)
+        throw stranded(withoutTrust, 'do not know the authority that is left');
       if (!force && withOldCertificate.total > 0)
         throw stranded(withOldCertificate, 'still have a certificate of the authority before');
       return changeAuthorities(actor, (document, at) => ({ document: retired(document, at) }));

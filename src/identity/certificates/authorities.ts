@@ -1,4 +1,5 @@
 import { createHash, type KeyObject, X509Certificate } from 'node:crypto';
+import { pinOfSpki, pinText } from '../../protocol/certificates/pins.ts';
 import type { TrustDocument } from '../../protocol/certificates/trust-document.ts';
 import {
   certificateIdOf,
@@ -6,9 +7,8 @@ import {
   issueCertificate,
   makeAuthority,
   newTlsKey,
+  spkiOf,
 } from '../../protocol/certificates/x509.ts';
-import { pinOfSpki, pinText } from '../../protocol/certificates/pins.ts';
-import { spkiOf } from '../../protocol/certificates/x509.ts';
 import type { NamedKey } from './trust.ts';
 import { activeAuthority } from './trust-changes.ts';
 import type { AuthorityStatus } from './types.ts';
@@ -93,7 +93,11 @@ export function authorityStatus(
       state,
       subject: certificate.subject.replaceAll('\n', ', '),
       notAfter: certificate.validToDate,
-      fingerprint: createHash('sha256').update(der).digest('hex').toUpperCase().replace(/(..)(?=.)/g, '$1:'),
+      fingerprint: createHash('sha256')
+        .update(der)
+        .digest('hex')
+        .toUpperCase()
+        .replace(/(..)(?=.)/g, '$1:'),
       hasKey: keyOf(authorityId) !== undefined,
     };
   });

@@ -30,16 +30,10 @@ import {
 import { createCertificateAdmin } from './admin.ts';
 import { type Issued, issueFrom, issuerOf, newAuthority, newServerKey } from './authorities.ts';
 import { createServerCertificates } from './server-certificate.ts';
-import type { TlsIdentity } from './tls-files.ts';
 import type { CertificateDeps, CertificateSettings } from './settings.ts';
+import type { TlsIdentity } from './tls-files.ts';
 import { createTrust, type Decide, type NamedKey } from './trust.ts';
-import {
-  changed,
-  isOld,
-  ownAuthorities,
-  sameAuthorities,
-  samePins,
-} from './trust-changes.ts';
+import { changed, isOld, ownAuthorities, sameAuthorities, samePins } from './trust-changes.ts';
 import type { CertificateService } from './types.ts';
 
 /**
@@ -65,7 +59,10 @@ export interface Certificates extends CertificateService {
   /** @param field how the agent calls the request @throws certificates_off, invalid_request */
   issueTo(agent: AgentName, request: Uint8Array, field: string): Promise<IssuedToAgent>;
   /** What an enrolment answers beside the identity. @throws invalid_request */
-  atEnrollment(agent: AgentName & { publicKey: Uint8Array }, asked: AskedAtEnrollment): Promise<EnrollmentTls>;
+  atEnrollment(
+    agent: AgentName & { publicKey: Uint8Array },
+    asked: AskedAtEnrollment,
+  ): Promise<EnrollmentTls>;
   /** The agent has stored that version. Never throws. */
   stored(agent: AgentName, version: bigint): void;
 }
@@ -231,7 +228,12 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     return [[...pins, ...further(pins)], keys.map(({ made }) => made)] as const;
   }
 
-  async function record(issued: Issued, agent: AgentName | undefined, names: readonly string[], issuedTo: string) {
+  async function record(
+    issued: Issued,
+    agent: AgentName | undefined,
+    names: readonly string[],
+    issuedTo: string,
+  ) {
     await insertCertificate(database.query, {
       serial: issued.serial,
       authorityId: issued.authorityId,
@@ -316,7 +318,12 @@ export function createCertificates(deps: CertificateDeps): Certificates {
             announce();
           }),
         );
-        server.files.start();
+        server.files.start((certificate) => {
+          const { pins } = trust.document;
+          const pin = pinText(pinOf(certificate));
+          if (pins.length === 0 || pins.some((known) => pinText(known) === pin)) return undefined;
+          return `its key ${pin} is none of those that agents were told; announce it in agent_management.backup_pins`;
+        });
       }
       ticker.start();
       cleaning.start();
@@ -372,7 +379,10 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       const answer = tlsTrust === undefined ? {} : { tlsTrust };
       if (request.byteLength === 0 || !certificates.issues) return answer;
       if (!verifyBytes(publicKey, certificateRequestInput(agentId, request), signature))
-        throw invalidField('certificate_signature', 'does not match public_key, agent_id and certificate_request');
+        throw invalidField(
+          'certificate_signature',
+          'does not match public_key, agent_id and certificate_request',
+        );
       const { message } = await issueTo(agent, request, 'certificate_request');
       return { ...answer, certificate: message };
     },

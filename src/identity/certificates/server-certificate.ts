@@ -62,7 +62,10 @@ export function createServerCertificates(
       pin,
       notAfter,
     };
-    log.info({ until: new Date(notAfter), pin: pinText(pin) }, 'the server has a new certificate for its agents');
+    log.info(
+      { until: new Date(notAfter), pin: pinText(pin) },
+      'the server has a new certificate for its agents',
+    );
     return true;
   }
 

@@ -9,9 +9,12 @@ import { createTicker } from '../../lib/ticker.ts';
 export interface TlsFiles {
   readonly current: TlsIdentity;
   onChange(listener: () => void): () => void;
-  start(): void;
+  /** @param refuse why a certificate that fits must not be used, if there is a reason */
+  start(refuse?: RefuseCertificate): void;
   stop(): Promise<void>;
 }
+
+export type RefuseCertificate = (certificate: X509Certificate) => string | undefined;
 
 /** PEM. */
 export interface TlsIdentity {
@@ -22,8 +25,6 @@ export interface TlsIdentity {
 export interface TlsFilesOptions {
   certificatePath: string;
   keyPath: string;
-  /** Why the files must not be used although they fit, if there is a reason. */
-  refuse?: (certificate: X509Certificate) => string | undefined;
   intervalMs?: number;
   clock: Clock;
   log: Logger;
@@ -39,25 +40,30 @@ export async function openTlsFiles(options: TlsFilesOptions): Promise<TlsFiles> 
   /** What was looked at last: a pair that is wrong is spoken of once. */
   let seen = current;
   const listeners = new Set<() => void>();
+  let refuse: RefuseCertificate = () => undefined;
 
   async function look(): Promise<void> {
     const found = await read(certificatePath, keyPath);
     if (found.cert === seen.cert && found.key === seen.key) return;
     seen = found;
-    const problem = problemOf(found, clock.now()) ?? options.refuse?.(new X509Certificate(found.cert));
+    const problem = problemOf(found, clock.now()) ?? refuse(new X509Certificate(found.cert));
     if (problem !== undefined) {
       log.error({ certificatePath, problem }, 'the new certificate is not used; the one before stays');
       return;
     }
     current = found;
-    log.info({ certificatePath, until: new X509Certificate(found.cert).validToDate }, 'a new certificate is used');
+    log.info(
+      { certificatePath, until: new X509Certificate(found.cert).validToDate },
+      'a new certificate is used',
+    );
     for (const listener of listeners) listener();
   }
 
   const ticker = createTicker({
     intervalMs,
     work: look,
-    failed: (err) => log.warn({ err: ViworksError.from(err) }, 'the files of the certificate cannot be read now'),
+    failed: (err) =>
+      log.warn({ err: ViworksError.from(err) }, 'the files of the certificate cannot be read now'),
   });
   return {
     get current() {
@@ -67,7 +73,10 @@ export async function openTlsFiles(options: TlsFilesOptions): Promise<TlsFiles> 
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    start: ticker.start,
+    start(refuseSome = refuse) {
+      refuse = refuseSome;
+      ticker.start();
+    },
     stop: ticker.stop,
   };
 }

@@ -41,10 +41,17 @@ export const retiringAuthorities = ({ authorities }: TrustDocument): TrustedAuth
 /** Adds an authority that is to issue later. @throws certificate_state */
 export function prepared(document: TrustDocument, certificate: Uint8Array, now: number): TrustDocument {
   if (document.authorities.some(({ state }) => state === 'prepared'))
-    throw new ViworksError('certificate_state', 'A new authority is prepared already; activate it, or drop it.');
+    throw new ViworksError(
+      'certificate_state',
+      'A new authority is prepared already; activate it, or drop it.',
+    );
   if (retiringAuthorities(document).length > 0)
     throw new ViworksError('certificate_state', 'The authority before is still believed; retire it first.');
-  return changed(document, { authorities: [...document.authorities, { certificate, state: 'prepared' }] }, now);
+  return changed(
+    document,
+    { authorities: [...document.authorities, { certificate, state: 'prepared' }] },
+    now,
+  );
 }
 
 /** Takes out an authority that was to issue later. @throws certificate_state */
@@ -58,7 +65,10 @@ export function dropped(document: TrustDocument, now: number): TrustDocument {
 export function activated(document: TrustDocument, now: number): TrustDocument {
   if (!document.authorities.some(({ state }) => state === 'prepared')) throw nonePrepared();
   const next = { prepared: 'active', active: 'retiring', retiring: 'retiring' } as const;
-  const authorities = document.authorities.map((authority) => ({ ...authority, state: next[authority.state] }));
+  const authorities = document.authorities.map((authority) => ({
+    ...authority,
+    state: next[authority.state],
+  }));
   return changed(document, { authorities }, now);
 }
 
@@ -78,7 +88,10 @@ export function ownAuthorities(certificates: readonly Uint8Array[]): TrustedAuth
   }));
 }
 
-export function sameAuthorities(one: readonly TrustedAuthority[], other: readonly TrustedAuthority[]): boolean {
+export function sameAuthorities(
+  one: readonly TrustedAuthority[],
+  other: readonly TrustedAuthority[],
+): boolean {
   const names = (list: readonly TrustedAuthority[]) =>
     list.map(({ certificate, state }) => `${state} ${certificateIdOf(certificate)}`).join();
   return names(one) === names(other);

@@ -3,11 +3,17 @@ import { create } from '@bufbuild/protobuf';
 import { type TlsTrust, TlsTrustSchema } from '#gen/viworks/agent/v1/certificate_pb.js';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import { pinText } from '../../protocol/certificates/pins.ts';
 import { openTrust, signTrust, type TrustDocument } from '../../protocol/certificates/trust-document.ts';
 import { certificateIdOf, privateKeyPem } from '../../protocol/certificates/x509.ts';
-import { pinText } from '../../protocol/certificates/pins.ts';
 import type { KeyPair } from '../../protocol/keys.ts';
-import { findTlsKeys, insertTlsKey, insertTrust, lockTrust, newestTrust } from '../../storage/certificates.ts';
+import {
+  findTlsKeys,
+  insertTlsKey,
+  insertTrust,
+  lockTrust,
+  newestTrust,
+} from '../../storage/certificates.ts';
 import type { Database } from '../../storage/database.ts';
 import { openText, sealText } from '../command-secret.ts';
 import { noTrust } from './trust-changes.ts';

@@ -1,6 +1,5 @@
 import { createHash, type X509Certificate } from 'node:crypto';
 import { sameBytes } from '../sealing/primitives.ts';
-import { spkiOf } from './x509.ts';
 
 /** Pins: SHA-256 of a public key as SubjectPublicKeyInfo (RFC 7469, section 2.4), written `sha256/` and base64. */
 
@@ -9,7 +8,8 @@ export const pinBytes = 32;
 export const pinOfSpki = (spki: Uint8Array): Uint8Array =>
   new Uint8Array(createHash('sha256').update(spki).digest());
 
-export const pinOf = ({ publicKey }: X509Certificate): Uint8Array => pinOfSpki(spkiOf(publicKey));
+export const pinOf = ({ publicKey }: X509Certificate): Uint8Array =>
+  pinOfSpki(publicKey.export({ type: 'spki', format: 'der' }));
 
 export const pinText = (pin: Uint8Array): string => `sha256/${Buffer.from(pin).toString('base64')}`;
 
@@ -34,7 +34,12 @@ export interface ServerCheck {
  * Whether a server is the one it should be. A pinned key is one that the server's identity key vouched for by name:
  * nothing that an authority says makes it better, and so a chain that does not hold is no matter then.
  */
-export function judgeServer({ pin, pins, expired, vouchedFor }: ServerCheck): 'trusted' | 'wrong_pin' | 'untrusted' {
+export function judgeServer({
+  pin,
+  pins,
+  expired,
+  vouchedFor,
+}: ServerCheck): 'trusted' | 'wrong_pin' | 'untrusted' {
   if (pins.some((known) => sameBytes(known, pin))) return 'trusted';
   if (pins.length > 0 && !expired) return 'wrong_pin';
   return vouchedFor ? 'trusted' : 'untrusted';

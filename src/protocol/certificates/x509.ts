@@ -48,8 +48,7 @@ import { invalidField, ViworksError } from '../../errors.ts';
 /** X.509 certificates (RFC 5280) and requests for them (PKCS#10, RFC 2986): what is made of them, and read. */
 
 /** A key of TLS: ECDSA on P-256. */
-export const newTlsKey = (): KeyObject =>
-  generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+export const newTlsKey = (): KeyObject => generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 
 export const privateKeyPem = (key: KeyObject): string =>
   key.export({ type: 'pkcs8', format: 'pem' }).toString();
@@ -156,11 +155,7 @@ export function makeAuthority(terms: Omit<CertificateTerms, 'publicKey'>, key: K
     subject,
     [
       extension(id_ce_basicConstraints, new BasicConstraints({ cA: true, pathLenConstraint: 0 }), true),
-      extension(
-        id_ce_keyUsage,
-        new KeyUsage(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign),
-        true,
-      ),
+      extension(id_ce_keyUsage, new KeyUsage(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign), true),
       extension(id_ce_subjectKeyIdentifier, new SubjectKeyIdentifier(ski)),
     ],
     key,
@@ -184,7 +179,9 @@ export function issueCertificate(terms: LeafTerms, issuer: Issuer): Uint8Array {
       extension(
         id_ce_authorityKeyIdentifier,
         new AuthorityKeyIdentifier({
-          keyIdentifier: new KeyIdentifier(subjectKeyIdOf(authority) ?? keyIdentifierOf(issuer.certificate.publicKey)),
+          keyIdentifier: new KeyIdentifier(
+            subjectKeyIdOf(authority) ?? keyIdentifierOf(issuer.certificate.publicKey),
+          ),
         }),
       ),
     ],
@@ -295,9 +292,13 @@ const extension = (extnID: string, value: object, critical = false): Extension =
 const keyIdentifierOf = (key: KeyObject): ArrayBuffer =>
   exactly(createHash('sha256').update(spkiOf(key)).digest().subarray(0, 20));
 
-function subjectKeyIdOf({ extensions = [] }: TBSCertificate | { extensions?: Extension[] }): ArrayBuffer | undefined {
+function subjectKeyIdOf({
+  extensions = [],
+}: TBSCertificate | { extensions?: Extension[] }): ArrayBuffer | undefined {
   const found = [...extensions].find(({ extnID }) => extnID === id_ce_subjectKeyIdentifier);
-  return found === undefined ? undefined : AsnConvert.parse(found.extnValue.buffer, SubjectKeyIdentifier).buffer;
+  return found === undefined
+    ? undefined
+    : AsnConvert.parse(found.extnValue.buffer, SubjectKeyIdentifier).buffer;
 }
 
 /** The bytes in a buffer that holds nothing else. */
