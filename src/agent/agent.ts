@@ -1,12 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { create, fromBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import {
-  CommandUpdateSchema,
-  OutputChunk_Stream,
-  Result_Outcome,
-  ResultSchema,
-} from '#gen/viworks/agent/v1/command_pb.js';
+import { CommandUpdateSchema, OutputChunk_Stream } from '#gen/viworks/agent/v1/command_pb.js';
 import { CreditSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { ExecutionAccount_Phase, Transport } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
@@ -19,7 +14,7 @@ import { type AgentTls, createCertificateKeeper } from './certificate-keeper.ts'
 import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
-import type { HelloFacts, SealingChoice } from './handshake.ts';
+import { type HelloFacts, phaseOf, type SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
@@ -337,10 +332,12 @@ export function createAgent(options: AgentOptions): Agent {
 
   function onEnd(end: SessionEnd): void {
     session = undefined;
-    keeper?.ended(end.error);
+    const soon = keeper?.ended(end.error) === true;
     onSessionEnd?.();
     if (stopping()) return;
-    const plan = planReconnect(end, failures, terms?.reconnect ?? defaultReconnect);
+    const policy = terms?.reconnect ?? defaultReconnect;
+    const ended = soon ? { ...end, drainMs: Math.random() * policy.baseMs } : end;
+    const plan = planReconnect(ended, failures, policy);
     failures = plan.attempt;
     const { error } = end;
     const told = { code: error?.code, reason: error?.message, retryInMs: plan.delayMs };
@@ -393,11 +390,4 @@ export function createAgent(options: AgentOptions): Agent {
       ending.close();
     });
   }
-}
-
-/** A result that says "unknown" is of an execution whose outcome a crash hides. */
-function phaseOf(result: Uint8Array): ExecutionAccount_Phase {
-  return fromBinary(ResultSchema, result).outcome === Result_Outcome.UNKNOWN
-    ? ExecutionAccount_Phase.UNKNOWN
-    : ExecutionAccount_Phase.FINISHED;
 }

@@ -28,8 +28,8 @@ export interface CertificateKeeper {
   beforeDial(): Promise<void>;
   /** A session is open. */
   opened(session: Pick<Session, 'send'>, issuesCertificates: boolean): void;
-  /** The session, or the attempt to get one, ended. */
-  ended(error: ViworksError | undefined): void;
+  /** The session, or the attempt to get one, ended. True where another certificate may be all that it takes. */
+  ended(error: ViworksError | undefined): boolean;
   /** @throws authentication_failed */
   trust(message: TlsTrust): void;
   certificate(message: AgentCertificate): void;
@@ -76,6 +76,8 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
   let issues = false;
   let pending: KeyObject | undefined;
   let refused = false;
+  /** Another certificate was tried since the last session. */
+  let tried = false;
   let offTimer: (() => void) | undefined;
 
   function look(spread = 0): void {
@@ -127,6 +129,7 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
     },
     opened(opened, issuesCertificates) {
       session = opened;
+      tried = false;
       issues = issuesCertificates;
       tellStored();
       look();
@@ -135,6 +138,9 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
       session = undefined;
       offTimer?.();
       refused = error?.code === 'authentication_failed';
+      const first = refused && !tried && calls !== undefined;
+      tried ||= first;
+      return first;
     },
     trust(message) {
       const { trustVersion: before } = store;

@@ -65,10 +65,7 @@ export function memoryCertificates(): CertificateService {
     prepareAuthority: same,
     dropAuthority: same,
     activateAuthority: same,
-    async retireAuthority(_actor, force) {
-      if (!force) throw new ViworksError('certificate_state', '1 agent does not follow yet: beta.');
-      return status;
-    },
+    retireAuthority: same,
     rotatePins: same,
     issue: async (actor, { agentId, names = [] }) => ({
       details: { ...certificate, agentId, names: [...names], issuedTo: actor },

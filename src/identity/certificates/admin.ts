@@ -134,9 +134,9 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
     async retireAuthority(actor, force) {
       const { withoutTrust, withOldCertificate } = await waiting();
       if (!force && withoutTrust.total > 0)
-        throw stranded(withoutTrust, 'do not know the authority that is left');
+        throw stranded(withoutTrust, 'the authority that is left is not known there');
       if (!force && withOldCertificate.total > 0)
-        throw stranded(withOldCertificate, 'still have a certificate of the authority before');
+        throw stranded(withOldCertificate, 'they still have a certificate of the authority before');
       return changeAuthorities(actor, (document, at) => ({ document: retired(document, at) }));
     },
     async rotatePins(actor, force) {
@@ -149,7 +149,7 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
       const name = backup && pinText(backup);
       const needed = await trust.since(({ pins }) => pins.some((pin) => pinText(pin) === name));
       const missing = await without(needed);
-      if (!force && missing.total > 0) throw stranded(missing, 'do not know the backup pin');
+      if (!force && missing.total > 0) throw stranded(missing, 'the backup pin is not known there');
       await change(actor, (document, at) => {
         const [, next, ...rest] = document.pins;
         if (next === undefined || trust.keyOf(pinText(next)) === undefined)
@@ -209,7 +209,7 @@ function stranded({ total, agentIds }: AgentSample, why: string): ViworksError {
   const more = total > agentIds.length ? ` and ${total - agentIds.length} more` : '';
   return new ViworksError(
     'certificate_state',
-    `${total === 1 ? '1 agent does' : `${total} agents do`} not follow yet: ${agentIds.join(', ')}${more} ${why}. Wait for them, or force it.`,
+    `${total === 1 ? '1 agent does' : `${total} agents do`} not follow yet (${agentIds.join(', ')}${more}): ${why}. Wait for them, or force it.`,
   );
 }
 
