@@ -5,6 +5,9 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { commandLimitsOf } from './app/command-limits.ts';
+import { withFreshGauges } from './app/gauges.ts';
+import { named, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
@@ -18,7 +21,7 @@ import type { SubmitInput } from './commands/types.ts';
 
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
-import { ViworksError } from './errors.ts';
+import type { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
 import { createCertificates } from './identity/certificates/certificates.ts';
@@ -35,7 +38,7 @@ import type { UserTokens } from './identity/user-tokens.ts';
 import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
-import { createMetrics, type Metrics } from './lib/metrics.ts';
+import { createMetrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
@@ -45,7 +48,6 @@ import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
-import type { Database } from './storage/database.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
@@ -235,7 +237,7 @@ async function compose(
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
       maximumWaiting: 100_000,
-      ...limitsOf(config.command),
+      ...commandLimitsOf(config.command),
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
     },
   });
@@ -336,17 +338,14 @@ async function compose(
     maxFleetShare: config.security.max_fleet_share,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({
-    ...api,
-    corsOrigins: config.server.cors_origins,
-    trustedProxies: config.server.trusted_proxies,
-  });
+  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
     (request, response) => http.handler(request, response as ListenerResponse),
     log,
     stopping.signal,
+    proxies,
   );
   const apiTls = await configuredTls(config.server, { clock, log });
   const apiListener = createListener({
@@ -410,60 +409,4 @@ function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>
       return opened;
     },
   };
-}
-
-/** How much may be with agents at once, and how much may wait for them. */
-function limitsOf(command: Config['command']) {
-  const verbs = Object.entries(command.verb_limits);
-  const inFlight = verbs.flatMap(([verb, { max_concurrent: n }]) =>
-    n === undefined ? [] : [[verb, n] as const],
-  );
-  const queue = verbs.flatMap(([verb, { max_queue_size: n }]) =>
-    n === undefined ? [] : [[verb, n] as const],
-  );
-  return {
-    inFlight: {
-      perAgent: command.max_concurrent_commands,
-      total: command.max_total_concurrent_commands,
-      perVerb: new Map(inFlight),
-    },
-    queue: {
-      perAgent: command.max_command_queue_size,
-      total: command.max_total_queue_size,
-      perVerb: new Map(queue),
-    },
-  };
-}
-
-/** The figures that are read when somebody asks, and not counted as things happen. */
-function withFreshGauges(metrics: Metrics, database: Database, report: () => Promise<{ agents: object }>) {
-  return {
-    ...metrics,
-    async render() {
-      const { total, idle, waiting } = database.pool();
-      metrics.databasePoolConnections.set({ state: 'active' }, total - idle);
-      metrics.databasePoolConnections.set({ state: 'idle' }, idle);
-      metrics.databasePoolConnections.set({ state: 'waiting' }, waiting);
-      // A scrape answers also while the database is away.
-      const { agents } = await report().catch(() => ({ agents: {} }));
-      for (const [status, count] of Object.entries(agents)) metrics.agents.set({ status }, count);
-      return metrics.render();
-    },
-  };
-}
-
-/** Says which setting a listener's address comes from. */
-async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
-  try {
-    return await starting;
-  } catch (error) {
-    const known = ViworksError.from(error);
-    throw new ViworksError(known.code, `${setting}: ${known.message}`, { cause: known.cause });
-  }
-}
-
-/** An address that listens everywhere is reached here by name, which is also what a certificate has. */
-function urlOf(listener: { address: string }, tls: unknown): string {
-  const scheme = tls === undefined ? 'http' : 'https';
-  return `${scheme}://${listener.address.replace(/^(0\.0\.0\.0|\[::\])(?=:\d+$)/, 'localhost')}`;
 }

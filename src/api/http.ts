@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import fastify from 'fastify';
+import type { AddressList } from '../lib/addresses.ts';
 import { recordFailure } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { endpointUnknown, statusOf } from './errors.ts';
@@ -33,17 +34,14 @@ const methods = ['GET', 'POST'] as const;
 
 export interface HttpApiDeps extends ApiDeps {
   corsOrigins: readonly string[];
-  /** Addresses and ranges of proxies whose X-Forwarded-For is believed. */
-  trustedProxies: readonly string[];
+  /** What they say of where a caller is counts. */
+  proxies: AddressList;
 }
 
 export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
   const stopping = new AbortController();
-  const app = fastify({
-    bodyLimit,
-    routerOptions: { maxParamLength: 2048 },
-    trustProxy: deps.trustedProxies.length > 0 && [...deps.trustedProxies],
-  });
+  // Not by trustProxy: one thing alone says where a caller is (lib/addresses.ts).
+  const app = fastify({ bodyLimit, routerOptions: { maxParamLength: 2048 } });
   const routes = new Set<string>();
   app.addHook('onRoute', ({ url }) => void routes.add(url));
   registerHeaders(app, deps.corsOrigins);

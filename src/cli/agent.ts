@@ -1,11 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SealingChoice } from '../agent/handshake.ts';
 import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
-import { readPin } from '../protocol/certificates/pins.ts';
-import { parseLabels } from './agents.ts';
+import { type EnrolmentOptions, enrolmentOf, withEnrolmentOptions } from './agent-options.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
 import type { AgentMessage } from './local-agent.ts';
@@ -14,15 +12,8 @@ import { aborted, listenForShutdown } from './shutdown.ts';
 
 /** `viworks agent`: the reference agent on this machine. */
 
-interface AgentOptions {
-  url?: string;
-  token?: string;
-  id?: string;
-  label?: string[];
-  dataDir: string;
+interface AgentOptions extends EnrolmentOptions {
   plugin?: string[];
-  ca?: string;
-  serverPin?: string[];
   sealing?: SealingChoice;
   logLevel: string;
   logFormat: 'json' | 'text';
@@ -34,26 +25,14 @@ const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const graceMs = 3000;
 
 export function agentCommand(program: Command, context: CliContext): void {
-  program
-    .command('agent')
+  withEnrolmentOptions(program.command('agent'), 'identity, key and ledger')
     .summary('run an agent on this machine')
     .description(
       'Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start: with a token at once, and without one it asks an operator and waits.',
     )
-    .option('--url <url>', 'agent listener of the control plane (VIWORKS_AGENT_URL)')
-    .option('--token <token>', 'enrolment token, for the first start (VIWORKS_ENROLLMENT_TOKEN)')
-    .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
-    .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
-    .option('--data-dir <folder>', 'where identity, key and ledger lie', '.viworks/agent')
     .option(
       '--plugin <file>',
       'module that runs further verbs; repeat for more (VIWORKS_AGENT_PLUGINS)',
-      collect,
-    )
-    .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
-    .option(
-      '--server-pin <pin>',
-      "the server's key at the first contact, sha256/…; repeat for more (VIWORKS_SERVER_PIN)",
       collect,
     )
     .addOption(
@@ -75,8 +54,7 @@ Examples:
 }
 
 async function runAgent({ settings, env, terminal }: CliContext, options: AgentOptions): Promise<void> {
-  const url = options.url ?? settings.agentUrl;
-  if (url === undefined) throw new UsageError('--url: is missing; for example http://127.0.0.1:8081');
+  const enrolment = enrolmentOf({ settings }, options);
   const log = createLogger({ level: options.logLevel, format: options.logFormat });
   const shutdown = listenForShutdown(terminal);
   // Started by `start`: the channel closes with the parent, and there is nothing to serve any more.
@@ -86,13 +64,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
   try {
     const { startReferenceAgent } = await import('../agent/run.ts');
     const started = startReferenceAgent({
-      url,
-      dataDir: resolve(options.dataDir),
-      enrollmentToken: options.token ?? settings.enrollmentToken,
-      agentId: options.id,
-      labels: options.label === undefined ? undefined : parseLabels(options.label),
-      tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
-      serverPins: readPins(options.serverPin ?? settings.serverPins),
+      ...enrolment,
       path: env.PATH,
       sealing: options.sealing ?? sealingOf(settings.agentSealing),
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
@@ -107,7 +79,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       },
     });
     agent = await started;
-    log.info({ agent: agent.agentId, url }, 'agent started');
+    log.info({ agent: agent.agentId, url: enrolment.url }, 'agent started');
     await aborted(shutdown.signal);
   } finally {
     await agent?.stop(graceMs);
@@ -128,24 +100,4 @@ function sealingOf(text: string | undefined): SealingChoice | undefined {
 
 function tellParent(message: AgentMessage): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
-}
-
-/** @throws UsageError where one is no pin */
-export function readPins(texts: readonly string[]): Uint8Array[] {
-  return texts.map((text) => {
-    const pin = readPin(text);
-    if (pin === undefined)
-      throw new UsageError(
-        `--server-pin: ${text} is no pin; it is written sha256/ and 44 characters of base64`,
-      );
-    return pin;
-  });
-}
-
-export function readCertificates(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--ca: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
 }

@@ -43,6 +43,7 @@ const pathKeys = [
   'security.token_secret_path',
   'security.ca_certificate_path',
   'security.ca_private_key_path',
+  'security.command_secret_path',
   'command.plugins',
 ];
 

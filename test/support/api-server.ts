@@ -17,6 +17,7 @@ import { apiRoutes } from '../../src/api/grpc/routes.ts';
 import type { HealthReport } from '../../src/api/health-report.ts';
 import { createHttpApi } from '../../src/api/http.ts';
 import type { Role } from '../../src/identity/types.ts';
+import { createAddressList } from '../../src/lib/addresses.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
@@ -67,7 +68,11 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
+  const api = await createHttpApi({
+    ...deps,
+    corsOrigins: options.corsOrigins ?? [],
+    proxies: createAddressList([]),
+  });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
-import { createMemoryWitness, type Witness } from '../../src/audit/witness.ts';
+import type { Witness } from '../../src/audit/witness.ts';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
 import { createMemoryNonceCache } from '../../src/bus/nonces.ts';
 import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
@@ -34,6 +34,7 @@ import { endAbandonedSessions } from '../../src/storage/sessions.ts';
 import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
 import { enrollmentRoutes } from '../../src/transport/enrollment.ts';
+import { createMemoryWitness } from './audit.ts';
 
 /** Time that stands still until a test moves it. */
 export interface TestClock extends Clock {

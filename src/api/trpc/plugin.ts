@@ -1,7 +1,7 @@
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../identity/types.ts';
-import { plainAddress } from '../../lib/addresses.ts';
+import { type AddressList, clientAddress } from '../../lib/addresses.ts';
 import { auditOf } from '../audited.ts';
 import { operations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure } from '../call.ts';
@@ -19,7 +19,7 @@ const maximumBatch = 32;
 /** Puts the router at `/trpc`: queries and mutations as JSON, subscriptions as Server-Sent Events. */
 export async function registerTrpc(
   app: FastifyInstance,
-  deps: ApiDeps,
+  deps: ApiDeps & { proxies: AddressList },
   stopping: AbortSignal,
 ): Promise<void> {
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>['trpcOptions'] = {
@@ -38,7 +38,11 @@ export async function registerTrpc(
         watchStanding: () => watchStanding(deps.userTokens, tokenIn(req.headers.authorization)),
         countSuccess: (operation) => countSuccess(deps, 'trpc', operation),
         audit: auditOf(deps.trail, {
-          address: plainAddress(req.ip),
+          address: clientAddress(
+            req.socket.remoteAddress ?? '',
+            req.headers['x-forwarded-for'],
+            deps.proxies,
+          ),
           header: (name) => [req.headers[name]].flat()[0],
         }),
       };

@@ -12,7 +12,7 @@ import type { Logger } from '../../lib/logger.ts';
 import { verifyBytes } from '../../protocol/keys.ts';
 import { renewCertificateInput } from '../../protocol/signed.ts';
 import { assertValid } from '../../protocol/validation.ts';
-import { findAgentKey } from '../../storage/agent-keys.ts';
+import { findAgentKeys } from '../../storage/agent-keys.ts';
 import { findStanding } from '../../storage/agent-standing.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Certificates } from './certificates.ts';
@@ -65,7 +65,8 @@ export function createCertificateRenewal(deps: CertificateRenewalDeps): Certific
       const { agentId, incarnation, keyId, nonce, request: asked, signature } = request;
       // First of all, so that nothing that follows is tried twice with one challenge.
       if (!(await nonces.consume(nonce))) refuse(request, 'challenge_used');
-      const key = await findAgentKey(database.query, agentId, incarnation, keyId, new Date(clock.now()));
+      const name = { agentId, incarnation, keyId };
+      const [key] = await findAgentKeys(database.query, [name], new Date(clock.now()));
       if (key === undefined) refuse(request, 'key_unknown');
       const input = renewCertificateInput(agentId, incarnation, nonce, asked);
       if (!verifyBytes(key.publicKey, input, signature)) refuse(request, 'signature_wrong');

@@ -15,7 +15,7 @@ import {
   newestTrust,
 } from '../../storage/certificates.ts';
 import type { Database } from '../../storage/database.ts';
-import { openText, sealText } from '../command-secret.ts';
+import { commandSecretBox } from '../secret-box.ts';
 import { noTrust } from './trust-changes.ts';
 
 /**
@@ -59,6 +59,8 @@ export interface TrustDeps {
   log: Logger;
 }
 
+/** What a sealed key belongs to; no id of a command key is written so. */
+const contextOf = (name: string) => `tls ${name}`;
 /** Rows that are looked through for one that holds. */
 const rowsAtOnce = 100;
 
@@ -69,6 +71,7 @@ interface Held {
 }
 
 export function createTrust({ database, serverKey, secret, ownKeys, clock, log }: TrustDeps): Trust {
+  const box = commandSecretBox(secret);
   let held: Held = { document: noTrust, message: undefined, keys: new Map() };
 
   /** Those above a version that our identity key signed, newest first. Whatever else is there, somebody else wrote. */
@@ -107,9 +110,9 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
       ...pins.map((pin) => pinText(pin)),
     ];
     for (const { name, sealedKey } of await findTlsKeys(query, names)) {
-      const pem = openText(secret, 'certificates', name, sealedKey);
+      const pem = box.open(contextOf(name), sealedKey);
       if (pem === undefined) log.error({ name }, 'a key of TLS cannot be opened with the command secret');
-      else keys.set(name, createPrivateKey(pem));
+      else keys.set(name, createPrivateKey(Buffer.from(pem).toString('utf8')));
     }
     return keys;
   }
@@ -139,7 +142,7 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
         const { document, made = [] } = decided;
         const createdAt = new Date(now);
         for (const { name, key } of made) {
-          const sealedKey = sealText(secret, 'certificates', name, privateKeyPem(key));
+          const sealedKey = box.seal(contextOf(name), Buffer.from(privateKeyPem(key)));
           await insertTlsKey(query, { name, sealedKey, createdAt, createdBy: actor });
         }
         const message = signTrust(document, serverKey);
