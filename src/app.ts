@@ -28,6 +28,7 @@ import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
+import { createRowBinding } from './identity/row-binding.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -217,7 +218,16 @@ async function compose(
   engine.start();
   add('command engine', engine.stop);
   const check = (input: SubmitInput) => void checkSpec(input, defaults);
-  const templates = createTemplates({ database, commands: engine, check, clock });
+  const rowBinding = createRowBinding(commandSecret);
+  const templates = createTemplates({
+    database,
+    commands: engine,
+    check,
+    clock,
+    binding: rowBinding,
+    metrics,
+    log,
+  });
   const schedules = createSchedules({
     database,
     commands: engine,
@@ -228,6 +238,7 @@ async function compose(
     metrics,
     log,
     audit: trail,
+    binding: rowBinding,
   });
   schedules.start();
   add('schedules', schedules.stop);

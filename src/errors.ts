@@ -68,6 +68,12 @@ export const catalogue = {
   ),
   command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
   command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
+  not_authentic: entry(
+    'failed_precondition',
+    false,
+    'error',
+    'delete it and make it anew, and look for who writes into the database',
+  ),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
