@@ -6,6 +6,7 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
+import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, tlsOf, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
@@ -146,6 +147,9 @@ async function compose(
   });
   audit.start();
   add('audit log', audit.stop);
+  const forgetting = createForgetting({ database: store, clock, log });
+  forgetting.start();
+  add('forgetting', forgetting.stop);
   const { trail } = audit;
   const { database } = trail;
   const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
