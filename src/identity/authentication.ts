@@ -19,6 +19,7 @@ import { createMemoryNonceCache, type NonceCache, nonceCapacity } from '../bus/n
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { type KeyPair, keyIdOf, signBytes, verifyBytes } from '../protocol/keys.ts';
 import { type Ephemeral, newEphemeral, publicKeyBytes, sameBytes } from '../protocol/sealing/primitives.ts';
@@ -26,8 +27,16 @@ import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets
 import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { chooseVersion, protocolFloor, protocolVersion } from '../protocol/versions.ts';
-import { acceptNextKey, findAgentKey, promoteNextKey } from '../storage/agent-keys.ts';
+import {
+  type AgentKeyName,
+  type AgentKeyRow,
+  acceptNextKey,
+  findAgentKeys,
+  promoteNextKey,
+} from '../storage/agent-keys.ts';
+import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
+import type { CertificateRefusal, Certificates } from './certificates/certificates.ts';
 
 /**
  * Authentication of agents: the server's half of the handshake. Both sides sign the exact bytes that were
@@ -42,11 +51,11 @@ export interface AgentAuthentication {
   /**
    * Checks PROOF against the keys of the newest incarnation, and takes the key that is to follow, where one was
    * asked for.
-   * @param tlsExporter of this end of the connection, where it has one
+   * @param tls what is known of the connection's TLS at this end
    * @throws authentication_failed with one indistinct message; database_unavailable, unavailable when it cannot be
    * checked
    */
-  verify(challenge: OpenChallenge, proof: Proof, tlsExporter?: Uint8Array): Promise<Authenticated>;
+  verify(challenge: OpenChallenge, proof: Proof, tls?: TlsFacts): Promise<Authenticated>;
   /** The connection is gone before its PROOF: the challenge makes room for another. */
   abandon(challenge: OpenChallenge): void;
   /** A key that is older than this is to be replaced. */
@@ -64,6 +73,12 @@ export interface OpenChallenge {
   ephemeral: Ephemeral | undefined;
 }
 
+export interface TlsFacts {
+  tlsExporter?: Uint8Array | undefined;
+  /** What the agent showed; that it holds the key, TLS has seen to. DER. */
+  certificate?: Uint8Array | undefined;
+}
+
 export interface Authenticated {
   /** The key that signed. */
   publicKey: Uint8Array;
@@ -71,6 +86,8 @@ export interface Authenticated {
   secrets: SessionSecrets | undefined;
   /** The key that is accepted to follow. */
   acceptedKeyId: string | undefined;
+  /** The one that was shown, and counts. */
+  certificate: ShownCertificate | undefined;
 }
 
 /** Why an agent is refused; for records, and never for the agent. */
@@ -83,7 +100,8 @@ export type RefusalReason =
   | 'next_key_wrong'
   | 'not_sealed'
   | 'tls_exporter_absent'
-  | 'tls_exporter_differs';
+  | 'tls_exporter_differs'
+  | CertificateRefusal;
 
 export interface RefusedAgent {
   /** As it says of itself: nothing of it is proven. */
@@ -107,6 +125,8 @@ export interface AuthenticationDeps {
   nonces?: NonceCache;
   sealing?: SealingMode;
   tlsExporter?: ExporterPolicy;
+  /** Decides about what agents show beside their proof. */
+  certificates?: Pick<Certificates, 'check'> | undefined;
   /** Told of every refusal beside the log. */
   onRefused?: (reason: RefusalReason, agent: RefusedAgent) => void;
 }
@@ -121,6 +141,14 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
   const { database, serverKey, clock, log, sealing = 'on', keyMaxAgeMs = 0 } = deps;
   const { tlsExporter: exporterPolicy = 'record' } = deps;
   const nonces = deps.nonces ?? createMemoryNonceCache({ capacity: nonceCapacity }, clock);
+
+  /** The keys of those who come at the same time are looked up together. */
+  const keys = createBatchWriter<AgentKeyName, AgentKeyRow | undefined>({
+    maximumBatch: 500,
+    maximumWaiting: 100_000,
+    retryForMs: 0,
+    write: (names) => findAgentKeys(database.query, names, new Date(clock.now())),
+  });
 
   function refuse({ agentId, incarnation, keyId }: HelloOffer, reason: RefusalReason): never {
     log.warn({ agentId, incarnation, keyId, reason }, 'an agent failed to authenticate');
@@ -219,7 +247,7 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral };
     },
 
-    async verify(challenge, proof, tlsExporter) {
+    async verify(challenge, proof, { tlsExporter, certificate: shown } = {}) {
       const { offer, offerBytes, message, terms, expiresAt } = challenge;
       assertValid(ProofSchema, proof, 'protocol_violation', 'proof.');
       const statement = parse(ProofStatementSchema, proof.statement, 'proof.statement');
@@ -228,11 +256,13 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       // First of all, so that nothing that follows is tried twice with one challenge.
       if (!(await nonces.consume(terms.nonce))) refuse(offer, 'challenge_used');
       const now = new Date(clock.now());
-      const key = await findAgentKey(database.query, offer.agentId, offer.incarnation, offer.keyId, now);
+      const key = await keys.add(offer);
       if (key === undefined) refuse(offer, 'key_unknown');
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
       if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
       checkExporter(offer, statement.tlsExporter, tlsExporter);
+      const { problem, certificate } = deps.certificates?.check(offer, shown) ?? {};
+      if (problem !== undefined) refuse(offer, problem);
       const secrets = sealedBy(challenge, proof);
       tellSkew(offer, statement);
       if (key.role === 'next') {
@@ -240,7 +270,8 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
         await promoteNextKey(database.query, offer, now, until);
         log.info({ agentId: offer.agentId, keyId: offer.keyId }, 'an agent uses its new key');
       }
-      return { publicKey: key.publicKey, secrets, acceptedKeyId: await takeNextKey(challenge, statement) };
+      const acceptedKeyId = await takeNextKey(challenge, statement);
+      return { publicKey: key.publicKey, secrets, acceptedKeyId, certificate };
     },
 
     abandon({ terms }) {

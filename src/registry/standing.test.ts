@@ -11,7 +11,7 @@ import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { createMetrics } from '../lib/metrics.ts';
 import { confirmGeneration } from '../storage/agent-standing.ts';
-import { openSession, type SessionOpening } from '../storage/sessions.ts';
+import { openSessions, type SessionOpening } from '../storage/sessions.ts';
 import { createStanding, type Standing } from './standing.ts';
 
 /** Agents that break at any point against the real tables: what holds them, and what does not. */
@@ -46,7 +46,7 @@ const opening = (agentId: string, generation: number): SessionOpening => ({
 
 /** The server's part of a session's beginning: its epoch, or undefined where the agent is refused. */
 async function connect(agentId: string, generation: bigint): Promise<bigint | undefined> {
-  const opened = await openSession(core.database.query, opening(agentId, Number(generation)));
+  const [opened] = await openSessions(core.database.query, [opening(agentId, Number(generation))]);
   if (opened !== undefined) return BigInt(opened.epoch);
   const error = await standing.refusal({ agentId, incarnation: 1, generation: Number(generation) });
   expect(error.code).toBe('agent_barred');
