@@ -6,6 +6,7 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
+import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
@@ -31,6 +32,7 @@ import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
+import { createRowBinding } from './identity/row-binding.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -150,6 +152,9 @@ async function compose(
   });
   audit.start();
   add('audit log', audit.stop);
+  const forgetting = createForgetting({ database: store, clock, log });
+  forgetting.start();
+  add('forgetting', forgetting.stop);
   const { trail } = audit;
   const { database } = trail;
   const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
@@ -244,7 +249,16 @@ async function compose(
   engine.start();
   add('command engine', engine.stop);
   const check = (input: SubmitInput) => void checkSpec(input, defaults);
-  const templates = createTemplates({ database, commands: engine, check, clock });
+  const rowBinding = createRowBinding(commandSecret);
+  const templates = createTemplates({
+    database,
+    commands: engine,
+    check,
+    clock,
+    binding: rowBinding,
+    metrics,
+    log,
+  });
   const schedules = createSchedules({
     database,
     commands: engine,
@@ -255,6 +269,7 @@ async function compose(
     metrics,
     log,
     audit: trail,
+    binding: rowBinding,
   });
   schedules.start();
   add('schedules', schedules.stop);

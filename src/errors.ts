@@ -68,6 +68,12 @@ export const catalogue = {
   ),
   command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
   command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
+  not_authentic: entry(
+    'failed_precondition',
+    false,
+    'error',
+    'delete it and make it anew, and look for who writes into the database',
+  ),
   certificate_unknown: entry('not_found', false, 'info', 'see `viworks certs list` for the ones there are'),
   certificate_state: entry('failed_precondition', false, 'info', 'see `viworks certs status` for how it is'),
   certificates_off: entry(

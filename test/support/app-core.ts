@@ -110,7 +110,7 @@ export interface CoreOptions {
   tls?: { cert: string; key: string };
 }
 
-const testCommandSecret = new Uint8Array(32).fill(7);
+export const testCommandSecret = new Uint8Array(32).fill(7);
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
   const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
