@@ -6,12 +6,15 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { createCallLimits } from './api/limits.ts';
 import { createAudit } from './audit/audit.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
+import { createMemoryRates, type RateCounter } from './bus/rates.ts';
 import { createRedisNonceCache } from './bus/redis-nonces.ts';
+import { createRedisRates } from './bus/redis-rates.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
@@ -303,6 +306,7 @@ async function compose(
     audit: audit.service,
     trail,
     maxFleetShare: config.security.max_fleet_share,
+    limits: callLimitsOf(config, resources, log),
   };
   const stopping = new AbortController();
   const http = await createHttpApi({
@@ -323,6 +327,7 @@ async function compose(
     tls: await tlsOf(config.server),
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
+    maxSockets: config.server.max_connections,
     log,
   });
   await named('VIWORKS_API_PORT', apiListener.start());
@@ -358,6 +363,26 @@ function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock,
   const cache = createRedisNonceCache({ url, capacity, log });
   add('nonces in Redis', async () => cache.close());
   return cache;
+}
+
+/** Counted in Redis where there is one, for all instances; in this process otherwise. */
+function callLimitsOf({ security, server, redis }: Config, { add }: Resources, log: Logger) {
+  const { rate_limit_window: windowSeconds } = security;
+  const shared = redis.url === undefined ? undefined : createRedisRates({ url: redis.url, log });
+  if (shared !== undefined) add('rates in Redis', async () => shared.close());
+  const counter = (name: string): RateCounter =>
+    shared?.counter(name, { windowSeconds }) ?? createMemoryRates({ windowSeconds });
+  return createCallLimits({
+    calls: counter('calls'),
+    failures: counter('failures'),
+    settings: {
+      windowSeconds,
+      callsPerWindow: security.rate_limit_requests,
+      failuresPerWindow: security.rate_limit_failures,
+      streams: security.rate_limit_streams,
+      local: security.rate_limit_local ?? server.mode === 'production',
+    },
+  });
 }
 
 /** An agent that came in is told in the audit log. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import fastify from 'fastify';
+import { plainAddress } from '../lib/addresses.ts';
 import { recordFailure } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { endpointUnknown, statusOf } from './errors.ts';
@@ -55,7 +56,8 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
     recordFailure(deps, 'http', request.routeOptions.url ?? 'unknown', refusal.error);
     return sendProblem(reply, refusal);
   });
-  app.setNotFoundHandler((request, reply) => {
+  app.setNotFoundHandler(async (request, reply) => {
+    await deps.limits.countAddress(plainAddress(request.ip));
     const [path = ''] = request.url.split('?', 1);
     const allowed = methods.filter((method) => app.hasRoute({ url: path, method }));
     const error = endpointUnknown(

@@ -24,6 +24,8 @@ export const configSchema = z.strictObject({
       port: port.default(8080),
       /** Origins that a browser may call from; `*` allows all. */
       cors_origins: z.array(z.string()).default([]),
+      /** Connections of applications and people at once; more are dropped. */
+      max_connections: positive.max(1_000_000).default(1000),
       /** Seconds that a stop waits for work under way. */
       drain_timeout: seconds.default(8),
       tls_certificate_path: z.string().optional(),
@@ -86,6 +88,16 @@ export const configSchema = z.strictObject({
       tls_exporter: z.enum(['require', 'record', 'off']).default('record'),
       /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
       command_secret_path: z.string().optional(),
+      /** Calls of the API that one client may make in a window, unless its token has a limit of its own; 0: any number. */
+      rate_limit_requests: z.int().min(0).max(1_000_000_000).default(100),
+      /** Seconds of a window. */
+      rate_limit_window: z.int().min(1).max(86_400).default(60),
+      /** Tokens that are not valid that may come from one address in a window; 0: any number. */
+      rate_limit_failures: z.int().min(0).max(1_000_000_000).default(20),
+      /** Streams, as those of `commands watch`, that one client may have open at once; 0: any number. */
+      rate_limit_streams: z.int().min(0).max(1_000_000).default(100),
+      /** Whether callers on this machine are limited too. Without it: in production. */
+      rate_limit_local: z.boolean().optional(),
     })
     .prefault({}),
   agent_management: z

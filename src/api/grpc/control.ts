@@ -53,6 +53,7 @@ export type ControlDeps = Pick<
   | 'enrollment'
   | 'commandKeys'
   | 'userTokens'
+  | 'limits'
   | 'serviceTokens'
   | 'issuerKeys'
   | 'tokenLifetimeMs'
