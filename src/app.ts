@@ -248,6 +248,10 @@ async function compose(
     clock,
     log,
     metrics,
+    budget: {
+      messagesPerSecond: config.agent_management.max_messages_per_second,
+      bytesPerSecond: config.agent_management.max_bytes_per_second,
+    },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
       telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),

@@ -13,6 +13,14 @@ const seconds = z
   .positive()
   .max(86_400 * 365);
 
+/** 0 for none; one that is lower than the least would hold back what every agent says. */
+const rate = (least: number) =>
+  z
+    .int()
+    .min(0)
+    .max(1_000_000_000)
+    .refine((value) => value === 0 || value >= least, `must be 0, or at least ${least}`);
+
 export const configSchema = z.strictObject({
   server: z
     .strictObject({
@@ -111,6 +119,10 @@ export const configSchema = z.strictObject({
       max_agent_connections: positive.default(20_000),
       /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
       max_concurrent_handshakes: positive.max(10_000).default(64),
+      /** Messages of one agent in a second, over which it is read more slowly; 0: any number. */
+      max_messages_per_second: rate(100).default(10_000),
+      /** Bytes of one agent in a second, over which it is read more slowly; 0: any number. */
+      max_bytes_per_second: rate(1024 * 1024).default(20_000_000),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
       /** Agents without a token may ask an operator for an identity. Without it: where the address is loopback, in development. */

@@ -28,9 +28,11 @@ import { assertValid } from '../protocol/validation.ts';
 import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { type BudgetLimits, createBudget } from './budget.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
+import { createReading } from './reading.ts';
 
 /**
  * A session is an authenticated conversation with one agent over one connection. It numbers what it sends,
@@ -51,7 +53,9 @@ export interface SessionDeps {
   telemetry: Pick<TelemetryIngest, 'ingest'>;
   standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
-  metrics: Pick<Metrics, 'commandsRefused'>;
+  metrics: Pick<Metrics, 'commandsRefused' | 'agentsSlowed' | 'agentsSlowedNow'>;
+  /** What an agent may say; absent: any number. */
+  budget?: BudgetLimits | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -87,6 +91,8 @@ export function createSession(
   const { agentId } = facts;
   const inbound = createInbound();
   const outbound = createOutbound();
+  const reading = createReading(connection);
+  const budget = deps.budget && createBudget(deps.budget, { ...deps, reading, agentId, fail });
   let heardAt = clock.monotonic();
   let told = 0n;
   let underWay = 0;
@@ -127,7 +133,7 @@ export function createSession(
     underWay++;
     if (!paused && underWay > inboundHigh) {
       paused = true;
-      connection.pause();
+      reading.hold();
     }
     work
       .then(
@@ -138,7 +144,7 @@ export function createSession(
         underWay--;
         if (paused && underWay < inboundLow) {
           paused = false;
-          connection.resume();
+          reading.release();
         }
       });
   }
@@ -201,14 +207,20 @@ export function createSession(
     settle(sequence, stored);
   }
 
+  function named(executionId: string): void {
+    if (budget !== undefined && link.inFlight.get(executionId) === undefined) budget.stray();
+  }
+
   function dispatch({ body, sequence }: Envelope): void {
     switch (body.case) {
       case 'commandUpdate':
         assertValid(CommandUpdateSchema, body.value, 'protocol_violation', 'command_update.');
+        named(body.value.executionId);
         return settle(sequence, engine.update(link, body.value));
       case 'result':
         if (!isPlainResult(body.value))
           assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
+        named(body.value.executionId);
         return settle(sequence, engine.result(link, body.value));
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
@@ -259,6 +271,7 @@ export function createSession(
     },
     receive(message) {
       heardAt = clock.monotonic();
+      budget?.spend(heardAt, connection.receivedBytes);
       const { sequence, body } = message;
       if (!outbound.acknowledge(message.acknowledged)) {
         throw new ViworksError('protocol_violation', 'acknowledged: is beyond what was sent.');

@@ -15,7 +15,7 @@ import { createEnrollment, type Enrollment } from '../../src/identity/enrollment
 import { createSessionTokens, type SessionTokens } from '../../src/identity/session-tokens.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import { createMetrics } from '../../src/lib/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
 import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
@@ -23,6 +23,7 @@ import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
 import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
+import type { BudgetLimits } from '../../src/session/budget.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
@@ -69,6 +70,7 @@ export interface Core {
   sessionTokens: SessionTokens;
   clock: TestClock;
   serverKey: KeyPair;
+  metrics: Metrics;
   /** Where agents connect. */
   url: string;
   /** Rows of a table. */
@@ -96,6 +98,8 @@ export interface CoreOptions {
   database?: Partial<Parameters<typeof createDatabase>[0]>;
   authentication?: Partial<AuthenticationDeps>;
   sealing?: SealingLimits;
+  /** What one agent may say in a second; without it any number. */
+  budget?: BudgetLimits;
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
@@ -183,6 +187,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     metrics,
     limits,
     ...(options.sealing === undefined ? {} : { sealing: options.sealing }),
+    ...(options.budget === undefined ? {} : { budget: options.budget }),
   });
   sessions.start();
   const listener = createAgentListener({
@@ -218,6 +223,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     commandKeys,
     clock,
     serverKey,
+    metrics,
     url: `${options.tls === undefined ? 'http' : 'https'}://${listener.address}`,
     async count(table) {
       const [row] = await database.query<{ n: number }>(

@@ -60,6 +60,7 @@ function createEnd(role: Role, shared: Uint8Array, limits: SealingLimits, time: 
       generation = frame(message).keyGeneration;
     },
     bufferedBytes: 0,
+    receivedBytes: 0,
     pause: () => {},
     resume: () => {},
     close: (error) => void closed.push(error),
