@@ -46,8 +46,12 @@ function rig(limits: BudgetLimits) {
   onTestFinished(() => void vi.useRealTimers());
   const line = { reads: true, errors: [] as ViworksError[] };
   const reading = createReading({
-    pause: () => void (line.reads = false),
-    resume: () => void (line.reads = true),
+    pause() {
+      line.reads = false;
+    },
+    resume() {
+      line.reads = true;
+    },
   });
   const metrics = createMetrics();
   const budget = createBudget(limits, {

@@ -43,12 +43,19 @@ export const http2Limits: http2.ServerOptions = {
   streamResetRate: 33,
 };
 
+export interface SessionWatch {
+  /** Milliseconds until the first stream. */
+  firstStreamMs: number;
+  /** Milliseconds that an answer may wait for a client that takes nothing of it. */
+  unreadMs: number;
+  log: Logger;
+}
+
 /** The limits of one HTTP/2 session: its first stream must come in time, and idle it does not stay. */
 export function watchSession(
   session: ServerHttp2Session,
   handlers: Http2Handlers,
-  firstStreamMs: number,
-  log: Logger,
+  { firstStreamMs, unreadMs, log }: SessionWatch,
 ): void {
   let openStreams = 0;
   const peer: Http2Peer = {
@@ -79,6 +86,10 @@ export function watchSession(
       return;
     }
     if (handlers.onStream?.(stream, headers, peer) === true) return;
+    // Streams that onStream took have a bound of their own for what is unread.
+    stream.setTimeout(unreadMs, () => {
+      if (stream.writableLength > 0) stream.close(http2.constants.NGHTTP2_CANCEL);
+    });
     serveRequest(stream, headers, rawHeaders, handlers.onRequest);
   });
 }

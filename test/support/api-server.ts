@@ -104,6 +104,8 @@ export async function startApi(
   return {
     url1,
     url2,
+    /** What a listener hands its requests to. */
+    handler,
     address2: `127.0.0.1:${ports[1]}`,
     commands,
     enrollmentTokens,
