@@ -12,7 +12,9 @@ export interface Http2Handlers {
   /** Every request of HTTP/1.1, and those of HTTP/2 that `onStream` left. */
   onRequest(request: ListenerRequest, response: ListenerResponse): void;
   /** Every stream of HTTP/2 first. Returns true for one that it took. */
-  onStream?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Http2Peer) => boolean;
+  onStream?:
+    | ((stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Http2Peer) => boolean)
+    | undefined;
 }
 
 /** One HTTP/2 session, as its streams may see it. */

@@ -60,7 +60,8 @@ const http1Limits: http.ServerOptions = {
 
 /** @throws config_invalid where the certificate or its key cannot be used */
 export function createListener(options: ListenerOptions): Listener {
-  const { onRequest, onUpgrade, log } = options;
+  const { onUpgrade, log } = options;
+  const onRequest = unbreakable(options.onRequest, log);
   const { headersTimeoutMs, unreadTimeoutMs } = { ...wireLimits, ...defined(options) };
   const sockets = new Set<net.Socket>();
   const undecided = new Set<net.Socket>();
@@ -76,7 +77,11 @@ export function createListener(options: ListenerOptions): Listener {
   const http2Server = http2.createServer(http2Limits);
   http2Server.on('session', (session) => {
     sessions.add(session);
-    watchSession(session, options, { firstStreamMs: headersTimeoutMs, unreadMs: unreadTimeoutMs, log });
+    watchSession(
+      session,
+      { onRequest, onStream: options.onStream },
+      { firstStreamMs: headersTimeoutMs, unreadMs: unreadTimeoutMs, log },
+    );
     session.once('close', () => sessions.delete(session));
   });
 
@@ -209,6 +214,24 @@ export function createListener(options: ListenerOptions): Listener {
       stopping ??= stopOnce(graceMs);
       return stopping;
     },
+  };
+}
+
+/** What throws over a request, for example over a Host that is no name, costs that request and not the process. */
+function unbreakable(onRequest: Http2Handlers['onRequest'], log: Logger): Http2Handlers['onRequest'] {
+  return (request, response) => {
+    try {
+      onRequest(request, response);
+    } catch (error) {
+      log.info({ err: error }, 'a request that cannot be handled');
+      if (response.headersSent) {
+        response.destroy();
+        return;
+      }
+      response.statusCode = 400;
+      response.setHeader('content-type', 'text/plain; charset=utf-8');
+      response.end('The request is not well formed.');
+    }
   };
 }
 
