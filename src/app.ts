@@ -270,6 +270,7 @@ async function compose(
 
   // The agents' listener.
   const proxies = createAddressList(config.server.trusted_proxies);
+  const limits = callLimitsOf(config, resources, log);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
@@ -277,7 +278,7 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail);
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -310,7 +311,7 @@ async function compose(
     audit: audit.service,
     trail,
     maxFleetShare: config.security.max_fleet_share,
-    limits: callLimitsOf(config, resources, log),
+    limits,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({

@@ -14,6 +14,8 @@ export interface CallLimits {
    * @throws rate_limited, and what `verify` throws
    */
   identify(caller: Caller, verify: (token: string) => Promise<Actor>): Promise<Actor>;
+  /** Lets somebody try who shows something else than a token. @throws rate_limited, and what `work` throws */
+  attempt<T>(address: string, work: () => Promise<T>): Promise<T>;
   /** @param tell gets the headers of the answer, also of a refusal @throws rate_limited */
   countCall(actor: Actor, address: string, tell: (headers: RateHeaders) => void): Promise<void>;
   /** For what needs no token and is no probe. @throws rate_limited */
@@ -48,6 +50,9 @@ export interface CallLimitSettings {
   local: boolean;
 }
 
+/** Codes that say that what somebody showed does not count. */
+const wrongTokens: ReadonlySet<string> = new Set(['unauthenticated', 'enrollment_refused']);
+
 /** Tokens that were right, by which a caller is known where somebody else at its address guesses. */
 const rememberedTokens = 10_000;
 
@@ -71,26 +76,37 @@ export function createCallLimits({ calls, failures, settings }: CallLimitsDeps):
     throw limited(`More than ${most} calls in ${windowSeconds} s.`, leftMs);
   }
 
+  /** @param trusted was right a while ago, and is not made to pay for others at its address */
+  async function attempt<T>(address: string, trusted: boolean, work: () => Promise<T>): Promise<T> {
+    if (failuresPerWindow === 0 || isExempt(address)) return work();
+    const network = clientNetwork(address);
+    if (!trusted) {
+      const { counted, leftMs } = await failures.read(network);
+      if (counted >= failuresPerWindow) throw limited('Too many tokens from here were not valid.', leftMs);
+    }
+    try {
+      return await work();
+    } catch (error) {
+      if (wrongTokens.has(ViworksError.from(error).code)) await failures.add(network, 1);
+      throw error;
+    }
+  }
+
   return {
-    async identify({ address, token }, verify) {
-      if (failuresPerWindow === 0 || isExempt(address)) return verify(token);
-      const network = clientNetwork(address);
-      if (!right.has(token)) {
-        const { counted, leftMs } = await failures.read(network);
-        if (counted >= failuresPerWindow) throw limited('Too many tokens from here were not valid.', leftMs);
-      }
-      try {
-        const actor = await verify(token);
-        remember(token);
-        return actor;
-      } catch (error) {
-        if (ViworksError.from(error).code === 'unauthenticated') {
-          right.delete(token);
-          await failures.add(network, 1);
+    identify({ address, token }, verify) {
+      return attempt(address, right.has(token), async () => {
+        try {
+          const actor = await verify(token);
+          remember(token);
+          return actor;
+        } catch (error) {
+          if (wrongTokens.has(ViworksError.from(error).code)) right.delete(token);
+          throw error;
         }
-        throw error;
-      }
+      });
     },
+
+    attempt: (address, work) => attempt(address, false, work),
 
     async countCall(actor, address, tell) {
       const most = actor.rateLimit ?? (isExempt(address) ? 0 : callsPerWindow);

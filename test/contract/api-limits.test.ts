@@ -3,6 +3,9 @@ import { expect, test } from 'vitest';
 import { RetryInfoSchema } from '#gen/google/rpc/error_details_pb.js';
 import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { createCallLimits } from '../../src/api/limits.ts';
+import { createMemoryRates } from '../../src/bus/rates.ts';
+import { ViworksError } from '../../src/errors.ts';
 import { startApi, type TestApi } from '../support/api-server.ts';
 
 /** How much one client may ask, and what it is told, on every surface of the API. */
@@ -158,4 +161,33 @@ test('a stream is one call, and so many may be open at once', async () => {
       ),
     )
     .toBe(false);
+});
+
+test('enrolment is guessed at no longer than other tokens are', async () => {
+  const rates = () => createMemoryRates({ windowSeconds: 60 });
+  const limits = createCallLimits({
+    calls: rates(),
+    failures: rates(),
+    settings: { callsPerWindow: 0, windowSeconds: 60, failuresPerWindow: 2, streams: 0, local: false },
+  });
+  const refused = async () => {
+    throw new ViworksError('enrollment_refused', 'no such token');
+  };
+  const attempt = (address: string, work: () => Promise<unknown>) =>
+    limits.attempt(address, work).catch((thrown: unknown) => ViworksError.from(thrown).code);
+  const guess = (address: string) => attempt(address, refused);
+  expect(await guess('192.0.2.1')).toBe('enrollment_refused');
+  // What cannot be checked is nobody's guess.
+  const away = new ViworksError('database_unavailable', 'away');
+  expect(await attempt('192.0.2.1', () => Promise.reject(away))).toBe('database_unavailable');
+  expect(await guess('192.0.2.1')).toBe('enrollment_refused');
+  expect(await guess('192.0.2.1')).toBe('rate_limited');
+  expect(await attempt('192.0.2.1', async () => 'let in')).toBe('rate_limited');
+  expect(await attempt('192.0.2.2', async () => 'let in')).toBe('let in');
+  // One network of IPv6 is one client, and this machine is nobody's to limit here.
+  expect(await guess('2001:db8::1')).toBe('enrollment_refused');
+  expect(await guess('2001:db8::2')).toBe('enrollment_refused');
+  expect(await guess('2001:db8::3')).toBe('rate_limited');
+  expect(await guess('2001:db8:0:1::3')).toBe('enrollment_refused');
+  for (let n = 0; n < 5; n++) expect(await guess('127.0.0.1')).toBe('enrollment_refused');
 });
