@@ -26,7 +26,7 @@ export interface Bench {
 const drainMs = 60_000;
 
 export async function measureLifecycles(
-  bench: Bench,
+  bench: Omit<Bench, 'socket'>,
   {
     agents,
     outstanding,
@@ -88,11 +88,11 @@ export async function measureFanOut(bench: Bench, agents: number): Promise<FanOu
 }
 
 /** Nothing of what was measured may reach into what is measured next. */
-const settled = ({ acknowledged }: Bench, total: number): Promise<void> =>
+const settled = ({ acknowledged }: Pick<Bench, 'acknowledged'>, total: number): Promise<void> =>
   within(acknowledged.until(total), drainMs, 'the acknowledgement of every result');
 
 /** Milliseconds of CPU time so far. */
-async function cpuOfAll({ server, fleet }: Bench): Promise<LifecycleSample['cpu']> {
+async function cpuOfAll({ server, fleet }: Pick<Bench, 'server' | 'fleet'>): Promise<LifecycleSample['cpu']> {
   const [ofServer, agents, postgres] = await Promise.all([
     cpuOf(server.pid),
     cpuOf(fleet.pid),

@@ -106,7 +106,7 @@ async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Prom
     for (let round = 1; round <= plan.rounds; round++) {
       for (const { agents, outstanding } of plan.fleets) {
         progress(`${agents} agents, round ${round}`);
-        await fleet.call('connect', { url: agentUrl, count: agents });
+        await fleet.call('connect', { url: agentUrl, secured: false, count: agents });
         const { warmUpMs, windowMs, pacePerSecond: perSecond } = plan;
         result.lifecycles.push(await measureLifecycles(bench, { agents, outstanding, warmUpMs, windowMs }));
         result.paced.push(await measurePaced(bench, { agents, perSecond, warmUpMs, windowMs }));

@@ -1,11 +1,8 @@
-import type { HandshakeSample, SessionsResult, StormSample } from './sessions-result.ts';
+import type { HandshakeSample, SecuritySample, SessionsResult, StormSample } from './sessions-result.ts';
 import { figure, quantile, spreadOf, spreadText, table } from './support/figures.ts';
 
 /** The figures of a run for people: the median of the rounds, and the lowest and the highest beside it. */
-export function sessionsReport({ facts, handshakes, storms }: SessionsResult): string {
-  const of = (value: (sample: HandshakeSample) => number) => spreadText(spreadOf(handshakes.map(value)));
-  const agents = figure(handshakes[0]?.agents ?? 0);
-  const kilobytes = spreadOf(handshakes.map((sample) => sample.residentEach / 1000));
+export function sessionsReport({ facts, handshakes, storms, commands }: SessionsResult): string {
   return [
     `ViWorkS ${facts.viworks}, Node ${facts.node}, PostgreSQL ${facts.postgresql}, Linux ${facts.kernel}`,
     `${facts.cores} × ${facts.processor}, ${facts.memoryGiB} GiB, shared by all processes; ${facts.at}`,
@@ -13,24 +10,64 @@ export function sessionsReport({ facts, handshakes, storms }: SessionsResult): s
     '',
     'Handshakes: connection, HELLO to WELCOME, the session in the database; µs of CPU time for each',
     table(
-      ['agents', 'per second', 'server', 'PostgreSQL', 'agent', 'KB each', 'of it heap', 'target'],
       [
-        [
-          agents,
-          of((sample) => sample.perSecond),
-          of((sample) => sample.cpu.server),
-          of((sample) => sample.cpu.postgres),
-          of((sample) => sample.cpu.agents),
-          spreadText(kilobytes),
-          of((sample) => sample.heapEach / 1000),
-          verdict(kilobytes.median <= 100, '≤ 100 KB'),
-        ],
+        'sessions',
+        'agents',
+        'per second',
+        'server',
+        'PostgreSQL',
+        'agent',
+        'KB each',
+        'of it heap',
+        'target',
       ],
+      [false, true].map((secured) => handshakeRow(handshakes, secured)),
     ),
     '',
     'A storm: every connection of the fleet breaks at once, and comes back as the SDK does; ms',
     stormTable(storms),
+    '',
+    'Commands to agents that verify each and seal their sessions, and to such that do neither; µs of CPU time for each',
+    securityTable(commands),
   ].join('\n');
+}
+
+function handshakeRow(handshakes: readonly HandshakeSample[], secured: boolean): string[] {
+  const samples = handshakes.filter((sample) => sample.secured === secured);
+  const of = (value: (sample: HandshakeSample) => number) => spreadText(spreadOf(samples.map(value)));
+  const kilobytes = spreadOf(samples.map((sample) => sample.residentEach / 1000));
+  return [
+    secured ? 'sealed' : 'not sealed',
+    figure(samples[0]?.agents ?? 0),
+    of((sample) => sample.perSecond),
+    of((sample) => sample.cpu.server),
+    of((sample) => sample.cpu.postgres),
+    of((sample) => sample.cpu.agents),
+    spreadText(kilobytes),
+    of((sample) => sample.heapEach / 1000),
+    verdict(kilobytes.median <= 100, '≤ 100 KB'),
+  ];
+}
+
+function securityTable(commands: readonly SecuritySample[]): string {
+  const samplesOf = (secured: boolean) => commands.filter((sample) => sample.secured === secured);
+  const rate = (secured: boolean) => spreadOf(samplesOf(secured).map((sample) => sample.perSecond));
+  const share = (rate(true).median * 100) / rate(false).median;
+  return table(
+    ['agents', 'a second', 'server', 'PostgreSQL', 'agents', 'target'],
+    [false, true].map((secured) => {
+      const of = (value: (sample: SecuritySample) => number) =>
+        spreadText(spreadOf(samplesOf(secured).map(value)));
+      return [
+        secured ? 'verify and seal' : 'do neither',
+        spreadText(rate(secured)),
+        of((sample) => sample.cpu.server),
+        of((sample) => sample.cpu.postgres),
+        of((sample) => sample.cpu.agents),
+        secured ? verdict(share >= 60, `${figure(share)} % of without; ≥ 60 %`) : '',
+      ];
+    }),
+  );
 }
 
 const verdict = (met: boolean, target: string) => `${target}: ${met ? 'met' : 'missed'}`;

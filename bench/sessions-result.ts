@@ -1,8 +1,11 @@
+import type { LifecycleSample } from './commands-result.ts';
 import type { Facts } from './support/facts.ts';
 
 /** What a run of the benchmark of sessions finds out, as data. Times are in milliseconds, sizes in bytes. */
 
 export interface HandshakeSample {
+  /** The session is sealed. */
+  secured: boolean;
   agents: number;
   /** Sessions opened in a second, a hundred dialling at once. */
   perSecond: number;
@@ -25,8 +28,14 @@ export interface StormSample {
   meanwhile: number[];
 }
 
+/** Commands to agents that verify and seal, or do neither. */
+export interface SecuritySample extends LifecycleSample {
+  secured: boolean;
+}
+
 export interface SessionsResult {
   facts: Facts;
   handshakes: HandshakeSample[];
   storms: StormSample[];
+  commands: SecuritySample[];
 }

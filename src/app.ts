@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
@@ -6,15 +5,16 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
-import { createCallLimits } from './api/limits.ts';
+import { callLimitsOf } from './app/call-limits.ts';
+import { commandLimitsOf } from './app/command-limits.ts';
+import { withFreshGauges } from './app/gauges.ts';
+import { named, tlsOf, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
 import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
-import { createMemoryRates, type RateCounter } from './bus/rates.ts';
 import { createRedisNonceCache } from './bus/redis-nonces.ts';
-import { createRedisRates } from './bus/redis-rates.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
@@ -22,7 +22,7 @@ import type { SubmitInput } from './commands/types.ts';
 
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
-import { ViworksError } from './errors.ts';
+import type { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
 import { createCommandBinding } from './identity/command-binding.ts';
@@ -36,7 +36,7 @@ import type { UserTokens } from './identity/user-tokens.ts';
 import { createAddressList, isLoopback } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
-import { createMetrics, type Metrics } from './lib/metrics.ts';
+import { createMetrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
@@ -46,7 +46,6 @@ import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
-import type { Database } from './storage/database.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
@@ -212,7 +211,7 @@ async function compose(
       ...defaults,
       keepMs: Math.round(config.command.retention * 86_400_000),
       maximumWaiting: 100_000,
-      ...limitsOf(config.command),
+      ...commandLimitsOf(config.command),
       sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
     },
   });
@@ -314,17 +313,14 @@ async function compose(
     limits,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({
-    ...api,
-    corsOrigins: config.server.cors_origins,
-    trustedProxies: config.server.trusted_proxies,
-  });
+  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
     (request, response) => http.handler(request, response as ListenerResponse),
     log,
     stopping.signal,
+    proxies,
   );
   const apiListener = createListener({
     host: config.server.bind_address,
@@ -370,26 +366,6 @@ function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock,
   return cache;
 }
 
-/** Counted in Redis where there is one, for all instances; in this process otherwise. */
-function callLimitsOf({ security, server, redis }: Config, { add }: Resources, log: Logger) {
-  const { rate_limit_window: windowSeconds } = security;
-  const shared = redis.url === undefined ? undefined : createRedisRates({ url: redis.url, log });
-  if (shared !== undefined) add('rates in Redis', async () => shared.close());
-  const counter = (name: string): RateCounter =>
-    shared?.counter(name, { windowSeconds }) ?? createMemoryRates({ windowSeconds });
-  return createCallLimits({
-    calls: counter('calls'),
-    failures: counter('failures'),
-    settings: {
-      windowSeconds,
-      callsPerWindow: security.rate_limit_requests,
-      failuresPerWindow: security.rate_limit_failures,
-      streams: security.rate_limit_streams,
-      local: security.rate_limit_local ?? server.mode === 'production',
-    },
-  });
-}
-
 /** An agent that came in is told in the audit log. */
 function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>): Presence {
   return {
@@ -402,72 +378,4 @@ function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>
       return opened;
     },
   };
-}
-
-/** How much may be with agents at once, and how much may wait for them. */
-function limitsOf(command: Config['command']) {
-  const verbs = Object.entries(command.verb_limits);
-  const inFlight = verbs.flatMap(([verb, { max_concurrent: n }]) =>
-    n === undefined ? [] : [[verb, n] as const],
-  );
-  const queue = verbs.flatMap(([verb, { max_queue_size: n }]) =>
-    n === undefined ? [] : [[verb, n] as const],
-  );
-  return {
-    inFlight: {
-      perAgent: command.max_concurrent_commands,
-      total: command.max_total_concurrent_commands,
-      perVerb: new Map(inFlight),
-    },
-    queue: {
-      perAgent: command.max_command_queue_size,
-      total: command.max_total_queue_size,
-      perVerb: new Map(queue),
-    },
-  };
-}
-
-/** The figures that are read when somebody asks, and not counted as things happen. */
-function withFreshGauges(metrics: Metrics, database: Database, report: () => Promise<{ agents: object }>) {
-  return {
-    ...metrics,
-    async render() {
-      const { total, idle, waiting } = database.pool();
-      metrics.databasePoolConnections.set({ state: 'active' }, total - idle);
-      metrics.databasePoolConnections.set({ state: 'idle' }, idle);
-      metrics.databasePoolConnections.set({ state: 'waiting' }, waiting);
-      // A scrape answers also while the database is away.
-      const { agents } = await report().catch(() => ({ agents: {} }));
-      for (const [status, count] of Object.entries(agents)) metrics.agents.set({ status }, count);
-      return metrics.render();
-    },
-  };
-}
-
-async function tlsOf(section: {
-  tls_certificate_path?: string | undefined;
-  tls_private_key_path?: string | undefined;
-}) {
-  const { tls_certificate_path: certificate, tls_private_key_path: key } = section;
-  if (certificate === undefined || key === undefined) return undefined;
-  return { cert: await readFile(certificate, 'utf8'), key: await readFile(key, 'utf8') };
-}
-
-/** Says which setting a listener's address comes from. */
-async function named<T>(setting: string, starting: Promise<T>): Promise<T> {
-  try {
-    return await starting;
-  } catch (error) {
-    const known = ViworksError.from(error);
-    throw new ViworksError(known.code, `${setting}: ${known.message}`, { cause: known.cause });
-  }
-}
-
-/** An address that listens everywhere is reached here by name, which is also what a certificate has. */
-function urlOf(
-  listener: { address: string },
-  section: { tls_certificate_path?: string | undefined },
-): string {
-  const scheme = section.tls_certificate_path === undefined ? 'http' : 'https';
-  return `${scheme}://${listener.address.replace(/^(0\.0\.0\.0|\[::\])(?=:\d+$)/, 'localhost')}`;
 }

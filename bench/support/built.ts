@@ -17,6 +17,17 @@ export const built = {
     load('agent/executors/executor.js') as Promise<typeof import('../../src/agent/executors/executor.ts')>,
   ledger: () => load('agent/ledger.js') as Promise<typeof import('../../src/agent/ledger.ts')>,
   handshake: () => load('agent/handshake.js') as Promise<typeof import('../../src/agent/handshake.ts')>,
+  commandTrust: () =>
+    load('agent/command-trust.js') as Promise<typeof import('../../src/agent/command-trust.ts')>,
+  sealing: () =>
+    load('protocol/sealing/connection.js') as Promise<
+      typeof import('../../src/protocol/sealing/connection.ts')
+    >,
+  primitives: () =>
+    load('protocol/sealing/primitives.js') as Promise<
+      typeof import('../../src/protocol/sealing/primitives.ts')
+    >,
+  clock: () => load('lib/clock.js') as Promise<typeof import('../../src/lib/clock.ts')>,
   reconnect: () => load('agent/reconnect.js') as Promise<typeof import('../../src/agent/reconnect.ts')>,
   enroll: () =>
     load('agent/transport/enroll.js') as Promise<typeof import('../../src/agent/transport/enroll.ts')>,

@@ -44,9 +44,6 @@ const toleranceMs = 5_000;
  */
 export type VerifyCommand = (command: Command) => void;
 
-/** For tests of all else: the connection alone vouches for the command. */
-export const acceptUnsigned: VerifyCommand = () => {};
-
 /** @throws invalid_request where it cannot be read, or lacks what every answer needs */
 export function readBody(command: Command): CommandBody {
   let body: CommandBody;

@@ -1,13 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import fastify from 'fastify';
-import { plainAddress } from '../lib/addresses.ts';
+import type { AddressList } from '../lib/addresses.ts';
 import { recordFailure } from './call.ts';
 import type { ApiDeps } from './deps.ts';
 import { endpointUnknown, statusOf } from './errors.ts';
 import { refusalOf, sendProblem } from './http-errors.ts';
 import { registerHeaders } from './http-headers.ts';
 import { registerOperations } from './http-operations.ts';
+import { requestAddress } from './request-address.ts';
 import { registerTrpc } from './trpc/plugin.ts';
 
 /**
@@ -34,17 +35,14 @@ const methods = ['GET', 'POST'] as const;
 
 export interface HttpApiDeps extends ApiDeps {
   corsOrigins: readonly string[];
-  /** Addresses and ranges of proxies whose X-Forwarded-For is believed. */
-  trustedProxies: readonly string[];
+  /** What they say of where a caller is counts. */
+  proxies: AddressList;
 }
 
 export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
   const stopping = new AbortController();
-  const app = fastify({
-    bodyLimit,
-    routerOptions: { maxParamLength: 2048 },
-    trustProxy: deps.trustedProxies.length > 0 && [...deps.trustedProxies],
-  });
+  // Not by trustProxy: one thing alone says where a caller is (lib/addresses.ts).
+  const app = fastify({ bodyLimit, routerOptions: { maxParamLength: 2048 } });
   const routes = new Set<string>();
   app.addHook('onRoute', ({ url }) => void routes.add(url));
   registerHeaders(app, deps.corsOrigins);
@@ -57,7 +55,7 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
     return sendProblem(reply, refusal);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    await deps.limits.countAddress(plainAddress(request.ip));
+    await deps.limits.countAddress(requestAddress(request, deps.proxies));
     const [path = ''] = request.url.split('?', 1);
     const allowed = methods.filter((method) => app.hasRoute({ url: path, method }));
     const error = endpointUnknown(

@@ -1,8 +1,8 @@
 import { ViworksError } from '../errors.ts';
+import { type Cleaner, createCleaner } from '../lib/cleaner.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import { createTicker, type Ticker } from '../lib/ticker.ts';
 import type { KeyPair } from '../protocol/keys.ts';
 import {
   digestEntries,
@@ -21,10 +21,7 @@ import { chainStart, checkBlock, checkCheckpoint } from './verify.ts';
  * Retention forgets whole blocks from the beginning, and leaves a signed checkpoint from which the rest verifies. What
  * does not verify is kept: deleting it would hide what was done to it.
  */
-export interface AuditRetention extends Ticker {
-  /** Looks once now; answers with how many entries were deleted. */
-  clean(): Promise<number>;
-}
+export type AuditRetention = Cleaner;
 
 export interface AuditRetentionDeps {
   database: Database;
@@ -45,13 +42,11 @@ const batchesAtOnce = 500;
 
 export function createAuditRetention(deps: AuditRetentionDeps): AuditRetention {
   const { database, trail, key, keys, clock, log, metrics, keepMs } = deps;
-  let stopped = false;
-
   function keep(problem: AuditProblem): void {
     log.error({ ...problem }, 'old entries of the audit log do not verify, and are not deleted');
   }
 
-  async function cleanSome(): Promise<{ entries: number; more: boolean }> {
+  async function cleanBlocks(): Promise<{ entries: number; more: boolean }> {
     const { query } = database;
     const now = clock.now();
     const rows = await oldAuditBlocks(query, new Date(now - keepMs), blocksAtOnce);
@@ -113,33 +108,18 @@ export function createAuditRetention(deps: AuditRetentionDeps): AuditRetention {
     return { entries, more: rows.length === blocksAtOnce };
   }
 
-  async function clean(): Promise<number> {
-    if (keepMs === 0) return 0;
-    let total = 0;
-    for (let batch = 0; batch < batchesAtOnce && !stopped; batch++) {
-      const { entries, more } = await cleanSome();
-      total += entries;
-      metrics.auditDeleted.inc(entries);
-      if (!more) break;
-    }
-    if (total > 0)
-      log.info({ count: total }, 'entries of the audit log were kept for as long as they had to be');
-    return total;
-  }
-
-  const ticker = createTicker({
+  return createCleaner({
     intervalMs,
-    work: clean,
+    batchesAtOnce,
+    async cleanSome() {
+      if (keepMs === 0) return { count: 0, more: false };
+      const { entries, more } = await cleanBlocks();
+      metrics.auditDeleted.inc(entries);
+      return { count: entries, more };
+    },
+    cleaned: (count) =>
+      log.info({ count }, 'entries of the audit log were kept for as long as they had to be'),
     failed: (error) =>
       log.warn({ err: ViworksError.from(error) }, 'cannot delete old entries of the audit log now'),
   });
-
-  return {
-    clean,
-    start: ticker.start,
-    stop() {
-      stopped = true;
-      return ticker.stop();
-    },
-  };
 }

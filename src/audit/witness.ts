@@ -29,16 +29,20 @@ const fileSchema = z.object({ head: headSchema.optional(), lost: z.array(headSch
 
 const maximumLost = 100;
 
+type Remembered = Pick<Witness, 'head' | 'lost'>;
+
 /** @throws config_invalid if the file is there and cannot be read */
 export async function openWitness(path: string): Promise<Witness> {
-  let { head, lost } = await read(path);
-
-  async function save(): Promise<void> {
-    const text = `${JSON.stringify({ head, lost }, null, 2)}\n`;
+  return createWitness(await read(path), async (remembered) => {
+    const text = `${JSON.stringify(remembered, null, 2)}\n`;
     await writeFile(`${path}.new`, text, { mode: 0o600 });
     await rename(`${path}.new`, path);
-  }
+  });
+}
 
+/** @param save keeps what is to be remembered; what it throws goes to who told the witness */
+export function createWitness(start: Remembered, save: (remembered: Remembered) => Promise<void>): Witness {
+  let { head, lost } = start;
   return {
     get head() {
       return head;
@@ -48,27 +52,29 @@ export async function openWitness(path: string): Promise<Witness> {
     },
     async saw(seen) {
       head = seen;
-      await save();
+      await save({ head, lost });
     },
     async lose() {
       if (head !== undefined) lost = [...lost, head].slice(-maximumLost);
       head = undefined;
-      await save();
+      await save({ head, lost });
     },
   };
 }
 
-async function read(path: string): Promise<z.output<typeof fileSchema>> {
+async function read(path: string): Promise<Remembered> {
   let text: string;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { lost: [] };
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+      return { head: undefined, lost: [] };
     throw unreadable(path, error);
   }
   try {
-    return fileSchema.parse(JSON.parse(text));
+    const { head, lost } = fileSchema.parse(JSON.parse(text));
+    return { head, lost };
   } catch (error) {
     throw unreadable(path, error);
   }
@@ -80,24 +86,3 @@ const unreadable = (path: string, cause: unknown) =>
     `server.data_dir: ${path}, which remembers the end of the audit log, cannot be read or written`,
     { cause },
   );
-
-/** For tests and tools: a witness that is forgotten with the process. */
-export function createMemoryWitness(): Witness {
-  let head: WitnessedHead | undefined;
-  let lost: WitnessedHead[] = [];
-  return {
-    get head() {
-      return head;
-    },
-    get lost() {
-      return lost;
-    },
-    async saw(seen) {
-      head = seen;
-    },
-    async lose() {
-      if (head !== undefined) lost = [...lost, head];
-      head = undefined;
-    },
-  };
-}

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { SealingChoice } from '../agent/handshake.ts';
 import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
-import { parseLabels } from './agents.ts';
+import { type EnrolmentOptions, enrolmentOf, withEnrolmentOptions } from './agent-options.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
 import type { AgentMessage } from './local-agent.ts';
@@ -13,14 +12,8 @@ import { aborted, listenForShutdown } from './shutdown.ts';
 
 /** `viworks agent`: the reference agent on this machine. */
 
-interface AgentOptions {
-  url?: string;
-  token?: string;
-  id?: string;
-  label?: string[];
-  dataDir: string;
+interface AgentOptions extends EnrolmentOptions {
   plugin?: string[];
-  ca?: string;
   sealing?: SealingChoice;
   logLevel: string;
   logFormat: 'json' | 'text';
@@ -32,23 +25,16 @@ const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const graceMs = 3000;
 
 export function agentCommand(program: Command, context: CliContext): void {
-  program
-    .command('agent')
+  withEnrolmentOptions(program.command('agent'), 'identity, key and ledger')
     .summary('run an agent on this machine')
     .description(
       'Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start: with a token at once, and without one it asks an operator and waits.',
     )
-    .option('--url <url>', 'agent listener of the control plane (VIWORKS_AGENT_URL)')
-    .option('--token <token>', 'enrolment token, for the first start (VIWORKS_ENROLLMENT_TOKEN)')
-    .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
-    .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
-    .option('--data-dir <folder>', 'where identity, key and ledger lie', '.viworks/agent')
     .option(
       '--plugin <file>',
       'module that runs further verbs; repeat for more (VIWORKS_AGENT_PLUGINS)',
       collect,
     )
-    .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
     .addOption(
       new Option(
         '--sealing <mode>',
@@ -68,8 +54,7 @@ Examples:
 }
 
 async function runAgent({ settings, env, terminal }: CliContext, options: AgentOptions): Promise<void> {
-  const url = options.url ?? settings.agentUrl;
-  if (url === undefined) throw new UsageError('--url: is missing; for example http://127.0.0.1:8081');
+  const enrolment = enrolmentOf({ settings }, options);
   const log = createLogger({ level: options.logLevel, format: options.logFormat });
   const shutdown = listenForShutdown(terminal);
   // Started by `start`: the channel closes with the parent, and there is nothing to serve any more.
@@ -79,12 +64,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
   try {
     const { startReferenceAgent } = await import('../agent/run.ts');
     const started = startReferenceAgent({
-      url,
-      dataDir: resolve(options.dataDir),
-      enrollmentToken: options.token ?? settings.enrollmentToken,
-      agentId: options.id,
-      labels: options.label === undefined ? undefined : parseLabels(options.label),
-      tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
+      ...enrolment,
       path: env.PATH,
       sealing: options.sealing ?? sealingOf(settings.agentSealing),
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),
@@ -99,7 +79,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
       },
     });
     agent = await started;
-    log.info({ agent: agent.agentId, url }, 'agent started');
+    log.info({ agent: agent.agentId, url: enrolment.url }, 'agent started');
     await aborted(shutdown.signal);
   } finally {
     await agent?.stop(graceMs);
@@ -120,12 +100,4 @@ function sealingOf(text: string | undefined): SealingChoice | undefined {
 
 function tellParent(message: AgentMessage): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
-}
-
-export function readCertificates(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`--ca: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`);
-  }
 }

@@ -1,22 +1,12 @@
 import pg from 'pg';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { type Core, executionIn, startCore, stopAfterTest } from '../../test/support/app-core.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { executionIn, startCore, stopAfterTest } from '../../test/support/app-core.ts';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
+import { createTestDatabase } from '../../test/support/postgres.ts';
 import type { ExecutionState, WatchEvent } from './types.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core, database } = await startFileCore();
 
 async function submitted(...agentIds: string[]) {
   const sessions = [];

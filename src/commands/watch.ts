@@ -1,7 +1,8 @@
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
-import { type ChangedExecutions, executionsChangedSince, findCommand } from '../storage/commands.ts';
+import { findCommand } from '../storage/commands.ts';
 import type { Database } from '../storage/database.ts';
+import { type ChangedExecutions, executionsChangedSince } from '../storage/stored-executions.ts';
 import { readExecutions } from './executions/read.ts';
 import { newOutput, type StreamEnds } from './output/pages.ts';
 import { commandOf, progressOf } from './rows.ts';

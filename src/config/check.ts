@@ -53,7 +53,7 @@ function checkIssuer(security: Config['security'], nameOf: NameOf): void {
   }
   if (issuer === 'viworks')
     throw configError(nameOf('security.jwt_issuer'), 'must not be viworks, the name of our own');
-  if (url?.startsWith('http:') && !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, '')))
+  if (url?.startsWith('http:') && !isLoopback(new URL(url).hostname))
     throw configError(
       nameOf('security.jwks_url'),
       'must be https: who changes the keys on their way is anybody',

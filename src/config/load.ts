@@ -41,6 +41,7 @@ const pathKeys = [
   'agent_management.tls_private_key_path',
   'security.backend_private_key_path',
   'security.token_secret_path',
+  'security.command_secret_path',
   'command.plugins',
 ];
 

@@ -25,7 +25,7 @@ export function checkProduction(config: Config, nameOf: NameOf): void {
   const { url } = config.database;
   if (url !== undefined && URL.canParse(url)) {
     const { hostname, password } = new URL(url);
-    const local = hostname === '' || isLoopback(hostname.replace(/^\[|\]$/g, ''));
+    const local = hostname === '' || isLoopback(hostname);
     if (isCommonPassword(decodeURIComponent(password)) && !(local && password === '')) {
       throw configError(
         nameOf('database.url'),

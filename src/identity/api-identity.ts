@@ -5,8 +5,8 @@ import type { Logger } from '../lib/logger.ts';
 import type { Database } from '../storage/database.ts';
 import { createExternalIssuer } from './external-issuer.ts';
 import { createIssuerKeys, type IssuerKeys } from './issuer-keys.ts';
+import { tokenSecretBox } from './secret-box.ts';
 import { createServiceTokens, type ServiceTokens } from './service-tokens.ts';
-import { createTokenSecret } from './token-secret.ts';
 import { createUserTokens, rotatingSigner, secretSigner, type UserTokens } from './user-tokens.ts';
 
 /** All that says who calls the API, put together as the configuration asks. */
@@ -28,7 +28,7 @@ export interface ApiIdentityDeps {
 
 export function createApiIdentity(deps: ApiIdentityDeps): ApiIdentity {
   const { database, bus, security, clock, log } = deps;
-  const secret = createTokenSecret(deps.secret);
+  const secret = tokenSecretBox(deps.secret);
   const rotateAfterMs = security.jwt_key_rotation * 86_400_000;
   const onRevoked = () => bus.publish('tokens.revoked', 'all');
   const keys = createIssuerKeys({ database, secret, clock, log, rotateAfterMs });

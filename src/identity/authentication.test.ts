@@ -1,9 +1,8 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { ChallengeTermsSchema, HelloOfferSchema, HelloSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { type Core, startCore } from '../../test/support/app-core.ts';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled, proofOf } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { createMemoryNonceCache } from '../bus/nonces.ts';
 import { ViworksError } from '../errors.ts';
 import { newIdBytes } from '../lib/ids.ts';
@@ -17,19 +16,12 @@ import {
   type OpenChallenge,
 } from './authentication.ts';
 
-let database: TestDatabase;
-let core: Core;
 let authentication: AgentAuthentication;
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-  authentication = createAgentAuthentication({ ...core, log: silentLogger });
-});
+const { core } = await startFileCore();
 
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
+beforeAll(async () => {
+  authentication = createAgentAuthentication({ ...core, log: silentLogger });
 });
 
 async function prepared(agentId: string) {

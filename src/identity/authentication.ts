@@ -26,7 +26,14 @@ import { type SessionSecrets, sessionSecrets } from '../protocol/sealing/secrets
 import { challengeInput, nextKeyInput, proofInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { chooseVersion, protocolFloor, protocolVersion } from '../protocol/versions.ts';
-import { acceptNextKey, findAgentKey, promoteNextKey } from '../storage/agent-keys.ts';
+import {
+  type AgentKeyName,
+  type AgentKeyRow,
+  acceptNextKey,
+  findAgentKeys,
+  promoteNextKey,
+} from '../storage/agent-keys.ts';
+import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 
 /**
@@ -121,6 +128,14 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
   const { database, serverKey, clock, log, sealing = 'on', keyMaxAgeMs = 0 } = deps;
   const { tlsExporter: exporterPolicy = 'record' } = deps;
   const nonces = deps.nonces ?? createMemoryNonceCache({ capacity: nonceCapacity }, clock);
+
+  /** The keys of those who come at the same time are looked up together. */
+  const keys = createBatchWriter<AgentKeyName, AgentKeyRow | undefined>({
+    maximumBatch: 500,
+    maximumWaiting: 100_000,
+    retryForMs: 0,
+    write: (names) => findAgentKeys(database.query, names, new Date(clock.now())),
+  });
 
   function refuse({ agentId, incarnation, keyId }: HelloOffer, reason: RefusalReason): never {
     log.warn({ agentId, incarnation, keyId, reason }, 'an agent failed to authenticate');
@@ -228,7 +243,7 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       // First of all, so that nothing that follows is tried twice with one challenge.
       if (!(await nonces.consume(terms.nonce))) refuse(offer, 'challenge_used');
       const now = new Date(clock.now());
-      const key = await findAgentKey(database.query, offer.agentId, offer.incarnation, offer.keyId, now);
+      const key = await keys.add(offer);
       if (key === undefined) refuse(offer, 'key_unknown');
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
       if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { createCommandBinding } from './command-binding.ts';
-import { commandSecretKey } from './command-secret.ts';
+import { commandSecretBox } from './secret-box.ts';
 
 const secret = new Uint8Array(32).fill(3);
 const { bind, holds } = createCommandBinding(secret);
@@ -64,7 +64,7 @@ test('it is HMAC-SHA-256', () => {
   fixed.writeUInt32BE(3, 24);
   const { commandId, executionId, agentId, verb, actor, argsBytes } = execution;
   const input = [Buffer.of(0), ...[commandId, executionId, agentId, verb, actor].map(text), fixed, argsBytes];
-  const code = createHmac('sha256', commandSecretKey(secret, 'binding'))
+  const code = createHmac('sha256', commandSecretBox(secret).keyFor('binding'))
     .update(Buffer.concat(input))
     .digest();
   expect(Buffer.from(bind(execution))).toEqual(code.subarray(0, 16));

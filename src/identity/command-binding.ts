@@ -1,28 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import { commandSecretKey } from './command-secret.ts';
-
-/** Everything of an execution that was decided when it was submitted. */
-interface Bound {
-  commandId: string;
-  actor: string;
-  verb: string;
-  argsBytes: Uint8Array;
-  timeoutMs: number;
-  maxRetries: number;
-  expiresAt: Date;
-  executionId: string;
-  agentId: string;
-  incarnation: number;
-  unapproved: boolean;
-}
-
-/** See commands/binding.ts. */
-export interface CommandBinding {
-  bind(execution: Bound): Uint8Array;
-  holds(execution: Bound, binding: Uint8Array | null): boolean;
-  bindAttempt(executionId: string, attempt: number): Uint8Array;
-  holdsAttempt(executionId: string, attempt: number, binding: Uint8Array | null): boolean;
-}
+import type { BoundExecution, ExecutionBinding } from '../storage/bound-rows.ts';
+import { commandSecretBox } from './secret-box.ts';
 
 /** HMAC-SHA-256 (RFC 2104), its first 16 bytes. */
 const bindingBytes = 16;
@@ -35,8 +13,8 @@ const inlineArgs = 256;
 const scratchBytes = 4096;
 
 /** @param secret the command secret */
-export function createCommandBinding(secret: Uint8Array): CommandBinding {
-  const key = commandSecretKey(secret, 'binding');
+export function createCommandBinding(secret: Uint8Array): ExecutionBinding {
+  const key = commandSecretBox(secret).keyFor('binding');
   const inner = padded(key, 0x36, scratchBytes);
   const outer = padded(key, 0x5c, blockBytes + digestBytes);
   const digests = new WeakMap<Uint8Array, Uint8Array>();
@@ -58,7 +36,7 @@ export function createCommandBinding(secret: Uint8Array): CommandBinding {
   }
 
   /** What is bound begins with one byte that says what it is. */
-  function write(execution: Bound): void {
+  function write(execution: BoundExecution): void {
     inner[blockBytes] = execution.unapproved ? kinds.unapproved : kinds.execution;
     at = blockBytes + 1;
     text(execution.commandId);
@@ -84,7 +62,7 @@ export function createCommandBinding(secret: Uint8Array): CommandBinding {
     return Buffer.from(hash('sha256', outer, 'binary').slice(0, bindingBytes), 'binary');
   }
 
-  function bind(execution: Bound): Buffer {
+  function bind(execution: BoundExecution): Buffer {
     write(execution);
     return code();
   }
@@ -110,7 +88,7 @@ export function createCommandBinding(secret: Uint8Array): CommandBinding {
 }
 
 /** A row that somebody wrote may be of any size, and no submit made one that does not fit. */
-const isPlausible = ({ commandId, executionId, agentId, verb, actor }: Bound): boolean =>
+const isPlausible = ({ commandId, executionId, agentId, verb, actor }: BoundExecution): boolean =>
   commandId.length + executionId.length + agentId.length + verb.length + actor.length <
   scratchBytes / 4 - 200;
 

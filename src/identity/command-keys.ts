@@ -32,7 +32,7 @@ import {
   without,
   writeKeySet,
 } from './command-key-set.ts';
-import { openPrivateKey, sealPrivateKey } from './command-secret.ts';
+import { commandSecretBox, openPrivateKey, sealPrivateKey } from './secret-box.ts';
 import type { CommandKeyList, CommandKeyService, RotateOptions } from './types.ts';
 
 /**
@@ -88,7 +88,8 @@ interface Held {
 }
 
 export function createCommandKeys(deps: CommandKeysDeps): CommandKeys {
-  const { database, bus, serverKey, secret, clock, log } = deps;
+  const { database, bus, serverKey, clock, log } = deps;
+  const box = commandSecretBox(deps.secret);
   let held: Held = { set: noKeys, message: create(CommandKeysSchema), pairs: new Map() };
   const listeners = new Set<() => void>();
   let unsubscribe: (() => void) | undefined;
@@ -122,7 +123,7 @@ export function createCommandKeys(deps: CommandKeysDeps): CommandKeys {
       set.keys.map((key) => key.keyId),
     );
     for (const { keyId, sealedPrivateKey } of rows) {
-      const pair = openPrivateKey(secret, keyId, sealedPrivateKey);
+      const pair = openPrivateKey(box, keyId, sealedPrivateKey);
       if (pair === undefined) log.error({ keyId }, 'a command key cannot be opened with the command secret');
       else pairs.set(keyId, pair);
     }
@@ -165,7 +166,7 @@ export function createCommandKeys(deps: CommandKeysDeps): CommandKeys {
       const pairs = new Map(before.pairs);
       if (made !== undefined) {
         const { keyId, publicKey } = made;
-        const sealedPrivateKey = sealPrivateKey(secret, made);
+        const sealedPrivateKey = sealPrivateKey(box, made);
         await insertCommandKey(query, {
           keyId,
           publicKey,

@@ -2,28 +2,24 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RequestEnrollmentRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
-import { type Core, executionIn, startCore, submitTo } from '../../test/support/app-core.ts';
+import { executionIn, submitTo } from '../../test/support/app-core.ts';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { generateKeyPair, type KeyPair, signBytes } from '../protocol/keys.ts';
 import { enrollRequestInput } from '../protocol/signed.ts';
 import { createEnrollmentRequests, type EnrollmentRequests } from './enrollment-requests.ts';
 
-let database: TestDatabase;
-let core: Core;
 let requests: EnrollmentRequests;
 
+const { core } = await startFileCore();
+
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   requests = createEnrollmentRequests({ ...core, log: silentLogger, enabled: true });
 });
 
 afterAll(async () => {
   requests.stop();
-  await core.stop();
-  await database.drop();
 });
 
 const never = new AbortController().signal;

@@ -1,22 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../../test/support/app-core.ts';
+import { expect, test } from 'vitest';
+import type { Core } from '../../test/support/app-core.ts';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled, enrollRequest } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { generateKeyPair } from '../protocol/keys.ts';
 import { statement } from '../storage/database.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 async function tokenFor(spec: Partial<Parameters<Core['enrollment']['create']>[1]> = {}) {
   const given = { site: 'berlin', labels: {}, uses: 1, lifetimeMs: 60_000, ...spec };

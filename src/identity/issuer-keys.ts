@@ -12,7 +12,7 @@ import {
   newestIssuerKeys,
   revokeIssuerKeyRow,
 } from '../storage/issuer-keys.ts';
-import type { TokenSecret } from './token-secret.ts';
+import { openPrivateKey, type SecretBox, sealPrivateKey } from './secret-box.ts';
 import type { IssuerKey, IssuerKeyService, Jwks } from './types.ts';
 
 /**
@@ -29,7 +29,7 @@ export interface IssuerKeys extends IssuerKeyService {
 
 export interface IssuerKeysDeps {
   database: Database;
-  secret: Pick<TokenSecret, 'seal' | 'open'>;
+  secret: SecretBox;
   clock: Pick<Clock, 'now'>;
   log: Logger;
   /** Milliseconds after which a new key signs, without anybody's asking. */
@@ -57,7 +57,7 @@ export function createIssuerKeys(deps: IssuerKeysDeps): IssuerKeys {
     for (const [index, row] of (await newestIssuerKeys(database.query, mostKeys)).entries()) {
       if (row.revokedAt !== null || (index > 0 && row.lastExpiry.getTime() <= readAt)) continue;
       const before = known?.keys.get(row.keyId);
-      const pair = before === undefined ? secret.open(row.keyId, row.sealedKey) : undefined;
+      const pair = before === undefined ? openPrivateKey(secret, row.keyId, row.sealedKey) : undefined;
       const publicKey = before?.publicKey ?? (pair && createPublicKey(pair.privateKey));
       if (publicKey !== undefined) keys.set(row.keyId, { row, publicKey });
       else log.warn({ keyId: row.keyId }, 'a key that signs tokens does not open with the token secret');
@@ -87,7 +87,7 @@ export function createIssuerKeys(deps: IssuerKeysDeps): IssuerKeys {
     await insertIssuerKey(query, {
       keyId,
       publicKey,
-      sealedKey: secret.seal(pair),
+      sealedKey: sealPrivateKey(secret, pair),
       createdBy: by,
       createdAt,
     });
@@ -133,7 +133,7 @@ export function createIssuerKeys(deps: IssuerKeysDeps): IssuerKeys {
           newest.revokedAt === null &&
           newest.createdAt.getTime() + rotateAfterMs > clock.now();
         const pair =
-          (isGood ? secret.open(newest.keyId, newest.sealedKey) : undefined) ??
+          (isGood ? openPrivateKey(secret, newest.keyId, newest.sealedKey) : undefined) ??
           (await addKey(query, bySystem));
         await issuerKeySigns(query, pair.keyId, expiresAt);
         return pair;

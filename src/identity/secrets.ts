@@ -3,8 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ViworksError } from '../errors.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem } from '../protocol/keys.ts';
-import { commandSecretBytes } from './command-secret.ts';
-import { tokenSecretBytes } from './token-secret.ts';
+import { secretBytes } from './secret-box.ts';
 
 /** Secrets of this instance: given by configuration, or made at first start and kept with mode 0600. */
 export interface Secrets {
@@ -32,15 +31,9 @@ export async function loadSecrets(sources: SecretSources): Promise<Secrets> {
       'command_secret_path',
       sources.commandSecretPath,
       join(folder, 'command-secret'),
-      commandSecretBytes,
     ),
     serverKey: await loadServerKey(serverKeyPath, join(folder, 'server.pem')),
-    tokenSecret: await loadRandom(
-      'token_secret_path',
-      tokenSecretPath,
-      join(folder, 'token-secret'),
-      tokenSecretBytes,
-    ),
+    tokenSecret: await loadRandom('token_secret_path', tokenSecretPath, join(folder, 'token-secret')),
   };
 }
 
@@ -65,20 +58,15 @@ async function loadServerKey(path: string | undefined, ownPath: string): Promise
 }
 
 /** A file with random bytes in base64; made where nobody says which. */
-async function loadRandom(
-  key: string,
-  path: string | undefined,
-  ownPath: string,
-  bytes: number,
-): Promise<Uint8Array> {
+async function loadRandom(key: string, path: string | undefined, ownPath: string): Promise<Uint8Array> {
   const setting = path === undefined ? ownPath : `security.${key}: ${path}`;
   const unusable = (cause?: unknown) =>
     new ViworksError(
       'config_invalid',
-      `${setting}: must be a readable file with at least ${bytes} random bytes in base64`,
+      `${setting}: must be a readable file with at least ${secretBytes} random bytes in base64`,
       { cause },
     );
-  const make = () => `${randomBytes(bytes).toString('base64')}\n`;
+  const make = () => `${randomBytes(secretBytes).toString('base64')}\n`;
   const text =
     path === undefined
       ? await readOrMake(ownPath, make)
@@ -86,7 +74,7 @@ async function loadRandom(
           throw unusable(cause);
         });
   const secret = Buffer.from(text.trim(), 'base64');
-  if (secret.byteLength < bytes) throw unusable();
+  if (secret.byteLength < secretBytes) throw unusable();
   return secret;
 }
 

@@ -18,7 +18,7 @@ import {
   serviceTokenUsed,
 } from '../storage/tokens.ts';
 import { externalPrefix } from './external-issuer.ts';
-import type { TokenSecret } from './token-secret.ts';
+import type { SecretBox } from './secret-box.ts';
 import { type Actor, type Role, roles, type ServiceToken, type TokenService } from './types.ts';
 
 /**
@@ -33,7 +33,7 @@ export interface ServiceTokens extends TokenService {
 
 export interface ServiceTokensDeps {
   database: Database;
-  secret: Pick<TokenSecret, 'hashOf' | 'vouch'>;
+  secret: Pick<SecretBox, 'macFor'>;
   clock: Pick<Clock, 'now'>;
   log: Logger;
   /** A token that counted until now counts no more. */
@@ -52,7 +52,9 @@ const longestLifeMs = 366 * 86_400_000;
 export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
   const { database, secret, clock, log, onRevoked = () => {} } = deps;
   const { query } = database;
-  const sealOf = (row: Vouched) => secret.vouch(vouchedText(row));
+  const hashOf = secret.macFor('hashing');
+  const vouch = secret.macFor('vouching');
+  const sealOf = (row: Vouched) => vouch(vouchedText(row));
 
   return {
     async create(actor, { name, role, scope, lifetimeMs, rateLimit }) {
@@ -62,7 +64,7 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
       const now = clock.now();
       const facts = {
         tokenId: newId(),
-        tokenHash: secret.hashOf(token),
+        tokenHash: hashOf(token),
         name,
         role,
         scope: scope ?? null,
@@ -97,7 +99,7 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
 
     async verify(token) {
       if (!form.test(token)) return undefined;
-      const row = await findServiceToken(query, secret.hashOf(token));
+      const row = await findServiceToken(query, hashOf(token));
       if (row === undefined || row.revokedAt !== null) return undefined;
       const seal = Buffer.from(row.seal);
       const expected = sealOf(row);

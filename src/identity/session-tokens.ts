@@ -54,7 +54,7 @@ interface Holding {
   tokens: { name: string; until: number }[];
 }
 
-export const sessionTokenLifetimeMs = 900_000;
+const sessionTokenLifetimeMs = 900_000;
 
 export function createSessionTokens(clock: Clock, lifetimeMs = sessionTokenLifetimeMs): SessionTokens {
   const bySession = new Map<string, Holding>();

@@ -19,7 +19,7 @@ import { type Actor, type Role, roles } from './types.ts';
 
 /** RFC 9068's type of an access token, without the optional `application/` prefix. */
 const type = 'at+jwt';
-export const ownIssuer = 'viworks';
+const ownIssuer = 'viworks';
 const audience = 'viworks-api';
 /** RFC 7518, 3.2: a key of HS256 has at least the size of its hash. */
 const secretBytes = 32;

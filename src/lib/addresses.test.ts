@@ -30,9 +30,10 @@ test('a list knows its addresses and ranges, also as IPv6 writes those of IPv4',
 });
 
 test('loopback is loopback in every spelling', () => {
-  for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1'])
+  for (const host of ['127.0.0.1', '127.9.9.9', '::1', 'localhost', '::ffff:127.0.0.1', '[::1]'])
     expect(isLoopback(host)).toBe(true);
-  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.org']) expect(isLoopback(host)).toBe(false);
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'example.org', '[::]', '[::1'])
+    expect(isLoopback(host)).toBe(false);
 });
 
 const proxies = createAddressList(['10.0.0.0/8']);

@@ -37,8 +37,9 @@ export function createAddressList(entries: readonly string[]): AddressList {
 /** A listener on IPv6 shows an address of IPv4 as `::ffff:192.0.2.1`. */
 export const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
 
+/** @param host a name or an address; one of IPv6 also in the brackets that it has in a URL */
 export function isLoopback(host: string): boolean {
-  const address = plainAddress(host);
+  const address = plainAddress(host.replace(/^\[(.*)\]$/, '$1'));
   if (isIP(address) === 4) return address.startsWith('127.');
   return address === 'localhost' || address === '::1';
 }

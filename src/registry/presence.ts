@@ -3,7 +3,7 @@ import type { Logger } from '../lib/logger.ts';
 import { applyPresence, type PresenceChange } from '../storage/agents.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
-import { endSessions, type OpenedSession, openSession, type SessionOpening } from '../storage/sessions.ts';
+import { endSessions, type OpenedSession, openSessions, type SessionOpening } from '../storage/sessions.ts';
 
 /**
  * Presence: which agents are connected. The live truth is in memory with the sessions; the database learns
@@ -42,17 +42,45 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
       return items.map(() => undefined);
     },
   });
+  /** A fleet that comes back opens its sessions together. */
+  const openings = createBatchWriter<SessionOpening, OpenedSession | undefined>({
+    maximumBatch: 500,
+    maximumWaiting: 100_000,
+    retryForMs: 0,
+    async write(items) {
+      const opened = new Map<SessionOpening, OpenedSession | undefined>();
+      for (const round of roundsOf(items)) {
+        const answers = await openSessions(database.query, round);
+        for (const [at, opening] of round.entries()) opened.set(opening, answers[at]);
+      }
+      return items.map((item) => opened.get(item));
+    },
+  });
   const failed = (error: unknown) => log.warn({ err: error }, 'presence could not be written');
   return {
     async open(opening) {
-      const opened = await openSession(database.query, opening);
+      const opened = await openings.add(opening);
       if (opened !== undefined) bus.publish('agent.changed', opening.agentId);
       return opened;
     },
     changed: (change) => void changes.add(change).catch(failed),
     ended: (session) => void endings.add(session).catch(failed),
     async idle() {
-      await Promise.all([changes.idle(), endings.idle()]);
+      await Promise.all([openings.idle(), changes.idle(), endings.idle()]);
     },
   };
+}
+
+/** In their order, and each agent once in a round. */
+function roundsOf(openings: readonly SessionOpening[]): SessionOpening[][] {
+  const rounds: SessionOpening[][] = [];
+  const seen = new Map<string, number>();
+  for (const opening of openings) {
+    const round = seen.get(opening.agentId) ?? 0;
+    seen.set(opening.agentId, round + 1);
+    const others = rounds[round] ?? [];
+    others.push(opening);
+    rounds[round] = others;
+  }
+  return rounds;
 }

@@ -1,26 +1,22 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { agentIs, type Core, startCore } from '../../test/support/app-core.ts';
+import { agentIs, type Core } from '../../test/support/app-core.ts';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import type { SessionOpening } from '../storage/sessions.ts';
 import { createPresence, type Presence } from './presence.ts';
 
-let database: TestDatabase;
-let core: Core;
 let presence: Presence;
 
+const { core } = await startFileCore();
+
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   presence = createPresence({ ...core, log: silentLogger });
 });
 
 afterAll(async () => {
   await presence.idle();
-  await core.stop();
-  await database.drop();
 });
 
 const opening = (agentId: string, incarnation = 1): SessionOpening => ({

@@ -2,35 +2,27 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../../test/support/app-core.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled } from '../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { readIfThere, replace, syncFolder, writeBeside } from '../agent/files.ts';
 import { type Generation, openGeneration } from '../agent/generation.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { createMetrics } from '../lib/metrics.ts';
 import { confirmGeneration } from '../storage/agent-standing.ts';
-import { openSession, type SessionOpening } from '../storage/sessions.ts';
+import { openSessions, type SessionOpening } from '../storage/sessions.ts';
 import { createStanding, type Standing } from './standing.ts';
 
 /** Agents that break at any point against the real tables: what holds them, and what does not. */
 
-let database: TestDatabase;
-let core: Core;
 let standing: Standing;
 
+const { core } = await startFileCore();
+
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   const deps = { ...core, log: silentLogger, metrics: createMetrics() };
   standing = createStanding({ ...deps, hold: core.engine.setHeld });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
 });
 
 const opening = (agentId: string, generation: number): SessionOpening => ({
@@ -54,7 +46,7 @@ const opening = (agentId: string, generation: number): SessionOpening => ({
 
 /** The server's part of a session's beginning: its epoch, or undefined where the agent is refused. */
 async function connect(agentId: string, generation: bigint): Promise<bigint | undefined> {
-  const opened = await openSession(core.database.query, opening(agentId, Number(generation)));
+  const [opened] = await openSessions(core.database.query, [opening(agentId, Number(generation))]);
   if (opened !== undefined) return BigInt(opened.epoch);
   const error = await standing.refusal({ agentId, incarnation: 1, generation: Number(generation) });
   expect(error.code).toBe('agent_barred');

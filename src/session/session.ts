@@ -28,6 +28,7 @@ import { assertValid } from '../protocol/validation.ts';
 import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import { createAcknowledgement } from './acknowledgement.ts';
 import { type BudgetLimits, createBudget } from './budget.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
@@ -94,42 +95,34 @@ export function createSession(
   const reading = createReading(connection);
   const budget = deps.budget && createBudget(deps.budget, { ...deps, reading, agentId, fail });
   let heardAt = clock.monotonic();
-  let told = 0n;
   let underWay = 0;
   let samplesUnderWay = 0;
   let paused = false;
-  let ackScheduled = false;
   let confirmed = false;
 
   /** Answers with the sequence that it got. */
   function send(body: EnvelopeBody & { case: string }, traceparent?: string | null): bigint {
     const message = envelope(body, clock.now());
     message.sequence = body.case === 'heartbeat' ? 0n : outbound.next(undefined);
-    told = inbound.handled;
-    message.acknowledged = told;
+    message.acknowledged = acknowledging.take();
     if (traceparent) message.traceparent = traceparent;
     connection.send(message);
     return message.sequence;
   }
 
-  /** At the end of the tick one acknowledgement covers all that was committed in it. */
-  function flushAcknowledgement(): void {
-    ackScheduled = false;
-    if (inbound.handled === told) return;
-    told = inbound.handled;
-    connection.send(acknowledgement(told));
-  }
+  const acknowledging = createAcknowledgement(
+    inbound,
+    () => link.inFlight.size,
+    (handled) => connection.send(acknowledgement(handled)),
+  );
 
-  function done(sequence: bigint): void {
+  function done(sequence: bigint, patient = false): void {
     inbound.done(sequence);
-    if (!ackScheduled) {
-      ackScheduled = true;
-      setImmediate(flushAcknowledgement);
-    }
+    acknowledging.due(patient);
   }
 
-  /** Acknowledges when the work is committed; an error leaves it to the next session. */
-  function settle(sequence: bigint, work: Promise<void>): void {
+  /** Acknowledges when the work is committed; an error leaves it to the next session. @param patient see Acknowledgement */
+  function settle(sequence: bigint, work: Promise<void>, patient = false): void {
     underWay++;
     if (!paused && underWay > inboundHigh) {
       paused = true;
@@ -137,7 +130,7 @@ export function createSession(
     }
     work
       .then(
-        () => done(sequence),
+        () => done(sequence, patient),
         (error: unknown) => fail(ViworksError.from(error)),
       )
       .finally(() => {
@@ -221,7 +214,7 @@ export function createSession(
         if (!isPlainResult(body.value))
           assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
         named(body.value.executionId);
-        return settle(sequence, engine.result(link, body.value));
+        return settle(sequence, engine.result(link, body.value), true);
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
       case 'heartbeat':

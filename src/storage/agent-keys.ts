@@ -1,4 +1,5 @@
-import { type Database, statement } from './database.ts';
+import { plainColumn, textColumn } from './columns.ts';
+import { type Database, lookup, statement } from './database.ts';
 
 /** The keys with which an agent proves itself: the one it has, the one that follows, and for a while the one before. */
 
@@ -7,26 +8,37 @@ export interface AgentKeyRow {
   role: 'current' | 'next' | 'previous';
 }
 
-const findKey = statement(
+const findKeys = lookup(
   'agent_keys_find',
-  `select case $3 when k.key_id then k.public_key when k.next_key_id then k.next_public_key
+  `select x.at::int as at, case x.wanted when k.key_id then k.public_key when k.next_key_id then k.next_public_key
        else k.previous_public_key end as "publicKey",
-     case $3 when k.key_id then 'current' when k.next_key_id then 'next' else 'previous' end as role
-   from agent_keys k join agents a using (agent_id, incarnation)
-   where k.agent_id = $1 and k.incarnation = $2::bigint and ($3 in (k.key_id, k.next_key_id)
-     or $3 = k.previous_key_id and k.previous_until > $4)`,
+     case x.wanted when k.key_id then 'current' when k.next_key_id then 'next' else 'previous' end as role
+   from unnest($1::text[], $2::int8[], $3::text[]) with ordinality as x(agent_id, incarnation, wanted, at)
+   join agent_keys k on k.agent_id = x.agent_id and k.incarnation = x.incarnation
+   join agents a on a.agent_id = k.agent_id and a.incarnation = k.incarnation
+   where x.wanted in (k.key_id, k.next_key_id) or x.wanted = k.previous_key_id and k.previous_until > $4`,
 );
 
-/** The key of the newest incarnation that is named, if there is one. */
-export async function findAgentKey(
+export interface AgentKeyName {
+  agentId: string;
+  incarnation: number;
+  keyId: string;
+}
+
+/** For each name the key of the newest incarnation that has it, if there is one. */
+export async function findAgentKeys(
   query: Database['query'],
-  agentId: string,
-  incarnation: number,
-  keyId: string,
+  names: readonly AgentKeyName[],
   now: Date,
-): Promise<AgentKeyRow | undefined> {
-  const [row] = await query<AgentKeyRow>(findKey, [agentId, incarnation, keyId, now]);
-  return row;
+): Promise<(AgentKeyRow | undefined)[]> {
+  const rows = await query<AgentKeyRow & { at: number }>(findKeys, [
+    textColumn(names, (name) => name.agentId),
+    plainColumn(names, (name) => name.incarnation),
+    textColumn(names, (name) => name.keyId),
+    now,
+  ]);
+  const found = new Map(rows.map(({ at, ...row }) => [at, row]));
+  return names.map((_, index) => found.get(index + 1));
 }
 
 const acceptKey = statement(
@@ -45,7 +57,7 @@ const acceptKey = statement(
  */
 export async function acceptNextKey(
   query: Database['query'],
-  agent: { agentId: string; incarnation: number; keyId: string },
+  agent: AgentKeyName,
   next: { keyId: string; publicKey: Uint8Array },
   keysSince: Date,
 ): Promise<boolean> {
@@ -76,7 +88,7 @@ const promote = statement(
 /** The next key is used: it is the agent's from now on, and the one before is believed for a while. */
 export async function promoteNextKey(
   query: Database['query'],
-  agent: { agentId: string; incarnation: number; keyId: string },
+  agent: AgentKeyName,
   now: Date,
   previousUntil: Date,
 ): Promise<boolean> {

@@ -43,7 +43,7 @@ export const statement = (name: string, text: string): Statement => ({ name, tex
  */
 export const lookup = (name: string, text: string): Statement => ({ name, text, lookup: true });
 
-const lookupSettings = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
+export const lookupSettings = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
 /** Of the connections, so many are for look-ups. */
 const lookupConnections = 2;
 

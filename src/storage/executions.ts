@@ -1,3 +1,4 @@
+import { plainColumn, textColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
@@ -142,17 +143,27 @@ const openRows = `e.execution_id as "executionId", e.command_id as "commandId", 
   e.state, e.hold, e.epoch::float8 as epoch, e.attempt, e.retries, c.max_retries as "maxRetries", e.verb, c.timeout_ms::float8 as "timeoutMs", e.expires_at as "expiresAt",
   e.cancel_reason as "cancelReason", e.revision`;
 
-const openOfAgent = lookup(
-  'executions_open_of_agent',
-  `select ${openRows} from executions e join commands c using (command_id)
-   where e.agent_id = $1 and e.incarnation = $2 and e.state in ('sent', 'accepted', 'running')
+const openOfAgents = lookup(
+  'executions_open_of_agents',
+  `with x as (
+     select * from unnest($1::text[], $2::int8[]) with ordinality as x(agent_id, incarnation, at)
+   )
+   select x.at::int as at, ${openRows} from x
+   join executions e on e.agent_id = x.agent_id and e.incarnation = x.incarnation
+     and e.state in ('sent', 'accepted', 'running')
+   join commands c using (command_id)
    union all
-   select ${openRows} from executions e join commands c using (command_id)
-   where e.agent_id = $1 and e.incarnation = $2 and e.state in ('queued', 'held') and e.epoch is not null
+   select x.at::int, ${openRows} from x
+   join executions e on e.agent_id = x.agent_id and e.incarnation = x.incarnation
+     and e.state in ('queued', 'held') and e.epoch is not null
+   join commands c using (command_id)
    union all
-   select ${openRows} from executions e join commands c using (command_id)
-   where e.execution_id = any($3::uuid[]) and e.agent_id = $1 and e.incarnation = $2
-     and (e.state = 'outcome_unknown' or e.state in ('queued', 'held') and e.epoch is null)`,
+   select x.at::int, ${openRows} from unnest($3::int8[], $4::uuid[]) as l(at, execution_id)
+   join x on x.at = l.at
+   join executions e on e.execution_id = l.execution_id and e.agent_id = x.agent_id
+     and e.incarnation = x.incarnation
+     and (e.state = 'outcome_unknown' or e.state in ('queued', 'held') and e.epoch is null)
+   join commands c using (command_id)`,
 );
 
 const attemptOf = statement(
@@ -189,13 +200,29 @@ export async function findVerb(query: Database['query'], executionId: string): P
   return row?.verb;
 }
 
-/** What the server thinks an agent has, and what the agent says it has, of this incarnation. */
-export const openExecutions = (
+export interface AgentAccount {
+  agentId: string;
+  incarnation: number;
+  /** Ids of the executions that it says it has. */
+  account: readonly string[];
+}
+
+/** For each agent what the server thinks it has, and what it says it has, of this incarnation. */
+export async function openExecutions(
   query: Database['query'],
-  agentId: string,
-  incarnation: number,
-  account: string[],
-) => query<OpenRow>(openOfAgent, [agentId, incarnation, account]);
+  agents: readonly AgentAccount[],
+): Promise<OpenRow[][]> {
+  const lines = agents.flatMap(({ account }, index) => account.map((id) => ({ at: index + 1, id })));
+  const rows = await query<OpenRow & { at: number }>(openOfAgents, [
+    textColumn(agents, (agent) => agent.agentId),
+    plainColumn(agents, (agent) => agent.incarnation),
+    plainColumn(lines, (line) => line.at),
+    textColumn(lines, (line) => line.id),
+  ]);
+  const found: OpenRow[][] = agents.map(() => []);
+  for (const { at, ...row } of rows) found[at - 1]?.push(row);
+  return found;
+}
 
 const overdue = lookup(
   'executions_overdue',

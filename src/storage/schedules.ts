@@ -1,5 +1,6 @@
 import { likePatterns, type Scope } from '../lib/scope.ts';
 import { type Database, statement } from './database.ts';
+import { namedRows } from './named-rows.ts';
 
 /**
  * Schedules. Whoever runs one holds its row, so that of several instances one submits, and nobody changes it
@@ -60,12 +61,7 @@ export const listSchedules = (
   return query<ScheduleRow>(list, [after, limit, sites, scope && likePatterns(scope)]);
 };
 
-const byName = statement('schedules_by_name', `select ${columns} from schedules where name = $1`);
-
-export async function findSchedule(query: Query, name: string): Promise<ScheduleRow | undefined> {
-  const [row] = await query<ScheduleRow>(byName, [name]);
-  return row;
-}
+export const { find: findSchedule, remove: deleteSchedule } = namedRows<ScheduleRow>('schedules', columns);
 
 const lockOne = statement('schedules_lock', `select ${columns} from schedules where name = $1 for update`);
 
@@ -119,18 +115,6 @@ export async function updateSchedule(
   const [row] = await query<ScheduleRow>(update, [...valuesOf(values), at]);
   return row;
 }
-
-const remove = statement(
-  'schedules_delete',
-  `delete from schedules where name = $1 and ($2::int is null or revision = $2) returning name`,
-);
-
-/** Waits while somebody runs it. False if there is none with that revision. */
-export const deleteSchedule = async (
-  query: Query,
-  name: string,
-  revision: number | undefined,
-): Promise<boolean> => (await query(remove, [name, revision])).length > 0;
 
 const claim = statement(
   'schedules_claim',

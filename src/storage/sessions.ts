@@ -1,3 +1,4 @@
+import { jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 
 export interface SessionOpening {
@@ -29,54 +30,68 @@ export interface OpenedSession {
   rotateKey: boolean;
 }
 
-const open = statement(
+const open = lookup(
   'sessions_open',
-  `with a as (
-     update agents set epoch = epoch + 1, presence = 'online', last_seen_at = $4, updated_at = $4,
-       connected_at = $4, transport = $5, remote_address = $6, tls = $7, capabilities = $8, software = $9,
-       hostname = $10, os = $11, kernel = $12, architecture = $13, container_engine = $14, generation = $15
-     where agent_id = $2 and incarnation = $3 and held is null
-       and (generation is null or $15::bigint in (generation, epoch))
-     returning epoch, maintenance, rotate_key
+  `with x as (
+     select * from unnest($1::uuid[], $2::text[], $3::int8[], $4::timestamptz[], $5::text[], $6::text[], $7::bool[],
+       $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int8[],
+       $16::timestamptz[])
+     as x(session_id, agent_id, incarnation, started_at, transport, remote_address, tls, capabilities, software,
+       hostname, os, kernel, architecture, container_engine, generation, keys_since)
+     order by agent_id
+   ), a as (
+     update agents a set epoch = a.epoch + 1, presence = 'online', last_seen_at = x.started_at,
+       updated_at = x.started_at, connected_at = x.started_at, transport = x.transport,
+       remote_address = x.remote_address, tls = x.tls,
+       capabilities = array(select jsonb_array_elements_text(x.capabilities::jsonb)), software = x.software,
+       hostname = x.hostname, os = x.os, kernel = x.kernel, architecture = x.architecture,
+       container_engine = x.container_engine, generation = x.generation
+     from x
+     where a.agent_id = x.agent_id and a.incarnation = x.incarnation and a.held is null
+       and (a.generation is null or x.generation in (a.generation, a.epoch))
+     returning x.*, a.epoch, a.maintenance, a.rotate_key
    ), s as (
-     update sessions set ended_at = $4, end_reason = 'superseded'
-     where agent_id = $2 and ended_at is null and exists (select 1 from a)
+     update sessions s set ended_at = a.started_at, end_reason = 'superseded'
+     from a where s.agent_id = a.agent_id and s.ended_at is null
    ), n as (
      insert into sessions (session_id, agent_id, incarnation, epoch, transport, remote_address, tls, started_at)
-     select $1, $2, $3, a.epoch, $5, $6, $7, $4 from a
+     select session_id, agent_id, incarnation, epoch, transport, remote_address, tls, started_at from a
    )
-   select epoch::float8 as epoch, maintenance, rotate_key or exists (
-     select 1 from agent_keys where agent_id = $2 and incarnation = $3 and created_at < $16
+   select a.session_id as "sessionId", a.epoch::float8 as epoch, a.maintenance, a.rotate_key or exists (
+     select 1 from agent_keys k
+     where k.agent_id = a.agent_id and k.incarnation = a.incarnation and k.created_at < a.keys_since
    ) as "rotateKey" from a`,
 );
 
 /**
- * Hands out the next epoch of the identity and records the session, in one statement. Undefined if the incarnation
+ * Hands out the next epoch of each identity and records its session, in one statement. Undefined if the incarnation
  * is not the newest one any more, the agent is held, or its generation is that of a copy.
+ * @param openings of different agents
  */
-export async function openSession(
+export async function openSessions(
   query: Database['query'],
-  o: SessionOpening,
-): Promise<OpenedSession | undefined> {
-  const [row] = await query<OpenedSession>(open, [
-    o.sessionId,
-    o.agentId,
-    o.incarnation,
-    o.startedAt,
-    o.transport,
-    o.remoteAddress,
-    o.tls,
-    o.capabilities,
-    o.software,
-    o.hostname,
-    o.os,
-    o.kernel,
-    o.architecture,
-    o.containerEngine,
-    o.generation,
-    o.keysSince,
+  openings: readonly SessionOpening[],
+): Promise<(OpenedSession | undefined)[]> {
+  const rows = await query<OpenedSession & { sessionId: string }>(open, [
+    plainColumn(openings, (o) => o.sessionId),
+    textColumn(openings, (o) => o.agentId),
+    plainColumn(openings, (o) => o.incarnation),
+    timeColumn(openings, (o) => o.startedAt),
+    textColumn(openings, (o) => o.transport),
+    textColumn(openings, (o) => o.remoteAddress),
+    plainColumn(openings, (o) => o.tls),
+    jsonColumn(openings, (o) => o.capabilities),
+    textColumn(openings, (o) => o.software),
+    textColumn(openings, (o) => o.hostname),
+    textColumn(openings, (o) => o.os),
+    textColumn(openings, (o) => o.kernel),
+    textColumn(openings, (o) => o.architecture),
+    textColumn(openings, (o) => o.containerEngine),
+    plainColumn(openings, (o) => o.generation),
+    timeColumn(openings, (o) => o.keysSince),
   ]);
-  return row;
+  const opened = new Map(rows.map(({ sessionId, ...session }) => [sessionId, session]));
+  return openings.map(({ sessionId }) => opened.get(sessionId));
 }
 
 const end = lookup(

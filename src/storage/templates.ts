@@ -1,5 +1,6 @@
 import { likePatterns, type Scope } from '../lib/scope.ts';
 import { type Database, statement } from './database.ts';
+import { namedRows } from './named-rows.ts';
 
 /** Templates: commands with parameters, kept under a name. */
 
@@ -41,12 +42,7 @@ export const listTemplates = (
   scope: Scope | undefined,
 ) => query<TemplateRow>(list, [after, limit, scope && likePatterns(scope)]);
 
-const byName = statement('templates_by_name', `select ${columns} from templates where name = $1`);
-
-export async function findTemplate(query: Query, name: string): Promise<TemplateRow | undefined> {
-  const [row] = await query<TemplateRow>(byName, [name]);
-  return row;
-}
+export const { find: findTemplate, remove: deleteTemplate } = namedRows<TemplateRow>('templates', columns);
 
 const insert = statement(
   'templates_insert',
@@ -79,15 +75,3 @@ export async function saveTemplate(
   );
   return saved;
 }
-
-const remove = statement(
-  'templates_delete',
-  `delete from templates where name = $1 and ($2::int is null or revision = $2) returning name`,
-);
-
-/** False if there is none with that revision. */
-export const deleteTemplate = async (
-  query: Query,
-  name: string,
-  revision: number | undefined,
-): Promise<boolean> => (await query(remove, [name, revision])).length > 0;

@@ -1,31 +1,21 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../support/app-core.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { type Certificate, makeCertificate } from '../support/tls-certificate.ts';
+import { expect, test } from 'vitest';
+import { startCore } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
+import { createTestDatabase } from '../support/postgres.ts';
+import { makeCertificate } from '../support/tls-certificate.ts';
 import { startWatchedAgent, wires } from '../support/watched-agent.ts';
 
 /** The TLS connection that the agent signs is the one that ends at the server. */
 
-let database: TestDatabase;
-let certificate: Certificate;
-let core: Core;
 const refusals: string[] = [];
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  certificate = await makeCertificate();
-  core = await startCore(database.url, {
-    tls: certificate,
-    authentication: {
-      tlsExporter: 'require',
-      onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`),
-    },
-  });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
+const certificate = await makeCertificate();
+const { core } = await startFileCore({
+  tls: certificate,
+  authentication: {
+    tlsExporter: 'require',
+    onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`),
+  },
 });
 
 test.each(wires)('over %s both ends of one TLS connection know the same value', async (wire) => {

@@ -1,24 +1,14 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { SubmitInput } from '../../src/commands/types.ts';
-import { type Core, startCore, stopAfterTest, watchUntil } from '../support/app-core.ts';
+import { startCore, stopAfterTest, watchUntil } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { databaseWire } from '../support/database-wire.ts';
 import { startFleet } from '../support/fleet.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { createTestDatabase } from '../support/postgres.ts';
 
 /** What is dangerous waits for a second person. Here everything that changes something is. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, { approval: 'elevated' });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore({ approval: 'elevated' });
 
 const submit = (site: string, input: Partial<SubmitInput> = {}) =>
   core.engine.submit('alice', { verb: 'exec', args: { argv: ['true'] }, target: { site }, ...input });

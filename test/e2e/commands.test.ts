@@ -1,24 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { statement } from '../../src/storage/database.ts';
-import { type Core, executionIn, startCore, statesOf, submitTo, watchUntil } from '../support/app-core.ts';
+import { executionIn, statesOf, submitTo, watchUntil } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { connected, enrolled, spoken } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const later = 31_000;
 

@@ -1,24 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Command, CommandFilter, SubmitInput } from '../../src/commands/types.ts';
 import { firstIdAt } from '../../src/lib/ids.ts';
 import { statement } from '../../src/storage/database.ts';
-import { type Core, startCore, watchUntil } from '../support/app-core.ts';
+import { watchUntil } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { startFleet } from '../support/fleet.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const submit = (site: string, input: Partial<SubmitInput> = {}, actor = 'alice', on = core) =>
   on.engine.submit(actor, { verb: 'exec', args: { argv: ['true'] }, target: { site }, ...input });

@@ -1,25 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { type Core, executionIn, startCore, statesOf, submitTo } from '../support/app-core.ts';
+import { executionIn, statesOf, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { connected, enrolled, spoken } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Agents that say what is wrong, odd or unwelcome, on purpose or not. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const submit = (agentId: string, input?: Partial<SubmitInput>) => submitTo(core, agentId, input);
 

@@ -1,27 +1,16 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   Result_Outcome as Outcome,
   type OutputChunk_Stream as Stream,
 } from '#gen/viworks/agent/v1/command_pb.js';
 import type { OutputPiece, WatchEvent } from '../../src/commands/types.ts';
-import { type Core, executionIn, startCore } from '../support/app-core.ts';
+import { executionIn } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { enrolled, type FakeSession } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Output on its way from an agent to those who watch. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 type Named = { executionId: string; attempt: number };
 

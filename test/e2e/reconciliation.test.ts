@@ -1,24 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ExecutionState } from '../../src/commands/types.ts';
-import { type Core, executionIn, startCore, statesOf, submitTo } from '../support/app-core.ts';
+import { type Core, executionIn, statesOf, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { enrolled, type FakeSession, spoken } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** What the server believes after an agent has come back with its account, in a new session or to a new server. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const submit = (agentId: string, verb = 'exec', on = core) =>
   submitTo(on, agentId, verb === 'exec' ? {} : { verb, args: {} });

@@ -1,24 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { Result_Outcome as Outcome } from '#gen/viworks/agent/v1/command_pb.js';
 import type { SubmitInput } from '../../src/commands/types.ts';
-import { type Core, executionIn, startCore, statesOf } from '../support/app-core.ts';
+import { executionIn, statesOf } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Attempts that fail, and what follows them. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const read = { verb: 'system.info', args: {} };
 const failure = { outcome: Outcome.FAILED, failure: { code: 'exit_code', message: 'exit code 1' } };

@@ -1,23 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { RolloutInput, RolloutState } from '../../src/commands/rollouts/types.ts';
 import type { Command, SubmitInput } from '../../src/commands/types.ts';
-import { type Core, startCore, watchUntil } from '../support/app-core.ts';
+import { watchUntil } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { startFleet } from '../support/fleet.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const submit = (
   site: string,

@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { ScheduleInput } from '../../src/schedules/types.ts';
-import type { Core } from '../support/app-core.ts';
 import {
   action,
   around,
   automationOf,
-  clearSchedules,
   fullHour,
   hourly,
   startAutomationCore,
@@ -13,17 +11,9 @@ import {
   toHour,
 } from '../support/automation.ts';
 
-let core: Core;
+const core = await startAutomationCore();
 
 const minuteMs = 60_000;
-
-beforeAll(async () => {
-  core = await startAutomationCore();
-});
-
-afterAll(() => core.stop());
-
-beforeEach(() => clearSchedules(core));
 
 describe('a change', () => {
   /** Holds the first submit until it is let go. */

@@ -1,14 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { CommandService } from '../../src/commands/service.ts';
 import { ViworksError } from '../../src/errors.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { statement } from '../../src/storage/database.ts';
-import type { Core } from '../support/app-core.ts';
 import {
   action,
   around,
   automationOf,
-  clearSchedules,
   fullHour,
   hourly,
   startAutomationCore,
@@ -16,17 +14,9 @@ import {
   toHour,
 } from '../support/automation.ts';
 
-let core: Core;
+const core = await startAutomationCore();
 
 const minuteMs = 60_000;
-
-beforeAll(async () => {
-  core = await startAutomationCore();
-});
-
-afterAll(() => core.stop());
-
-beforeEach(() => clearSchedules(core));
 
 describe('a schedule', () => {
   test('submits at its time, once, in the name of its actor', async () => {

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
-import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { frameOf, startWatchedAgent, wires } from '../support/watched-agent.ts';
 
 /** Sealed sessions of the real agent over every transport. */
@@ -9,18 +9,7 @@ import { frameOf, startWatchedAgent, wires } from '../support/watched-agent.ts';
 /** So that keys change all the time. */
 const restless: SealingLimits = { keyLifetimeMs: 5, keyFrames: 3, agreementMs: 20 };
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, { sealing: restless });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore({ sealing: restless });
 
 const succeeded = (commandId: string) => executionIn(core.engine, commandId, 'succeeded');
 

@@ -3,30 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { Result_Outcome as Outcome, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { newIdBytes } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createDatabase } from '../../src/storage/database.ts';
 import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { migrate } from '../../src/storage/migrate.ts';
-import { agentIs, type Core, executionIn, startCore, stopAfterTest, submitTo } from '../support/app-core.ts';
+import { agentIs, executionIn, startCore, stopAfterTest, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { dial, enrolled, type FakeSession, proofOf, sayHello, spoken } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core, database } = await startFileCore();
 
 const submit = (agentId: string, verb = 'exec', on = core) =>
   submitTo(on, agentId, verb === 'exec' ? {} : { verb, args: {} });

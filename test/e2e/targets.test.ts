@@ -1,24 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { SubmitInput, Target } from '../../src/commands/types.ts';
-import { type Core, startCore } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** Which agents a command goes to, and the dry run that says so beforehand. */
 
-let database: TestDatabase;
-let core: Core;
+const { core } = await startFileCore();
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   for (const agentId of ['berlin-1', 'berlin-2', 'berlin-3'])
     await enrolled(core, agentId, { site: 'berlin' });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
 });
 
 const input = (target: Target, more: Partial<SubmitInput> = {}): SubmitInput => ({

@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import type { TemplateInput } from '../../src/templates/types.ts';
-import { type Core, startCore } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { automationOf } from '../support/automation.ts';
 import { enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-let database: TestDatabase;
-let core: Core;
+const { core } = await startFileCore();
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
   await enrolled(core, 'agent-1', { site: 'berlin' });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
 });
 
 const tail = (name: string): TemplateInput => ({

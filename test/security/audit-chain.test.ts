@@ -4,7 +4,6 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Audit, type AuditDeps, createAudit } from '../../src/audit/audit.ts';
 import { rowOf } from '../../src/audit/calls.ts';
 import { verifyLines } from '../../src/audit/verify-lines.ts';
-import { createMemoryWitness } from '../../src/audit/witness.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
@@ -12,7 +11,16 @@ import { generateKeyPair } from '../../src/protocol/keys.ts';
 import { insertAuditEntries } from '../../src/storage/audit.ts';
 import type { Database } from '../../src/storage/database.ts';
 import { createProcessRig } from '../support/app-process.ts';
-import { auditRows, entryOf, exportAll, problemOf, sealBlocks, tamper, verifyAll } from '../support/audit.ts';
+import {
+  auditRows,
+  createMemoryWitness,
+  entryOf,
+  exportAll,
+  problemOf,
+  sealBlocks,
+  tamper,
+  verifyAll,
+} from '../support/audit.ts';
 import { openTestDatabase } from '../support/postgres.ts';
 
 /** The chain stays whole whatever happens to those who make it. */

@@ -2,13 +2,21 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import { verifyLines } from '../../src/audit/verify-lines.ts';
-import { createMemoryWitness, type Witness } from '../../src/audit/witness.ts';
+import type { Witness } from '../../src/audit/witness.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair } from '../../src/protocol/keys.ts';
 import type { Database } from '../../src/storage/database.ts';
-import { auditRows, exportAll, problemOf, sealBlocks, tamper, verifyAll } from '../support/audit.ts';
+import {
+  auditRows,
+  createMemoryWitness,
+  exportAll,
+  problemOf,
+  sealBlocks,
+  tamper,
+  verifyAll,
+} from '../support/audit.ts';
 import { openTestDatabase } from '../support/postgres.ts';
 
 /** Whatever somebody with a hand in the database does to sealed entries is found, and told as what it is. */

@@ -1,22 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { expect, test } from 'vitest';
+import { executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { startWatchedAgent } from '../support/watched-agent.ts';
 
 /** Clocks of agents that are wrong: freshness comes from nonces, and nothing else of the handshake from clocks. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const day = 86_400_000;
 

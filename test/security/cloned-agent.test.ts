@@ -1,27 +1,16 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
-import { agentIs, type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
+import { agentIs, executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { agentId, createProcessRig } from '../support/app-process.ts';
 import { enrolled, type FakeAgent, type FakeSession } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** A copy of an agent's data folder works for one session at most: then both are held, and an operator decides. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 /** Connects as a copy that has stored the generation. */
 const as = (agent: FakeAgent, generation: bigint) => agent.connect({ offer: { generation } });

@@ -1,5 +1,5 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import {
@@ -14,30 +14,20 @@ import {
   ProofStatementSchema,
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { newEphemeral } from '../../src/protocol/sealing/primitives.ts';
-import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
+import { executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { bare, frameOf, startWatchedAgent, type Tamper } from '../support/watched-agent.ts';
 
 /** Somebody on the way strips or alters what the two ends agree on, to get a weaker session than both want. */
 
-let database: TestDatabase;
-let core: Core;
 let refusals: string[] = [];
 
 const indistinct = { code: 'authentication_failed', message: 'The agent could not be authenticated.' };
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, {
-    authentication: { onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`) },
-  });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
+const { core } = await startFileCore({
+  authentication: { onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`) },
 });
 
 type Handshake = { hello: Hello; challenge: Challenge; proof: Proof };

@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { CommandKeySetSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { newId } from '../../src/lib/ids.ts';
@@ -8,24 +8,14 @@ import { generateKeyPair, signBytes } from '../../src/protocol/keys.ts';
 import { commandKeysInput } from '../../src/protocol/signed.ts';
 import { statement } from '../../src/storage/database.ts';
 import { type Core, executionIn, startCore, submitTo, watchUntil } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { connected } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { createTestDatabase } from '../support/postgres.ts';
 import { sdkAgent } from '../support/sdk-agent.ts';
 
 /** Whoever writes into the database, whatever it is, has no agent run anything. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core, database } = await startFileCore();
 
 let statements = 0;
 /** Whatever somebody with the password of the database may write. */

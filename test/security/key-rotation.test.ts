@@ -1,27 +1,16 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { ProofSchema, ProofStatementSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { generateKeyPair, type KeyPair, signBytes } from '../../src/protocol/keys.ts';
 import { nextKeyInput, proofInput } from '../../src/protocol/signed.ts';
-import { agentIs, type Core, startCore } from '../support/app-core.ts';
+import { agentIs, startCore } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { dial, enrolled, type FakeAgent, proofOf, sayHello } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** A key takes another one's place only when it was asked for, and by whoever holds both. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core, database } = await startFileCore();
 
 /** Connects with a next key, which `signer` signs for. Answers with WELCOME. */
 async function offering(agent: FakeAgent, next: KeyPair, signer = next, at = core) {

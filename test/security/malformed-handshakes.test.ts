@@ -1,29 +1,21 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { HelloOfferSchema, type Proof, ProofSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { newIdBytes } from '../../src/lib/ids.ts';
 import { newEphemeral } from '../../src/protocol/sealing/primitives.ts';
-import { type Core, startCore } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { dial, enrolled, type FakeAgent, proofOf } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startWatchedAgent } from '../support/watched-agent.ts';
 
 /** Handshakes made of whatever bytes: nothing crashes, and none of them opens a session. */
 
-let database: TestDatabase;
-let core: Core;
 let agent: FakeAgent;
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-  agent = await enrolled(core, 'fuzzed');
-});
+const { core } = await startFileCore();
 
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
+beforeAll(async () => {
+  agent = await enrolled(core, 'fuzzed');
 });
 
 const validOffer = () =>

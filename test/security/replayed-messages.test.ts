@@ -1,29 +1,19 @@
 import { create } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
-import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
+import { executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { dial, enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { frameOf, startWatchedAgent, type Tamper } from '../support/watched-agent.ts';
 
 /** Somebody on the way keeps what passes and says it again, or leaves something out. */
 
-let database: TestDatabase;
-let core: Core;
 const refusals: string[] = [];
 
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, {
-    // What is lost is noticed with the next frame, and this is the longest until then.
-    limits: { heartbeatIntervalMs: 300 },
-    authentication: { onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`) },
-  });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
+const { core } = await startFileCore({
+  // What is lost is noticed with the next frame, and this is the longest until then.
+  limits: { heartbeatIntervalMs: 300 },
+  authentication: { onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`) },
 });
 
 const run = async (agentId: string) => {

@@ -1,22 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { agentIs, type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
+import { expect, test } from 'vitest';
+import { agentIs, executionIn, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { connected, enrolled } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 /** A key that was stolen or lost is refused from the moment that an operator says so. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 test('a revoked agent’s session ends, its key is refused, and what waited for it is cancelled with the reason', async () => {
   const { agent, session } = await connected(core, 'stolen');

@@ -2,31 +2,21 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { CommandKeySetSchema, type CommandKeys } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { createCommandTrust } from '../../src/agent/command-trust.ts';
 import { openTrustStore } from '../../src/agent/trust-store.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { statement } from '../../src/storage/database.ts';
-import { type Core, executionIn, startCore, stopAfterTest, submitTo } from '../support/app-core.ts';
+import { executionIn, startCore, stopAfterTest, submitTo } from '../support/app-core.ts';
+import { startFileCore } from '../support/app-core-file.ts';
 import { connected } from '../support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { createTestDatabase } from '../support/postgres.ts';
 import { sdkAgent } from '../support/sdk-agent.ts';
 
 /** Old sets of command keys, truly signed, are served again: nobody believes a key that was revoked since. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url);
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore();
 
 const keysOf = (message: CommandKeys) =>
   fromBinary(CommandKeySetSchema, message.keySet).keys.map((key) => key.keyId);

@@ -11,13 +11,16 @@ import { statement } from '../../src/storage/database.ts';
 import { openTestDatabase } from './postgres.ts';
 
 /** A whole control plane on a database of its own, and clients with tokens of every kind. */
-export async function startApiApp(security: Record<string, unknown> = {}) {
+export async function startApiApp(
+  security: Record<string, unknown> = {},
+  others: { server?: Record<string, unknown>; agents?: Record<string, unknown> } = {},
+) {
   const { database, url, drop } = await openTestDatabase();
   const folder = await mkdtemp(join(tmpdir(), 'viworks-api-'));
   const config = configSchema.parse({
-    server: { port: 0, data_dir: folder },
+    server: { port: 0, data_dir: folder, ...others.server },
     database: { url },
-    agent_management: { port: 0 },
+    agent_management: { port: 0, ...others.agents },
     logging: { level: 'silent' },
     security,
   });
@@ -29,6 +32,7 @@ export async function startApiApp(security: Record<string, unknown> = {}) {
     app.issueToken({ subject, role, lifetimeMs: 600_000, scope });
   return {
     url: app.apiUrl,
+    agentUrl: app.agentUrl,
     database,
     query: run,
     tokenFor,

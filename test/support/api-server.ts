@@ -19,6 +19,7 @@ import { createHttpApi } from '../../src/api/http.ts';
 import { type CallLimitSettings, createCallLimits } from '../../src/api/limits.ts';
 import { createMemoryRates } from '../../src/bus/rates.ts';
 import type { Role } from '../../src/identity/types.ts';
+import { createAddressList } from '../../src/lib/addresses.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
@@ -74,7 +75,11 @@ export async function startApi(
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
-  const api = await createHttpApi({ ...deps, corsOrigins: options.corsOrigins ?? [], trustedProxies: [] });
+  const api = await createHttpApi({
+    ...deps,
+    corsOrigins: options.corsOrigins ?? [],
+    proxies: createAddressList([]),
+  });
   const handler = connectNodeAdapter({
     routes: apiRoutes({ ...deps, healthSource }),
     fallback: (request, response) => api.handler(request, response as ServerResponse),

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
-import { createMemoryWitness, type Witness } from '../../src/audit/witness.ts';
+import type { Witness } from '../../src/audit/witness.ts';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
 import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
 import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
@@ -30,6 +30,7 @@ import { createDatabase, type Database, statement } from '../../src/storage/data
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
 import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
+import { createMemoryWitness } from './audit.ts';
 
 /** Time that stands still until a test moves it. */
 export interface TestClock extends Clock {

@@ -14,6 +14,7 @@ export interface ProcessRig {
   folder: string;
   /** The server's own. */
   dataDir: string;
+  apiUrl(): string;
   agentUrl(): string;
   server(): CliProcess;
   agent(): CliProcess;
@@ -51,6 +52,7 @@ export function createProcessRig(): ProcessRig {
     '[agent_management]\nreconnect_backoff_ms = 50\nreconnect_backoff_max_ms = 200\n[logging]\nlevel = "info"\n',
   );
   let ports = { VIWORKS_API_PORT: '0', VIWORKS_AGENT_PORT: '0' };
+  let apiUrl = '';
   let agentUrl = '';
   let token: string | undefined;
   let server: CliProcess | undefined;
@@ -59,6 +61,7 @@ export function createProcessRig(): ProcessRig {
   const rig: ProcessRig = {
     folder,
     dataDir,
+    apiUrl: () => apiUrl,
     agentUrl: () => agentUrl,
     server: () => there(server),
     agent: () => there(agent),
@@ -66,8 +69,7 @@ export function createProcessRig(): ProcessRig {
       server = startCli(['serve', '--config', config, '--data-dir', dataDir], { env: ports });
       const ready = /applications at (\S+), agents at (\S+)/;
       const line = await Promise.any([server.stdout.match(ready), server.stderr.match(ready)]);
-      const [, apiUrl = '', forAgents = ''] = ready.exec(line) ?? [];
-      agentUrl = forAgents;
+      [, apiUrl = '', agentUrl = ''] = ready.exec(line) ?? [];
       ports = { VIWORKS_API_PORT: new URL(apiUrl).port, VIWORKS_AGENT_PORT: new URL(agentUrl).port };
     },
     async startAgent(options = {}) {

@@ -1,6 +1,7 @@
 import { exportView } from '../../src/api/schemas/audit.ts';
 import type { Audit } from '../../src/audit/audit.ts';
 import type { AuditEntry, AuditProblem, AuditVerdict } from '../../src/audit/types.ts';
+import { createWitness, type Witness } from '../../src/audit/witness.ts';
 import { type Database, statement } from '../../src/storage/database.ts';
 
 /** An entry that somebody left. */
@@ -68,3 +69,7 @@ export async function auditRows({ query }: Pick<Database, 'query'>, where = 'tru
     [],
   );
 }
+
+/** A witness that is forgotten with the process. */
+export const createMemoryWitness = (): Witness =>
+  createWitness({ head: undefined, lost: [] }, async () => {});

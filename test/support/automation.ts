@@ -1,4 +1,4 @@
-import { onTestFinished } from 'vitest';
+import { beforeEach, onTestFinished } from 'vitest';
 import type { CommandService } from '../../src/commands/service.ts';
 import { checkSpec } from '../../src/commands/submission/specs.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
@@ -9,9 +9,9 @@ import type { ScheduleInput } from '../../src/schedules/types.ts';
 import { statement } from '../../src/storage/database.ts';
 import { createTemplates } from '../../src/templates/templates.ts';
 import type { TemplateService } from '../../src/templates/types.ts';
-import { type Core, createTestClock, startCore } from './app-core.ts';
+import { type Core, createTestClock } from './app-core.ts';
+import { startFileCore } from './app-core-file.ts';
 import { enrolled } from './fake-agent.ts';
-import { createTestDatabase } from './postgres.ts';
 
 export interface Automation {
   templates: TemplateService;
@@ -42,22 +42,12 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
   return { templates, schedules };
 }
 
-/** A core with an agent in berlin, a quarter of an hour before a full hour. Its stop drops its database too. */
+/** For a file: a core with an agent in berlin, a quarter of an hour before a full hour; no schedules as a test begins. */
 export async function startAutomationCore(): Promise<Core> {
-  const own = await createTestDatabase();
-  const core = await startCore(own.url, { clock: createTestClock(Date.parse('2026-05-04T02:45:00Z')) });
+  const { core } = await startFileCore({ clock: createTestClock(Date.parse('2026-05-04T02:45:00Z')) });
   await enrolled(core, 'agent-1', { site: 'berlin' });
-  return {
-    ...core,
-    async stop() {
-      await core.stop();
-      await own.drop();
-    },
-  };
-}
-
-export async function clearSchedules({ database }: Core): Promise<void> {
-  await database.query(statement('test_clear', 'delete from schedules'), []);
+  beforeEach(() => core.database.query(statement('test_clear', 'delete from schedules'), []));
+  return core;
 }
 
 /** Commands of the core, where something happens before or after each submit. */

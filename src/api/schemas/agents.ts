@@ -16,7 +16,7 @@ import {
 
 export const agentStatusSchema = z.enum(agentStatuses);
 
-export const agentSchema = z.strictObject({
+const agentSchema = z.strictObject({
   agentId: z.string(),
   site: z.string(),
   labels: z.record(z.string(), z.string()),

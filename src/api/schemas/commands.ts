@@ -58,7 +58,7 @@ export const typedSubmitInput = submitInput as z.ZodType<
   Omit<z.input<typeof submitInput>, 'verb' | 'args'> & VerbWithArgs
 >;
 
-export const commandSchema = z.strictObject({
+const commandSchema = z.strictObject({
   commandId: z.string(),
   verb: z.string(),
   args: jsonObjectSchema,

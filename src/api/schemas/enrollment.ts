@@ -19,7 +19,7 @@ import {
 
 const labels = z.record(z.string(), z.string());
 
-export const enrollmentTokenSchema = z.strictObject({
+const enrollmentTokenSchema = z.strictObject({
   tokenId: z.string(),
   site: z.string(),
   labels,
@@ -41,7 +41,7 @@ export function enrollmentTokenView({ createdAt, expiresAt, ...rest }: Enrollmen
   return { ...rest, createdAt: timeView(createdAt), expiresAt: timeView(expiresAt) };
 }
 
-export const enrollmentRequestSchema = z.strictObject({
+const enrollmentRequestSchema = z.strictObject({
   requestId: z.string(),
   agentId: z.string(),
   /** The fingerprint of its key, as the agent shows it on its own terminal. */

@@ -30,7 +30,7 @@ const policy = {
   overlap: z.enum(overlapPolicies).optional(),
 };
 
-export const timingInput = z.union(
+const timingInput = z.union(
   [
     z.strictObject({
       /** Once, at this time; with Z or an offset. */
@@ -50,7 +50,7 @@ export const timingInput = z.union(
   { error: 'must be {at: …} or {cron: …, timeZone: …}' },
 );
 
-export const actionInput = z.union(
+const actionInput = z.union(
   [
     z.strictObject({ command: draftInput }),
     z.strictObject({
@@ -71,7 +71,7 @@ const kept = {
   overlap: z.enum(overlapPolicies),
 };
 
-export const scheduleSchema = z.strictObject({
+const scheduleSchema = z.strictObject({
   name: z.string(),
   description: z.string(),
   timing: z.union([

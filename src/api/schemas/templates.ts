@@ -58,7 +58,7 @@ const specFields = {
   parameters: z.array(parameterSchema).max(50).default([]),
 };
 
-export const templateSchema = z.strictObject({
+const templateSchema = z.strictObject({
   ...specFields,
   command: draftSchema,
   revision: countSchema,

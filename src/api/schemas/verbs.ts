@@ -6,7 +6,7 @@ import { countSchema, jsonObjectSchema } from './common.ts';
 
 /** The catalogue of what can be submitted. */
 
-export const verbSchema = z.strictObject({
+const verbSchema = z.strictObject({
   name: z.string(),
   summary: z.string(),
   effect: z.enum(['read', 'idempotent', 'once']),
@@ -20,7 +20,7 @@ export const verbSchema = z.strictObject({
   resultMessage: z.string().optional(),
 });
 
-export const verbFieldSchema = z.strictObject({
+const verbFieldSchema = z.strictObject({
   name: z.string(),
   /** In words, for example "list of text". */
   type: z.string(),
@@ -34,7 +34,7 @@ export const verbFieldSchema = z.strictObject({
   help: z.string(),
 });
 
-export const verbDetailSchema = verbSchema.extend({
+const verbDetailSchema = verbSchema.extend({
   args: z.array(verbFieldSchema),
   result: z.array(verbFieldSchema),
   /** A command line. */

@@ -1,7 +1,7 @@
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../identity/types.ts';
-import { plainAddress } from '../../lib/addresses.ts';
+import type { AddressList } from '../../lib/addresses.ts';
 import { auditOf } from '../audited.ts';
 import { operations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure } from '../call.ts';
@@ -10,6 +10,7 @@ import type { ApiDeps } from '../deps.ts';
 import { retryAfterSeconds } from '../errors.ts';
 import { refusalOf } from '../http-errors.ts';
 import type { RateHeaders } from '../limits.ts';
+import { requestAddress } from '../request-address.ts';
 import { closing, watchStanding } from '../standing.ts';
 import { type AppRouter, createAppRouter } from './router.ts';
 import { type Context, errorShape, viworksError } from './trpc.ts';
@@ -20,14 +21,14 @@ const maximumBatch = 32;
 /** Puts the router at `/trpc`: queries and mutations as JSON, subscriptions as Server-Sent Events. */
 export async function registerTrpc(
   app: FastifyInstance,
-  deps: ApiDeps,
+  deps: ApiDeps & { proxies: AddressList },
   stopping: AbortSignal,
 ): Promise<void> {
   const trpcOptions: FastifyTRPCPluginOptions<AppRouter>['trpcOptions'] = {
     router: createAppRouter(deps),
     maxBatchSize: maximumBatch,
     createContext: ({ req }): Context => {
-      const address = plainAddress(req.ip);
+      const address = requestAddress(req, deps.proxies);
       const token = tokenIn(req.headers.authorization);
       let rateHeaders: RateHeaders = {};
       // One check for all the calls of a batch, made by the first that needs it.
@@ -82,7 +83,7 @@ export async function registerTrpc(
       scope.addHook('onRequest', async (request) => {
         const [path = ''] = request.url.slice('/trpc/'.length).split('?', 1);
         const strays = path.split(/,|%2c/i, maximumBatch).filter((name) => !operations.has(name)).length;
-        if (strays > 0) await deps.limits.countAddress(plainAddress(request.ip), strays);
+        if (strays > 0) await deps.limits.countAddress(requestAddress(request, deps.proxies), strays);
       });
       await scope.register(fastifyTRPCPlugin, { trpcOptions });
     },

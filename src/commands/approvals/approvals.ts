@@ -11,8 +11,8 @@ import {
   releaseApproved,
   saveDecision,
 } from '../../storage/approvals.ts';
+import type { ExecutionBinding } from '../../storage/bound-rows.ts';
 import type { Database } from '../../storage/database.ts';
-import type { ExecutionBinding } from '../binding.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { causeBy, transitionRow } from '../rows.ts';
 import { judge, type Verdict } from './decide.ts';

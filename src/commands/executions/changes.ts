@@ -1,13 +1,13 @@
 import type { Bus } from '../../bus/bus.ts';
 import type { Metrics } from '../../lib/metrics.ts';
 import { type BatchWriter, createBatchWriter } from '../../storage/batch-writer.ts';
+import type { ExecutionBinding } from '../../storage/bound-rows.ts';
 import type { Database } from '../../storage/database.ts';
 import {
   type AppliedChange,
   applyExecutionChanges,
   type ExecutionChange,
 } from '../../storage/execution-changes.ts';
-import type { ExecutionBinding } from '../binding.ts';
 import { type ExecutionState, finalStates } from '../types.ts';
 
 /**

@@ -1,6 +1,6 @@
-import type { StoredExecution } from '../../storage/commands.ts';
 import type { Database } from '../../storage/database.ts';
 import { type OutputRow, outputOf } from '../../storage/output.ts';
+import type { StoredExecution } from '../../storage/stored-executions.ts';
 import { streamNumbers } from '../output/output.ts';
 import { assemble } from '../output/pieces.ts';
 import { executionOf } from '../rows.ts';

@@ -1,9 +1,10 @@
 import { ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { VerbCatalogue } from '../../protocol/verbs.ts';
+import { createBatchWriter } from '../../storage/batch-writer.ts';
 import type { Database } from '../../storage/database.ts';
 import type { ExecutionChange } from '../../storage/execution-changes.ts';
-import { type OpenRow, openExecutions } from '../../storage/executions.ts';
+import { type AgentAccount, type OpenRow, openExecutions } from '../../storage/executions.ts';
 import { type AgentLink, inFlightOf } from '../dispatch/links.ts';
 import { transitionRow } from '../rows.ts';
 import type { ExecutionState } from '../types.ts';
@@ -35,9 +36,19 @@ export interface ReconcilerDeps {
 const maximumLooks = 5;
 
 export function createReconciler({ database, writer, clock, verbs }: ReconcilerDeps): Reconciler {
+  /** Those who come back at the same time are looked at together. */
+  const open = createBatchWriter<AgentAccount, OpenRow[]>({
+    maximumBatch: 5000,
+    maximumWaiting: 1_000_000,
+    weight: ({ account }) => 1 + account.length,
+    retryForMs: 0,
+    write: (accounts) => openExecutions(database.query, accounts),
+  });
+
   /** One look; answers with the executions that somebody changed between the look and the write. */
   async function look(link: AgentLink, account: ReadonlyMap<string, Account>, into: Cancel[]) {
-    const rows = await openExecutions(database.query, link.agentId, link.incarnation, [...account.keys()]);
+    const { agentId, incarnation } = link;
+    const rows = await open.add({ agentId, incarnation, account: [...account.keys()] });
     const now = clock.now();
     const writes = rows.map(async (row) => {
       const line = account.get(row.executionId);

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../../../test/support/app-core.ts';
+import { expect, test } from 'vitest';
+import { startFileCore } from '../../../test/support/app-core-file.ts';
 import { enrolled } from '../../../test/support/fake-agent.ts';
 import { startFleet } from '../../../test/support/fleet.ts';
-import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.ts';
 import { type Database, statement } from '../../storage/database.ts';
 import { applyExecutionChanges } from '../../storage/execution-changes.ts';
 import { type OrderRow, takeDueExecutions } from '../../storage/executions.ts';
@@ -10,18 +9,7 @@ import { transitionRow } from '../rows.ts';
 
 /** How exactly a stop stops, against everything that could let one more execution slip through. */
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, { database: { maxConnections: 12 } });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore({ database: { maxConnections: 12 } });
 
 const agentCount = 60;
 

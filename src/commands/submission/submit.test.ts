@@ -1,23 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Core, startCore } from '../../../test/support/app-core.ts';
+import { expect, test } from 'vitest';
+import { startFileCore } from '../../../test/support/app-core-file.ts';
 import { enrolled } from '../../../test/support/fake-agent.ts';
-import { createTestDatabase, type TestDatabase } from '../../../test/support/postgres.ts';
 import { newId } from '../../lib/ids.ts';
 import { statement } from '../../storage/database.ts';
 import type { SubmitInput } from '../types.ts';
 
-let database: TestDatabase;
-let core: Core;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  core = await startCore(database.url, { maximumWaiting: 50_000 });
-});
-
-afterAll(async () => {
-  await core.stop();
-  await database.drop();
-});
+const { core } = await startFileCore({ maximumWaiting: 50_000 });
 
 const submit = (input: Partial<SubmitInput>, actor = 'tester') =>
   core.engine.submit(actor, { verb: 'exec', args: { argv: ['true'] }, target: { all: true }, ...input });

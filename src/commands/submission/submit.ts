@@ -6,6 +6,7 @@ import { newId } from '../../lib/ids.ts';
 import type { Metrics } from '../../lib/metrics.ts';
 import type { TargetRow } from '../../storage/agents.ts';
 import { type BatchWriter, createBatchWriter } from '../../storage/batch-writer.ts';
+import type { ExecutionBinding } from '../../storage/bound-rows.ts';
 import {
   type CommandRow,
   findCommandByKey,
@@ -15,7 +16,6 @@ import {
 import type { Database } from '../../storage/database.ts';
 import type { TransitionRow } from '../../storage/execution-changes.ts';
 import type { Approval } from '../approvals/decide.ts';
-import type { ExecutionBinding } from '../binding.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { type AgentLink, type AgentLinks, inFlightOf } from '../dispatch/links.ts';

@@ -22,7 +22,7 @@ export function limitOf(target: Target, scope: Scope | undefined): Scope | undef
 }
 
 /** How many of so many agents one command may go to; one is always allowed. */
-export const mostAgents = (total: number, sharePercent: number): number =>
+const mostAgents = (total: number, sharePercent: number): number =>
   Math.max(1, Math.floor((total * sharePercent) / 100));
 
 /** @throws scope_exceeded where it is a larger share of all agents than the caller may reach at once */

@@ -83,7 +83,7 @@ export const executions = pgTable(
     /** When somebody must look at it; null in final states. */
     deadlineAt: moment('deadline_at'),
     cancelReason: text('cancel_reason'),
-    /** Vouches for what was submitted (commands/binding.ts); without one that holds, it is not sent. */
+    /** Vouches for what was submitted (storage/bound-rows.ts); without one that holds, it is not sent. */
     binding: bytea('binding'),
     /** Vouches for an attempt after the first. */
     attemptBinding: bytea('attempt_binding'),
@@ -109,7 +109,9 @@ export const executions = pgTable(
   },
   (table) => [
     uniqueIndex('executions_command').on(table.commandId, table.position),
-    index('executions_agent').on(table.agentId, table.executionId),
+    // Of those that are over: the others are found by the two below, and an insert is spared this one, whose places
+    // lie far apart.
+    index('executions_agent').on(table.agentId, table.commandId).where(sql`deadline_at is null`),
     index('executions_waiting')
       .on(table.agentId, table.rank, table.executionId)
       .where(sql`state in ('queued', 'held')`),
