@@ -46,7 +46,7 @@ export interface BudgetDeps {
   fail(error: ViworksError): void;
 }
 
-/** Messages that one of an execution counts for which the agent does not have: the database has to be asked. */
+/** Messages that one counts for which costs more: it asks the database, or leaves a line in the log. */
 const strayMessages = 10;
 
 export interface Budget {
@@ -56,7 +56,7 @@ export interface Budget {
    * @param receivedBytes of the whole connection until now
    */
   spend(now: number, receivedBytes: number): void;
-  /** The envelope is of an execution that the agent does not have. */
+  /** The envelope is of an execution that the agent does not have, an error, or of a kind that is not offered. */
   stray(): void;
 }
 

@@ -167,6 +167,7 @@ export function createSession(
   };
 
   function refuse(sequence: bigint, kind: string): void {
+    budget?.stray();
     const text = `${kind} is not offered by this server`;
     log.info({ agentId, kind }, 'an envelope of a kind that is not offered');
     const value = create(ErrorSchema, { code: 'invalid_request', message: text, sequence });
@@ -176,6 +177,7 @@ export function createSession(
 
   /** The agent says nothing of what it cannot verify or read but where it came: that ends what was sent there. */
   function receiveError(sequence: bigint, { code, message, sequence: refused }: ErrorBody): void {
+    budget?.stray();
     log.warn({ agentId, code, text: message }, 'the agent reports an error');
     const order = unreadable.has(code) && refused > 0n ? link.inFlight.sentAs(refused) : undefined;
     if (order === undefined) return sequence > 0n ? done(sequence) : undefined;
