@@ -96,7 +96,11 @@ function authorityCommands(certs: Command, context: CliContext): void {
   const step = (name: 'prepare' | 'drop' | 'activate', text: string) =>
     withClientOptions(authority.command(name).description(text)).action(async (options: ClientOptions) => {
       const { certs: calls } = clientOf(context, options);
-      const call = { prepare: calls.prepareCa, drop: calls.dropCa, activate: calls.activateCa }[name];
+      const call = {
+        prepare: calls.prepareAuthority,
+        drop: calls.dropAuthority,
+        activate: calls.activateAuthority,
+      }[name];
       show(context, options, await call.mutate());
     });
   step('prepare', 'Make a new authority, and let every agent know it. It does not issue yet.');
@@ -109,7 +113,7 @@ function authorityCommands(certs: Command, context: CliContext): void {
       .option('--force', 'those who still need it come back by the key of their identity'),
   ).action(async (options: ForceOptions) => {
     const force = options.force === true;
-    show(context, options, await clientOf(context, options).certs.retireCa.mutate({ force }));
+    show(context, options, await clientOf(context, options).certs.retireAuthority.mutate({ force }));
   });
 }
 
