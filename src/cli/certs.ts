@@ -202,8 +202,8 @@ function show({ terminal }: CliContext, { json }: ClientOptions, view: Certifica
         one.fingerprint,
       ]),
     );
-  tellWaiting(terminal, waiting.withoutTrust, 'have not stored the authorities of now');
-  tellWaiting(terminal, waiting.withOldCertificate, 'have a certificate of the authority that is retiring');
+  tellWaiting(terminal, waiting.withoutTrust, 'without the authorities of now');
+  tellWaiting(terminal, waiting.withOldCertificate, 'with a certificate of the authority that is retiring');
 }
 
 const trustText = ({ version, expiresAt }: CertificateStatusView['trust']): string =>

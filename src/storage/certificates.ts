@@ -220,15 +220,22 @@ export const agentsWithoutTrust = (query: Query, version: number, limit: number)
 const holders = statement(
   'certificates_holders',
   `select a.agent_id as "agentId", count(*) over ()::int as total
-   from agents a join lateral (
-     select c.authority_id, c.not_after from certificates c
-     where c.agent_id = a.agent_id and c.incarnation = a.incarnation and c.revoked_at is null
-     order by c.issued_at desc limit 1
-   ) c on c.authority_id = any($1::text[]) and c.not_after > $2
-   where a.revoked is null order by a.agent_id limit $3`,
+   from agents a
+   where a.revoked is null and exists (
+     select from (
+       select distinct on (c.issued_to = 'agent:' || c.agent_id) c.authority_id, c.not_after
+       from certificates c
+       where c.agent_id = a.agent_id and c.incarnation = a.incarnation and c.revoked_at is null
+       order by c.issued_to = 'agent:' || c.agent_id, c.issued_at desc, c.authority_id = any($1::text[])
+     ) newest
+     where newest.authority_id = any($1::text[]) and newest.not_after > $2
+   ) order by a.agent_id limit $3`,
 );
 
-/** Agents that are not revoked and whose newest certificate one of the authorities issued. */
+/**
+ * Agents that are not revoked and whose newest certificate one of the authorities issued: of those that the agent got
+ * itself, or of those that somebody made for it.
+ */
 export const agentsHolding = (query: Query, authorityIds: readonly string[], now: Date, limit: number) =>
   query<{ agentId: string; total: number }>(holders, [authorityIds, now, limit]);
 

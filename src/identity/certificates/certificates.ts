@@ -201,9 +201,14 @@ export function createCertificates(deps: CertificateDeps): Certificates {
 
   function authoritiesFor(present: typeof trust.document.authorities, now: number) {
     if (own !== undefined) return [ownAuthorities(own.certificates), []] as const;
-    if (present.some(({ state }) => state === 'active')) return [present, []] as const;
+    const active = present.find(({ state }) => state === 'active');
+    if (active !== undefined && trust.keyOf(certificateIdOf(active.certificate)) !== undefined)
+      return [present, []] as const;
+    if (active !== undefined) log.error('the key of the authority cannot be opened; another one is made');
+    // What the one before issued stays good.
+    const before = present.map((one) => ({ ...one, state: 'retiring' as const }));
     const { certificate, made } = newAuthority(trustDomain, now);
-    return [[...present, { certificate, state: 'active' as const }], [made]] as const;
+    return [[...before, { certificate, state: 'active' as const }], [made]] as const;
   }
 
   /** Where this server makes its certificate, the first two are its keys. */
