@@ -5,6 +5,7 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { callLimitsOf } from './app/call-limits.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
@@ -293,6 +294,10 @@ async function compose(
     clock,
     log,
     metrics,
+    budget: {
+      messagesPerSecond: config.agent_management.max_messages_per_second,
+      bytesPerSecond: config.agent_management.max_bytes_per_second,
+    },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
       telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),
@@ -311,6 +316,7 @@ async function compose(
 
   // The agents' listener.
   const proxies = createAddressList(config.server.trusted_proxies);
+  const limits = callLimitsOf(config, resources, log);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
@@ -318,7 +324,7 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, { certificates, renewal });
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits, { certificates, renewal });
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -355,6 +361,7 @@ async function compose(
     audit: audit.service,
     trail,
     maxFleetShare: config.security.max_fleet_share,
+    limits,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
@@ -373,6 +380,7 @@ async function compose(
     tls: apiTls?.current,
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
+    maxSockets: config.server.max_connections,
     log,
   });
   await named('VIWORKS_API_PORT', apiListener.start());

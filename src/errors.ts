@@ -98,7 +98,12 @@ export const catalogue = {
   ),
   queue_full: entry('resource_exhausted', true, 'warn', 'wait, or raise command.max_command_queue_size'),
   message_too_large: entry('resource_exhausted', false, 'warn', 'send less in one message'),
-  rate_limited: entry('resource_exhausted', true, 'info', 'send fewer requests'),
+  rate_limited: entry(
+    'resource_exhausted',
+    true,
+    'debug',
+    'wait as long as the answer says, or raise its limit',
+  ),
 
   // Who a caller is, and what it may.
   unauthenticated: entry('unauthenticated', false, 'info', 'send a valid token'),

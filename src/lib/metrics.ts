@@ -16,6 +16,8 @@ export interface Metrics {
   agentConnections: Gauge<'transport'>;
   agents: Gauge<'status'>;
   agentsHeld: Counter;
+  agentsSlowed: Counter;
+  agentsSlowedNow: Gauge;
   commandsSubmitted: Counter<'verb'>;
   commandsDeleted: Counter;
   commandsRefused: Counter<'code'>;
@@ -61,6 +63,16 @@ export function createMetrics(): Metrics {
     agentsHeld: new Counter({
       name: 'viworks_agents_held_total',
       help: 'Agents that were held because two copies of them were seen.',
+      registers,
+    }),
+    agentsSlowed: new Counter({
+      name: 'viworks_agents_slowed_total',
+      help: 'Times that an agent was not read for a moment because it says more than it may.',
+      registers,
+    }),
+    agentsSlowedNow: new Gauge({
+      name: 'viworks_agents_slowed',
+      help: 'Agents that are not read at this moment because they say more than they may.',
       registers,
     }),
     commandsSubmitted: new Counter({
