@@ -164,8 +164,9 @@ async function compose(
     bus,
     clock,
     log,
+    audit: trail,
   });
-  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log, audit: trail });
   const enrollmentRequests = createEnrollmentRequests({
     database,
     bus,
@@ -189,13 +190,16 @@ async function compose(
   await certificates.start();
   add('certificates', certificates.stop);
   const noncesFor = nonceCachesOf(config.redis.url, resources, clock, log);
-  const refusedAgent = (action: string) => (reason: string, agent: { agentId: string; keyId: string }) =>
-    trail.refused({
-      actor: `agent:${agent.agentId}`,
-      action,
-      code: 'authentication_failed',
-      details: () => ({ reason, keyId: agent.keyId }),
-    });
+  const refusedAgent =
+    (action: string) =>
+    (reason: string, agent: { agentId: string; keyId: string; address: string | undefined }) =>
+      trail.refused({
+        actor: `agent:${agent.agentId}`,
+        address: agent.address,
+        action,
+        code: 'authentication_failed',
+        details: () => ({ reason, keyId: agent.keyId }),
+      });
   const renewal = createCertificateRenewal({
     database,
     nonces: noncesFor('renewals'),
@@ -275,7 +279,7 @@ async function compose(
   add('schedules', schedules.stop);
   const hold = engine.setHeld;
   const agents = createAgentRegistry({ database, bus, clock, log, hold });
-  const standing = createStanding({ database, bus, clock, log, metrics, hold });
+  const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
     authentication,

@@ -56,7 +56,7 @@ const about = {
   'certs.issue': ['certificate'],
   'certs.revoke': ['certificate', 'serial'],
   'tokens.createEnrollment': ['enrollment_token'],
-  'tokens.createApi': ['api_token', 'subject'],
+  'tokens.createApi': ['api_token'],
   'tokens.create': ['service_token'],
   'tokens.revoke': ['api_token', 'tokenId'],
   'issuer.rotateKey': ['issuer_key'],

@@ -140,7 +140,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   });
   const { database } = audit.trail;
   await endAbandonedSessions(database.query, new Date(clock.now()));
-  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log, audit: audit.trail });
   const secret = options.commandSecret ?? testCommandSecret;
   const certificates =
     options.certificates &&
@@ -212,7 +212,15 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     commandKeys,
     certificates,
     presence,
-    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
+    standing: createStanding({
+      database,
+      bus,
+      clock,
+      log,
+      metrics,
+      hold: engine.setHeld,
+      audit: audit.trail,
+    }),
     engine,
     telemetry,
     clock,
