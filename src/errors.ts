@@ -68,6 +68,12 @@ export const catalogue = {
   ),
   command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
   command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
+  not_authentic: entry(
+    'failed_precondition',
+    false,
+    'error',
+    'delete it and make it anew, and look for who writes into the database',
+  ),
   certificate_unknown: entry('not_found', false, 'info', 'see `viworks certs list` for the ones there are'),
   certificate_state: entry('failed_precondition', false, 'info', 'see `viworks certs status` for how it is'),
   certificates_off: entry(
@@ -92,7 +98,12 @@ export const catalogue = {
   ),
   queue_full: entry('resource_exhausted', true, 'warn', 'wait, or raise command.max_command_queue_size'),
   message_too_large: entry('resource_exhausted', false, 'warn', 'send less in one message'),
-  rate_limited: entry('resource_exhausted', true, 'info', 'send fewer requests'),
+  rate_limited: entry(
+    'resource_exhausted',
+    true,
+    'debug',
+    'wait as long as the answer says, or raise its limit',
+  ),
 
   // Who a caller is, and what it may.
   unauthenticated: entry('unauthenticated', false, 'info', 'send a valid token'),

@@ -19,6 +19,7 @@ import type { AgentService } from '../registry/types.ts';
 import type { ScheduleService } from '../schedules/types.ts';
 import type { TemplateService } from '../templates/types.ts';
 import type { HealthReporter } from './health-report.ts';
+import type { CallLimits } from './limits.ts';
 
 /** What the surfaces call. */
 export interface ApiDeps {
@@ -44,6 +45,8 @@ export interface ApiDeps {
   audit: AuditService;
   /** Where calls leave their entries. */
   trail: Pick<AuditTrail, 'during' | 'admitted' | 'refused'>;
+  /** How much one client may ask. */
+  limits: CallLimits;
   /** Percent of all agents that one command of an operator may go to; undefined does not limit it. */
   maxFleetShare?: number | undefined;
 }

@@ -24,7 +24,7 @@ export function registerHeaders(app: FastifyInstance, corsOrigins: readonly stri
     if (origin === undefined || !(allowed.has(origin) || allowed.has('*'))) return;
     reply.headers({
       'access-control-allow-origin': allowed.has('*') ? '*' : origin,
-      'access-control-expose-headers': 'retry-after',
+      'access-control-expose-headers': 'retry-after, ratelimit, ratelimit-policy',
     });
     if (request.method !== 'OPTIONS' || request.headers['access-control-request-method'] === undefined)
       return;

@@ -8,6 +8,7 @@ import { endpointUnknown, statusOf } from './errors.ts';
 import { refusalOf, sendProblem } from './http-errors.ts';
 import { registerHeaders } from './http-headers.ts';
 import { registerOperations } from './http-operations.ts';
+import { requestAddress } from './request-address.ts';
 import { registerTrpc } from './trpc/plugin.ts';
 
 /**
@@ -53,7 +54,8 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
     recordFailure(deps, 'http', request.routeOptions.url ?? 'unknown', refusal.error);
     return sendProblem(reply, refusal);
   });
-  app.setNotFoundHandler((request, reply) => {
+  app.setNotFoundHandler(async (request, reply) => {
+    await deps.limits.countAddress(requestAddress(request, deps.proxies));
     const [path = ''] = request.url.split('?', 1);
     const allowed = methods.filter((method) => app.hasRoute({ url: path, method }));
     const error = endpointUnknown(

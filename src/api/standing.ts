@@ -8,6 +8,15 @@ export interface Standing {
   end(): void;
 }
 
+/** The same, which gives something back when it ends. */
+export const closing = (standing: Standing, close: () => void): Standing => ({
+  signal: standing.signal,
+  end() {
+    standing.end();
+    close();
+  },
+});
+
 /** Milliseconds between checks; most of them are answered from memory. */
 const lookEveryMs = 2000;
 

@@ -17,6 +17,7 @@ interface CreateOptions extends ClientOptions {
   lifetime?: number;
   site?: string[];
   verb?: string[];
+  rateLimit?: number;
 }
 
 interface EnrollOptions extends ClientOptions {
@@ -42,6 +43,7 @@ export function tokenCommand(program: Command, context: CliContext): void {
       `
 Examples:
   viworks tokens create shop --role operator --site bern --verb "docker.*"
+  viworks tokens create shop --role operator --rate-limit 6000
   viworks tokens create --subject ada --role viewer --lifetime 12h
   viworks tokens list
   viworks tokens revoke 019a2b3c-4d5e-7f60-8192-a3b4c5d6e7f8
@@ -62,6 +64,11 @@ Examples:
         '--verb <verb>',
         'it may use this verb alone, or those that begin so with a * at the end; repeat for more',
         collect,
+      )
+      .option(
+        '--rate-limit <number>',
+        'calls it may make in a minute, or as long as security.rate_limit_window is; 0: any number',
+        wholeNumber(0, 1_000_000_000),
       ),
   ).action((name: string | undefined, options: CreateOptions) => create(context, name, options));
 
@@ -107,18 +114,20 @@ async function pinOf(context: CliContext, options: ClientOptions): Promise<strin
 }
 
 async function create(context: CliContext, name: string | undefined, options: CreateOptions): Promise<void> {
-  const { subject, role, lifetime, site: sites, verb: verbs } = options;
+  const { subject, role, lifetime, site: sites, verb: verbs, rateLimit } = options;
   const { tokens } = clientOf(context, options);
   const limits = defined({ lifetimeMs: lifetime, sites, verbs });
   if ((name === undefined) === (subject === undefined))
     throw new UsageError('give a name for a token of an application, or --subject for a signed one');
+  if (name === undefined && rateLimit !== undefined)
+    throw new UsageError('--rate-limit is for a token of an application');
   if (name === undefined)
     return print(
       context,
       options,
       await tokens.createApi.mutate({ subject: subject ?? '', role, ...limits }),
     );
-  const { token, details } = await tokens.create.mutate({ name, role, ...limits });
+  const { token, details } = await tokens.create.mutate({ name, role, ...limits, ...defined({ rateLimit }) });
   const { terminal } = context;
   if (options.json) return terminal.json({ token, details });
   terminal.line(token);
@@ -148,8 +157,9 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
   );
 }
 
-function limitsText({ scope }: ServiceTokenView): string {
-  return [...(scope?.sites ?? []), ...(scope?.verbs ?? [])].join(' ') || '-';
+function limitsText({ scope, rateLimit }: ServiceTokenView): string {
+  const calls = rateLimit === undefined ? [] : [rateLimit === 0 ? 'any calls' : `${rateLimit} calls`];
+  return [...(scope?.sites ?? []), ...(scope?.verbs ?? []), ...calls].join(' ') || '-';
 }
 
 function stateText({ expiresAt, revokedAt, revokedBy }: ServiceTokenView): string {

@@ -41,6 +41,8 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('BACKEND_PRIVATE_KEY_PATH', 'security.backend_private_key_path'),
   setting('SEALED_ENVELOPES', 'security.sealed_envelopes'),
   setting('TLS_EXPORTER', 'security.tls_exporter'),
+  setting('RATE_LIMIT_REQUESTS', 'security.rate_limit_requests', 'number'),
+  setting('RATE_LIMIT_WINDOW', 'security.rate_limit_window', 'seconds'),
   setting('COMMAND_SECRET_PATH', 'security.command_secret_path'),
   setting('VIWORKS_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('VIWORKS_AGENT_PORT', 'agent_management.port', 'number'),

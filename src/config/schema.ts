@@ -13,6 +13,14 @@ const seconds = z
   .positive()
   .max(86_400 * 365);
 
+/** 0 for none; one that is lower than the least would hold back what every agent says. */
+const rate = (least: number) =>
+  z
+    .int()
+    .min(0)
+    .max(1_000_000_000)
+    .refine((value) => value === 0 || value >= least, `must be 0, or at least ${least}`);
+
 export const configSchema = z.strictObject({
   server: z
     .strictObject({
@@ -24,6 +32,8 @@ export const configSchema = z.strictObject({
       port: port.default(8080),
       /** Origins that a browser may call from; `*` allows all. */
       cors_origins: z.array(z.string()).default([]),
+      /** Connections of applications and people at once; more are dropped. */
+      max_connections: positive.max(1_000_000).default(1000),
       /** Seconds that a stop waits for work under way. */
       drain_timeout: seconds.default(8),
       tls_certificate_path: z.string().optional(),
@@ -101,6 +111,16 @@ export const configSchema = z.strictObject({
           'must be a name of lower-case letters, digits, dots and dashes',
         )
         .default('viworks'),
+      /** Calls of the API that one client may make in a window, unless its token has a limit of its own; 0: any number. */
+      rate_limit_requests: z.int().min(0).max(1_000_000_000).default(100),
+      /** Seconds of a window. */
+      rate_limit_window: z.int().min(1).max(86_400).default(60),
+      /** Tokens that are not valid that may come from one address in a window; 0: any number. */
+      rate_limit_failures: z.int().min(0).max(1_000_000_000).default(20),
+      /** Streams, as those of `commands watch`, that one client may have open at once; 0: any number. */
+      rate_limit_streams: z.int().min(0).max(1_000_000).default(100),
+      /** Whether callers on this machine are limited too. Without it: in production. */
+      rate_limit_local: z.boolean().optional(),
     })
     .prefault({}),
   agent_management: z
@@ -142,6 +162,10 @@ export const configSchema = z.strictObject({
       max_agent_connections: positive.default(20_000),
       /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
       max_concurrent_handshakes: positive.max(10_000).default(64),
+      /** Messages of one agent in a second, over which it is read more slowly; 0: any number. */
+      max_messages_per_second: rate(100).default(10_000),
+      /** Bytes of one agent in a second, over which it is read more slowly; 0: any number. */
+      max_bytes_per_second: rate(1024 * 1024).default(20_000_000),
       /** Seconds between heartbeats; one missed makes an agent degraded, three end its session. */
       heartbeat_interval: seconds.default(30),
       /** Agents without a token may ask an operator for an identity. Without it: where the address is loopback, in development. */

@@ -57,7 +57,7 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
   const sealOf = (row: Vouched) => vouch(vouchedText(row));
 
   return {
-    async create(actor, { name, role, scope, lifetimeMs }) {
+    async create(actor, { name, role, scope, lifetimeMs, rateLimit }) {
       if (name.startsWith(externalPrefix))
         throw invalidField('name', `must not begin with ${externalPrefix}, which is for the other issuer`);
       const token = serviceTokenPrefix + randomBytes(32).toString('base64url');
@@ -68,6 +68,7 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
         name,
         role,
         scope: scope ?? null,
+        rateLimit: rateLimit ?? null,
         expiresAt: lifetimeMs === undefined ? null : new Date(now + lifetimeMs),
       };
       const row = { ...facts, seal: sealOf(facts), createdBy: actor, createdAt: new Date(now) };
@@ -113,7 +114,13 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
         void serviceTokenUsed(query, row.tokenId, new Date(now)).catch(() => {});
       }
       const { name: subject, tokenId } = row;
-      const actor = { subject, role: roleOf(row), scope: row.scope ?? undefined, tokenId };
+      const actor = {
+        subject,
+        role: roleOf(row),
+        scope: row.scope ?? undefined,
+        tokenId,
+        rateLimit: row.rateLimit ?? undefined,
+      };
       return { actor, expiresAt: row.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY };
     },
 
@@ -121,9 +128,12 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
   };
 }
 
-type Vouched = Pick<ServiceTokenRow, 'tokenId' | 'tokenHash' | 'name' | 'role' | 'scope' | 'expiresAt'>;
+type Vouched = Pick<
+  ServiceTokenRow,
+  'tokenId' | 'tokenHash' | 'name' | 'role' | 'scope' | 'rateLimit' | 'expiresAt'
+>;
 
-const vouchedText = ({ tokenId, tokenHash, name, role, scope, expiresAt }: Vouched): string =>
+const vouchedText = ({ tokenId, tokenHash, name, role, scope, rateLimit, expiresAt }: Vouched): string =>
   canonicalJson({
     tokenId,
     tokenHash: Buffer.from(tokenHash).toString('hex'),
@@ -131,6 +141,8 @@ const vouchedText = ({ tokenId, tokenHash, name, role, scope, expiresAt }: Vouch
     role,
     scope,
     expiresAt: expiresAt?.toISOString() ?? null,
+    // Absent where it is null: tokens made before there were such limits stay vouched for.
+    ...(rateLimit === null ? {} : { rateLimit }),
   });
 
 function roleOf({ role }: Pick<ServiceTokenRow, 'role'>): Role {
@@ -145,6 +157,7 @@ function tokenOf(row: Omit<ServiceTokenRow, 'tokenHash' | 'seal'>): ServiceToken
     name: row.name,
     role: roleOf(row),
     scope: row.scope ?? undefined,
+    rateLimit: row.rateLimit ?? undefined,
     createdBy: row.createdBy,
     createdAt: row.createdAt,
     expiresAt: row.expiresAt ?? undefined,

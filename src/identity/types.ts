@@ -15,6 +15,8 @@ export interface Actor {
   scope?: Scope | undefined;
   /** The id of its token, by which it can be revoked. */
   tokenId?: string | undefined;
+  /** Calls in a window that its token may make, in place of what everybody may; 0: any number. */
+  rateLimit?: number | undefined;
 }
 
 export interface EnrollmentTokenSpec {
@@ -151,6 +153,8 @@ export interface ServiceToken {
   name: string;
   role: Role;
   scope: Scope | undefined;
+  /** Calls in a window of `security.rate_limit_window`; 0: any number. Undefined: as many as everybody. */
+  rateLimit: number | undefined;
   createdBy: string;
   createdAt: Date;
   /** Undefined: it does not expire. */
@@ -168,6 +172,8 @@ export interface ServiceTokenSpec {
   scope?: Scope | undefined;
   /** Undefined: until it is revoked. */
   lifetimeMs?: number | undefined;
+  /** Calls in a window; 0: any number. Undefined: as many as everybody. */
+  rateLimit?: number | undefined;
 }
 
 /** What the API calls of service tokens, and of the end of any token. */

@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { clientAddress, createAddressList, isAddressOrRange, isLoopback } from './addresses.ts';
+import {
+  clientAddress,
+  clientNetwork,
+  createAddressList,
+  isAddressOrRange,
+  isLoopback,
+} from './addresses.ts';
 
 test.for(['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8', '0.0.0.0/0'])(
   '%s is an address or a range',
@@ -46,4 +52,17 @@ test.for<[why: string, peer: string, forwarded: string | undefined, client: stri
 
 test('without proxies that are believed, the header means nothing', () => {
   expect(clientAddress('127.0.0.1', '203.0.113.9', createAddressList([]))).toBe('127.0.0.1');
+});
+
+test.each([
+  ['192.0.2.7', '192.0.2.7'],
+  ['::ffff:192.0.2.7', '192.0.2.7'],
+  ['2001:db8::1', '2001:db8:0:0::/64'],
+  ['2001:DB8:0:0:ffff:1:2:3', '2001:db8:0:0::/64'],
+  ['2001:db8:1:2:3::', '2001:db8:1:2::/64'],
+  ['::1', '0:0:0:0::/64'],
+  ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+  ['', ''],
+])('of %j one client has %j', (address, network) => {
+  expect(clientNetwork(address)).toBe(network);
 });

@@ -44,6 +44,19 @@ export function isLoopback(host: string): boolean {
   return address === 'localhost' || address === '::1';
 }
 
+/** What one client is taken to have: an address of IPv4, or the 64 bits of IPv6 that a network is given. */
+export function clientNetwork(text: string): string {
+  const address = plainAddress(text).replace(/%.*$/, '');
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.toLowerCase().split('::');
+  const groups = head.split(':').filter(Boolean);
+  const rest = tail?.split(':').filter(Boolean) ?? [];
+  const zeros = new Array<string>(Math.max(8 - groups.length - rest.length, 0)).fill('0');
+  const all = tail === undefined ? groups : [...groups, ...zeros, ...rest];
+  const network = all.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, ''));
+  return `${network.join(':')}::/64`;
+}
+
 /**
  * The address a request came from. X-Forwarded-For counts only as far as proxies that are believed wrote it: it is
  * read from its end, and the first address that is no such proxy's is the client's.

@@ -16,10 +16,13 @@ export interface Metrics {
   agentConnections: Gauge<'transport'>;
   agents: Gauge<'status'>;
   agentsHeld: Counter;
+  agentsSlowed: Counter;
+  agentsSlowedNow: Gauge;
   commandsSubmitted: Counter<'verb'>;
   commandsDeleted: Counter;
   commandsRefused: Counter<'code'>;
   executionsForged: Counter;
+  rowsForged: Counter<'table'>;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
   scheduleRuns: Counter<'outcome'>;
@@ -62,6 +65,16 @@ export function createMetrics(): Metrics {
       help: 'Agents that were held because two copies of them were seen.',
       registers,
     }),
+    agentsSlowed: new Counter({
+      name: 'viworks_agents_slowed_total',
+      help: 'Times that an agent was not read for a moment because it says more than it may.',
+      registers,
+    }),
+    agentsSlowedNow: new Gauge({
+      name: 'viworks_agents_slowed',
+      help: 'Agents that are not read at this moment because they say more than they may.',
+      registers,
+    }),
     commandsSubmitted: new Counter({
       name: 'viworks_commands_submitted_total',
       help: 'Commands that were accepted and are durable.',
@@ -82,6 +95,12 @@ export function createMetrics(): Metrics {
     executionsForged: new Counter({
       name: 'viworks_executions_forged_total',
       help: 'Executions in the database that were not submitted here, or altered since, and were not sent.',
+      registers,
+    }),
+    rowsForged: new Counter({
+      name: 'viworks_rows_forged_total',
+      help: 'Schedules and templates in the database that were not saved here, or altered since, and were not run.',
+      labelNames: ['table'],
       registers,
     }),
     executionsFinished: new Counter({

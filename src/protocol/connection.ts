@@ -16,6 +16,8 @@ export interface Connection {
   send(envelope: Envelope): void;
   /** Bytes that the peer has not taken yet. The caller stops sending, or closes, when this grows. */
   readonly bufferedBytes: number;
+  /** Bytes of messages that came until now, whether they were delivered yet or not. */
+  readonly receivedBytes: number;
   /** Stops reading from the peer until resume(); the transport's own flow control holds it back. */
   pause(): void;
   resume(): void;

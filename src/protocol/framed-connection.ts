@@ -64,6 +64,7 @@ export function createFramedConnection(stream: Http2Stream, peer: Peer, ends: Fr
   let verdict: ViworksError | undefined;
   let frames: Uint8Array[] = [];
   let frameBytes = 0;
+  let receivedBytes = 0;
   let closeTimer: NodeJS.Timeout | undefined;
 
   const takeFrames = (): Buffer | undefined => {
@@ -164,6 +165,9 @@ export function createFramedConnection(stream: Http2Stream, peer: Peer, ends: Fr
     get bufferedBytes() {
       return buffered();
     },
+    get receivedBytes() {
+      return receivedBytes;
+    },
     pause() {
       paused = true;
       if (state === 'open') stream.pause();
@@ -193,6 +197,7 @@ export function createFramedConnection(stream: Http2Stream, peer: Peer, ends: Fr
       }
       stream.on('data', (chunk: Uint8Array) => {
         if (state !== 'open') return;
+        receivedBytes += chunk.length;
         decoder.push(chunk);
         deliver(owner);
       });

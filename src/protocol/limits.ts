@@ -12,6 +12,8 @@ export const wireLimits = {
   handshakeTimeoutMs: 10_000,
   /** Bytes that a peer may leave unread before its connection is destroyed. */
   outboundBufferBytes: 8 * 1024 * 1024,
+  /** Milliseconds without any progress after which an answer that its client does not take is given up. */
+  unreadTimeoutMs: 30_000,
   /** Milliseconds that a closing peer has to take what is left and to answer; then it is cut. */
   closeTimeoutMs: 5_000,
   /** Bytes of a command’s serialised args: they travel in one envelope, with room for the rest of it. */

@@ -55,6 +55,7 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
   let state: 'open' | 'closing' | 'closed' = 'open';
   let paused = false;
   let corked = false;
+  let receivedBytes = 0;
   let verdict: ViworksError | undefined;
   let closeTimer: NodeJS.Timeout | undefined;
   /** What one chunk of the socket still held when the owner paused, or came before it started. */
@@ -98,6 +99,7 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
       }
       // One Buffer, as long as nobody sets another binaryType.
       const bytes = data as Buffer;
+      receivedBytes += bytes.length;
       const envelope = binary ? decodeBinary(bytes) : decodeJson(bytes.toString());
       if (handler === undefined || paused) held.push(envelope);
       else handler.onEnvelope(envelope);
@@ -148,6 +150,9 @@ export function createWebSocketConnection(socket: Socket, raw: Duplex, peer: Pee
     },
     get bufferedBytes() {
       return socket.bufferedAmount;
+    },
+    get receivedBytes() {
+      return receivedBytes;
     },
     pause() {
       paused = true;

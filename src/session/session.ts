@@ -30,10 +30,12 @@ import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { createAcknowledgement } from './acknowledgement.ts';
+import { type BudgetLimits, createBudget } from './budget.ts';
 import type { SessionCertificates } from './certificates.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
+import { createReading } from './reading.ts';
 
 /**
  * A session is an authenticated conversation with one agent over one connection. It numbers what it sends,
@@ -55,7 +57,9 @@ export interface SessionDeps {
   standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
   certificates?: SessionCertificates | undefined;
-  metrics: Pick<Metrics, 'commandsRefused'>;
+  metrics: Pick<Metrics, 'commandsRefused' | 'agentsSlowed' | 'agentsSlowedNow'>;
+  /** What an agent may say; absent: any number. */
+  budget?: BudgetLimits | undefined;
   clock: Clock;
   log: Logger;
 }
@@ -91,6 +95,8 @@ export function createSession(
   const { agentId } = facts;
   const inbound = createInbound();
   const outbound = createOutbound();
+  const reading = createReading(connection);
+  const budget = deps.budget && createBudget(deps.budget, { ...deps, reading, agentId, fail });
   let heardAt = clock.monotonic();
   let underWay = 0;
   let samplesUnderWay = 0;
@@ -123,7 +129,7 @@ export function createSession(
     underWay++;
     if (!paused && underWay > inboundHigh) {
       paused = true;
-      connection.pause();
+      reading.hold();
     }
     work
       .then(
@@ -134,7 +140,7 @@ export function createSession(
         underWay--;
         if (paused && underWay < inboundLow) {
           paused = false;
-          connection.resume();
+          reading.release();
         }
       });
   }
@@ -164,6 +170,7 @@ export function createSession(
   };
 
   function refuse(sequence: bigint, kind: string): void {
+    budget?.stray();
     const text = `${kind} is not offered by this server`;
     log.info({ agentId, kind }, 'an envelope of a kind that is not offered');
     const value = create(ErrorSchema, { code: 'invalid_request', message: text, sequence });
@@ -173,6 +180,7 @@ export function createSession(
 
   /** The agent says nothing of what it cannot verify or read but where it came: that ends what was sent there. */
   function receiveError(sequence: bigint, { code, message, sequence: refused }: ErrorBody): void {
+    budget?.stray();
     log.warn({ agentId, code, text: message }, 'the agent reports an error');
     const order = unreadable.has(code) && refused > 0n ? link.inFlight.sentAs(refused) : undefined;
     if (order === undefined) return sequence > 0n ? done(sequence) : undefined;
@@ -209,14 +217,20 @@ export function createSession(
     settle(sequence, stored);
   }
 
+  function named(executionId: string): void {
+    if (budget !== undefined && link.inFlight.get(executionId) === undefined) budget.stray();
+  }
+
   function dispatch({ body, sequence }: Envelope): void {
     switch (body.case) {
       case 'commandUpdate':
         assertValid(CommandUpdateSchema, body.value, 'protocol_violation', 'command_update.');
+        named(body.value.executionId);
         return settle(sequence, engine.update(link, body.value));
       case 'result':
         if (!isPlainResult(body.value))
           assertValid(ResultSchema, body.value, 'protocol_violation', 'result.');
+        named(body.value.executionId);
         return settle(sequence, engine.result(link, body.value), true);
       case 'telemetry':
         return receiveTelemetry(sequence, body.value);
@@ -274,6 +288,7 @@ export function createSession(
     },
     receive(message) {
       heardAt = clock.monotonic();
+      budget?.spend(heardAt, connection.receivedBytes);
       const { sequence, body } = message;
       if (!outbound.acknowledge(message.acknowledged)) {
         throw new ViworksError('protocol_violation', 'acknowledged: is beyond what was sent.');

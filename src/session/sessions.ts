@@ -27,6 +27,7 @@ import {
 import type { Presence } from '../registry/presence.ts';
 import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
+import type { BudgetLimits } from './budget.ts';
 import { certificateFacts, certificatesOf, type IssuingCertificates } from './certificates.ts';
 import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
@@ -60,6 +61,8 @@ export interface SessionsDeps {
   log: Logger;
   metrics: Metrics;
   limits: SessionLimits;
+  /** What one agent may say; absent: any number. */
+  budget?: BudgetLimits;
   /** When the keys of sealed sessions change. */
   sealing?: SealingLimits;
 }

@@ -12,6 +12,8 @@ export interface ServiceTokenRow {
   name: string;
   role: string;
   scope: Scope | null;
+  /** Calls in a window; 0: any number; null: as many as everybody. */
+  rateLimit: number | null;
   /** A keyed hash of all that the token may. */
   seal: Uint8Array;
   createdBy: string;
@@ -22,14 +24,14 @@ export interface ServiceTokenRow {
   revokedBy: string | null;
 }
 
-const columns = `token_id as "tokenId", token_hash as "tokenHash", name, role, scope, seal, created_by as "createdBy",
+const columns = `token_id as "tokenId", token_hash as "tokenHash", name, role, scope, rate_limit as "rateLimit", seal, created_by as "createdBy",
   created_at as "createdAt", expires_at as "expiresAt", last_used_at as "lastUsedAt", revoked_at as "revokedAt",
   revoked_by as "revokedBy"`;
 
 const insert = statement(
   'service_tokens_insert',
-  `insert into service_tokens (token_id, token_hash, name, role, scope, seal, created_by, created_at, expires_at)
-   values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9)`,
+  `insert into service_tokens (token_id, token_hash, name, role, scope, seal, created_by, created_at, expires_at, rate_limit)
+   values ($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9, $10)`,
 );
 
 export type NewServiceTokenRow = Omit<ServiceTokenRow, 'lastUsedAt' | 'revokedAt' | 'revokedBy'>;
@@ -45,6 +47,7 @@ export async function insertServiceToken(query: Query, row: NewServiceTokenRow):
     row.createdBy,
     row.createdAt,
     row.expiresAt,
+    row.rateLimit,
   ]);
 }
 

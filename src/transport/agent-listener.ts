@@ -1,6 +1,7 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { ViworksError } from '../errors.ts';
 import { type AddressList, createAddressList } from '../lib/addresses.ts';
+import { defined } from '../lib/defined.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
@@ -31,6 +32,8 @@ export interface AgentListenerOptions {
   maxHandshakes?: number;
   /** Milliseconds in which a peer must say what it wants. */
   headersTimeoutMs?: number;
+  /** Milliseconds that an answer may wait for a client that takes nothing of it. */
+  unreadTimeoutMs?: number;
   log: Logger;
 }
 
@@ -53,7 +56,7 @@ export function createAgentListener(options: AgentListenerOptions): Listener {
     ...clearTextOnlyFrom(proxies),
     newcomers,
     log,
-    ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
+    ...defined({ headersTimeoutMs: options.headersTimeoutMs, unreadTimeoutMs: options.unreadTimeoutMs }),
     maxSockets: options.maxConnections + spareSockets,
     onStream(stream, headers, peer) {
       if (pathOf(headers[':path']) !== agentStreamPath) return false;

@@ -10,12 +10,19 @@ import type { Enrolled } from '../identity/registration.ts';
 import { keyIdOf } from '../protocol/keys.ts';
 import { remoteAddress } from '../protocol/peer.ts';
 
+/** Who tries too many tokens that do not count is not let try for a while. */
+export interface Guesses {
+  /** @throws rate_limited, and what `work` throws */
+  attempt<T>(address: string, work: () => Promise<T>): Promise<T>;
+}
+
 /** The calls with which an agent gets its identity, on the agent listener. */
 export function enrollmentRoutes(
   router: ConnectRouter,
   enrollment: Pick<Enrollment, 'enroll'>,
   requests: Pick<EnrollmentRequests, 'ask'>,
   audit: Pick<AuditTrail, 'during' | 'admitted'>,
+  guesses: Guesses,
   tls?: { certificates: Pick<Certificates, 'atEnrollment'>; renewal: CertificateRenewal } | undefined,
 ): void {
   /** What a new agent gets; it asks again with the same key where a certificate could not be made. */
@@ -26,16 +33,19 @@ export function enrollmentRoutes(
   };
   router.rpc(AgentService.method.enroll, async (request, { values, requestHeader }) => {
     const { agentId: resourceId } = request;
+    const address = values.get(remoteAddress);
     const call = {
       actor: `agent:${resourceId}`,
       action: 'agents.enroll',
-      address: values.get(remoteAddress) || undefined,
+      address: address || undefined,
       userAgent: requestHeader.get('user-agent') ?? undefined,
       resourceKind: 'agent',
       resourceId,
       details: () => ({ labels: request.labels, keyId: keyIdOf(request.publicKey) }),
     };
-    return audit.during(call, async () => answerTo(await enrollment.enroll(request), request));
+    return guesses.attempt(address, () =>
+      audit.during(call, async () => answerTo(await enrollment.enroll(request), request)),
+    );
   });
   router.rpc(AgentService.method.requestEnrollment, async (request, { signal, values }) => {
     const address = values.get(remoteAddress);

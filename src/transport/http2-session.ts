@@ -12,7 +12,9 @@ export interface Http2Handlers {
   /** Every request of HTTP/1.1, and those of HTTP/2 that `onStream` left. */
   onRequest(request: ListenerRequest, response: ListenerResponse): void;
   /** Every stream of HTTP/2 first. Returns true for one that it took. */
-  onStream?: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Http2Peer) => boolean;
+  onStream?:
+    | ((stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Http2Peer) => boolean)
+    | undefined;
 }
 
 /** One HTTP/2 session, as its streams may see it. */
@@ -43,12 +45,19 @@ export const http2Limits: http2.ServerOptions = {
   streamResetRate: 33,
 };
 
+export interface SessionWatch {
+  /** Milliseconds until the first stream. */
+  firstStreamMs: number;
+  /** Milliseconds that an answer may wait for a client that takes nothing of it. */
+  unreadMs: number;
+  log: Logger;
+}
+
 /** The limits of one HTTP/2 session: its first stream must come in time, and idle it does not stay. */
 export function watchSession(
   session: ServerHttp2Session,
   handlers: Http2Handlers,
-  firstStreamMs: number,
-  log: Logger,
+  { firstStreamMs, unreadMs, log }: SessionWatch,
 ): void {
   let openStreams = 0;
   const peer: Http2Peer = {
@@ -79,6 +88,10 @@ export function watchSession(
       return;
     }
     if (handlers.onStream?.(stream, headers, peer) === true) return;
+    // Streams that onStream took have a bound of their own for what is unread.
+    stream.setTimeout(unreadMs, () => {
+      if (stream.writableLength > 0) stream.close(http2.constants.NGHTTP2_CANCEL);
+    });
     serveRequest(stream, headers, rawHeaders, handlers.onRequest);
   });
 }

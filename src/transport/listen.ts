@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { ViworksError } from '../errors.ts';
 import { type AddressList, isLoopback } from '../lib/addresses.ts';
+import { defined } from '../lib/defined.ts';
 import type { Logger } from '../lib/logger.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import { type Http2Handlers, http2Limits, requestTimeoutMs, watchSession } from './http2-session.ts';
@@ -31,6 +32,8 @@ export interface ListenerOptions extends Http2Handlers {
   maxSockets?: number;
   /** Milliseconds in which a peer must say what it wants. */
   headersTimeoutMs?: number;
+  /** Milliseconds that an answer may wait for a client that takes nothing of it. */
+  unreadTimeoutMs?: number;
   log: Logger;
 }
 
@@ -70,18 +73,28 @@ const http1Limits: http.ServerOptions = {
 
 /** @throws config_invalid where the certificate or its key cannot be used */
 export function createListener(options: ListenerOptions): Listener {
-  const { onRequest, onUpgrade, log, headersTimeoutMs = wireLimits.headersTimeoutMs } = options;
+  const { onUpgrade, log } = options;
+  const onRequest = unbreakable(options.onRequest, log);
+  const { headersTimeoutMs, unreadTimeoutMs } = { ...wireLimits, ...defined(options) };
   const sockets = new Set<net.Socket>();
   const undecided = new Set<net.Socket>();
   const sessions = new Set<ServerHttp2Session>();
 
   const http1 = http.createServer({ ...http1Limits, headersTimeout: headersTimeoutMs }, onRequest);
+  // Called when nothing came or went for so long; a stream may well have nothing to say.
+  http1.setTimeout(unreadTimeoutMs, (socket) => {
+    if (socket.writableLength > 0) socket.destroy();
+  });
   if (onUpgrade !== undefined) http1.on('upgrade', onUpgrade);
 
   const http2Server = http2.createServer(http2Limits);
   http2Server.on('session', (session) => {
     sessions.add(session);
-    watchSession(session, options, headersTimeoutMs, log);
+    watchSession(
+      session,
+      { onRequest, onStream: options.onStream },
+      { firstStreamMs: headersTimeoutMs, unreadMs: unreadTimeoutMs, log },
+    );
     session.once('close', () => sessions.delete(session));
   });
 
@@ -220,6 +233,24 @@ export function createListener(options: ListenerOptions): Listener {
       stopping ??= stopOnce(graceMs);
       return stopping;
     },
+  };
+}
+
+/** What throws over a request, for example over a Host that is no name, costs that request and not the process. */
+function unbreakable(onRequest: Http2Handlers['onRequest'], log: Logger): Http2Handlers['onRequest'] {
+  return (request, response) => {
+    try {
+      onRequest(request, response);
+    } catch (error) {
+      log.info({ err: error }, 'a request that cannot be handled');
+      if (response.headersSent) {
+        response.destroy();
+        return;
+      }
+      response.statusCode = 400;
+      response.setHeader('content-type', 'text/plain; charset=utf-8');
+      response.end('The request is not well formed.');
+    }
   };
 }
 

@@ -9,13 +9,16 @@ afterEach(() => {
 });
 
 /** Real sockets, as a listener has them. */
-async function accepted(count: number): Promise<net.Socket[]> {
+async function accepted(
+  count: number,
+  from: (n: number) => string = () => '127.0.0.1',
+): Promise<net.Socket[]> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   const sockets: net.Socket[] = [];
   for (let n = 0; n < count; n++) {
-    const client = net.connect(port, '127.0.0.1');
+    const client = net.connect({ port, host: '127.0.0.1', localAddress: from(n) });
     const [socket] = (await once(server, 'connection')) as [net.Socket];
     client.on('error', () => {});
     socket.on('error', () => {});
@@ -84,5 +87,14 @@ test('patience ends: one that waits for too long is closed', async () => {
   const { begun } = watch(sockets, newcomers);
   await once(sockets[1] as net.Socket, 'close');
   expect(begun).toEqual([0]);
+  expect(newcomers.waiting).toBe(0);
+});
+
+test('many of one network do not hold up those of another', async () => {
+  const sockets = await accepted(8, (n) => (n < 6 ? '127.0.0.1' : '127.0.0.2'));
+  const newcomers = createNewcomers({ atOnce: 1 });
+  const { begun } = watch(sockets, newcomers);
+  for (const at of [0, 1, 6, 2, 7, 3, 4]) newcomers.settled(socketName(sockets[at]));
+  expect(begun).toEqual([0, 1, 6, 2, 7, 3, 4, 5]);
   expect(newcomers.waiting).toBe(0);
 });

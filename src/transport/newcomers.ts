@@ -1,8 +1,9 @@
 import type net from 'node:net';
+import { clientNetwork } from '../lib/addresses.ts';
 
 /**
  * Newcomers are sockets that have begun to speak and have not shown yet who they are. Only so many are attended to
- * at once; the others wait unread, in the order in which they came. So when a whole fleet comes back at the same
+ * at once; the others wait unread: networks take turns, and of one network those who came first. So when a whole fleet comes back at the same
  * moment, those who are connected are served meanwhile, and the work done for a newcomer is never in vain because
  * it took too long: who gives up while it waits has cost nothing.
  */
@@ -31,14 +32,27 @@ export function createNewcomers(options: NewcomersOptions): Newcomers {
   const { atOnce, turnMs = 3_000, patienceMs = 25_000 } = options;
   /** How to end the turn of those who have it. */
   const turns = new Map<string, () => void>();
-  const queue = new Set<() => void>();
+  /** Who waits, by network; the network whose turn is next comes first. */
+  const queue = new Map<string, Set<() => void>>();
+  let waiting = 0;
 
   function next(): void {
-    for (const begin of queue) {
-      if (turns.size >= atOnce) return;
-      queue.delete(begin);
+    while (turns.size < atOnce) {
+      const [first] = queue;
+      if (first === undefined) return;
+      const [network, line] = first;
+      const [begin] = line;
+      if (begin === undefined) return;
+      remove(network, line, begin);
+      // The others go before its next one.
+      if (queue.delete(network)) queue.set(network, line);
       begin();
     }
+  }
+
+  function remove(network: string, line: Set<() => void>, begin: () => void): void {
+    if (line.delete(begin)) waiting -= 1;
+    if (line.size === 0 && queue.get(network) === line) queue.delete(network);
   }
 
   function attend(socket: net.Socket, onTurn: () => void): void {
@@ -58,11 +72,14 @@ export function createNewcomers(options: NewcomersOptions): Newcomers {
 
   return {
     enter(socket, onTurn) {
-      if (turns.size < atOnce && queue.size === 0) return attend(socket, onTurn);
+      if (turns.size < atOnce && waiting === 0) return attend(socket, onTurn);
       const patience = setTimeout(() => socket.destroy(), patienceMs).unref();
+      const network = clientNetwork(socket.remoteAddress ?? '');
+      const line = queue.get(network) ?? new Set();
+      queue.set(network, line);
       const leave = (): void => {
         clearTimeout(patience);
-        queue.delete(begin);
+        remove(network, line, begin);
       };
       const begin = (): void => {
         clearTimeout(patience);
@@ -70,11 +87,12 @@ export function createNewcomers(options: NewcomersOptions): Newcomers {
         attend(socket, onTurn);
       };
       socket.once('close', leave);
-      queue.add(begin);
+      line.add(begin);
+      waiting += 1;
     },
     settled: (name) => turns.get(name)?.(),
     get waiting() {
-      return queue.size;
+      return waiting;
     },
   };
 }

@@ -26,6 +26,7 @@ test.each<Role>(['agent', 'server'])('the %s opens the first frames of the other
     peer: { transport: 'grpc', encoding: 'binary', remoteAddress: '', tls: false },
     send: () => {},
     bufferedBytes: 0,
+    receivedBytes: 0,
     pause: () => {},
     resume: () => {},
     close: () => {},

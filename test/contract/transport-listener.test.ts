@@ -117,6 +117,13 @@ test('bytes that are no protocol at all are refused', async () => {
   expect(await exchange(server.port, 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n', 'garbage')).not.toContain('200');
 });
 
+test.each(['a b', 'a:port', '', '[', 'http://a/'])('a Host of %j costs its request alone', async (host) => {
+  await using server = await startServer();
+  const call = `POST /viworks.agent.v1.AgentService/Enroll HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`;
+  expect(await exchange(server.port, call)).toMatch(/^HTTP\/1.1 (200|4\d\d) /);
+  expect((await fetch(`${server.url}/livez`)).status).toBe(200);
+});
+
 test('the preface may come byte by byte', async () => {
   await using server = await startServer();
   const answer = exchange(server.port, 'P', 'OST /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');

@@ -173,6 +173,7 @@ function createPair(handler: ConnectionHandler) {
       setImmediate(() => toServer(decodeBinary(bytes)));
     },
     bufferedBytes: 0,
+    receivedBytes: 0,
     pause() {},
     resume() {},
     close,

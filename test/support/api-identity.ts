@@ -25,7 +25,7 @@ function memoryServiceTokens(): ServiceTokens & { onRevoked: () => void } {
   const revoked = new Set<string>();
   const service: ServiceTokens & { onRevoked: () => void } = {
     onRevoked: () => {},
-    async create(actor, { name, role, scope, lifetimeMs }) {
+    async create(actor, { name, role, scope, lifetimeMs, rateLimit }) {
       const token = `vwk_${newId()}`;
       const createdAt = new Date();
       const details: ServiceToken = {
@@ -33,6 +33,7 @@ function memoryServiceTokens(): ServiceTokens & { onRevoked: () => void } {
         name,
         role,
         scope,
+        rateLimit,
         createdBy: actor,
         createdAt,
         expiresAt: lifetimeMs === undefined ? undefined : new Date(createdAt.getTime() + lifetimeMs),
@@ -54,8 +55,11 @@ function memoryServiceTokens(): ServiceTokens & { onRevoked: () => void } {
     async verify(token) {
       const found = byText.get(token);
       if (found === undefined || found.revokedAt !== undefined) return undefined;
-      const { name: subject, role, scope, tokenId, expiresAt } = found;
-      return { actor: { subject, role, scope, tokenId }, expiresAt: expiresAt?.getTime() ?? Infinity };
+      const { name: subject, role, scope, tokenId, rateLimit, expiresAt } = found;
+      return {
+        actor: { subject, role, scope, tokenId, rateLimit },
+        expiresAt: expiresAt?.getTime() ?? Infinity,
+      };
     },
     isRevoked: async (jti) => revoked.has(jti),
   };

@@ -16,6 +16,8 @@ import type { HealthSource, ServingStatus } from '../../src/api/grpc/health.ts';
 import { apiRoutes } from '../../src/api/grpc/routes.ts';
 import type { HealthReport } from '../../src/api/health-report.ts';
 import { createHttpApi } from '../../src/api/http.ts';
+import { type CallLimitSettings, createCallLimits } from '../../src/api/limits.ts';
+import { createMemoryRates } from '../../src/bus/rates.ts';
 import type { Role } from '../../src/identity/types.ts';
 import { createAddressList } from '../../src/lib/addresses.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -38,7 +40,13 @@ export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
 /** The whole API on real sockets: HTTP/1.1 on one port, HTTP/2 without TLS on another. */
 export async function startApi(
-  options: { corsOrigins?: string[]; agents?: Agent[]; verbs?: VerbCatalogue } = {},
+  options: {
+    corsOrigins?: string[];
+    agents?: Agent[];
+    verbs?: VerbCatalogue;
+    /** Without them nothing is limited. */
+    limits?: Partial<CallLimitSettings>;
+  } = {},
 ) {
   const { userTokens, serviceTokens, issuerKeys } = memoryIdentity();
   const health: { report: HealthReport } = { report: healthyReport() };
@@ -65,6 +73,7 @@ export async function startApi(
     clock: systemClock,
     tokenLifetimeMs: 3_600_000,
     verbs: options.verbs ?? builtInCatalogue,
+    limits: memoryLimits(options.limits),
   };
   const healthSource = memoryHealth();
   const stopping = new AbortController();
@@ -102,6 +111,8 @@ export async function startApi(
   return {
     url1,
     url2,
+    /** What a listener hands its requests to. */
+    handler,
     address2: `127.0.0.1:${ports[1]}`,
     commands,
     enrollmentTokens,
@@ -181,6 +192,22 @@ function rpcTransport(baseUrl: string, protocol: 'grpc' | 'connect', headers: Re
     ],
   });
   return { transport, manager: sessionManager };
+}
+
+function memoryLimits(settings: Partial<CallLimitSettings> = {}) {
+  const { windowSeconds = 60 } = settings;
+  return createCallLimits({
+    calls: createMemoryRates({ windowSeconds }),
+    failures: createMemoryRates({ windowSeconds }),
+    settings: {
+      callsPerWindow: 0,
+      windowSeconds,
+      failuresPerWindow: 0,
+      streams: 0,
+      local: true,
+      ...settings,
+    },
+  });
 }
 
 function healthyReport(): HealthReport {

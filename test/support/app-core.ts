@@ -19,7 +19,7 @@ import { createEnrollment, type Enrollment } from '../../src/identity/enrollment
 import { createSessionTokens, type SessionTokens } from '../../src/identity/session-tokens.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import { createMetrics } from '../../src/lib/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/lib/metrics.ts';
 import { generateKeyPair, type KeyPair } from '../../src/protocol/keys.ts';
 import type { SealingLimits } from '../../src/protocol/sealing/connection.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
@@ -27,6 +27,7 @@ import { createAgentRegistry } from '../../src/registry/agents.ts';
 import { createPresence } from '../../src/registry/presence.ts';
 import { createStanding } from '../../src/registry/standing.ts';
 import type { AgentService as Agents } from '../../src/registry/types.ts';
+import type { BudgetLimits } from '../../src/session/budget.ts';
 import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
@@ -77,6 +78,7 @@ export interface Core {
   sessionTokens: SessionTokens;
   clock: TestClock;
   serverKey: KeyPair;
+  metrics: Metrics;
   /** Where agents connect. */
   url: string;
   /** Rows of a table. */
@@ -106,11 +108,13 @@ export interface CoreOptions {
   sealing?: SealingLimits;
   /** The agents' listener has TLS with a certificate that the core makes, unless they say otherwise. */
   certificates?: Partial<CertificateSettings>;
+  /** What one agent may say in a second; without it any number. */
+  budget?: BudgetLimits;
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
 
-const testCommandSecret = new Uint8Array(32).fill(7);
+export const testCommandSecret = new Uint8Array(32).fill(7);
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
   const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
@@ -216,6 +220,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     metrics,
     limits,
     ...(options.sealing === undefined ? {} : { sealing: options.sealing }),
+    ...(options.budget === undefined ? {} : { budget: options.budget }),
   });
   sessions.start();
   const listener = createAgentListener({
@@ -228,7 +233,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       const renewal = createCertificateRenewal({ database, nonces, certificates, clock, log });
       const { trail } = audit;
       const ask = () => Promise.reject(new Error('nobody asks'));
-      enrollmentRoutes(router, enrollment, { ask }, trail, { certificates, renewal });
+      const guesses = { attempt: <T>(_: string, work: () => Promise<T>) => work() };
+      enrollmentRoutes(router, enrollment, { ask }, trail, guesses, { certificates, renewal });
     },
     maxConnections: options.maxConnections ?? 1000,
     log,
@@ -261,6 +267,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     clock,
     serverKey,
     url: `${(certificates?.tls ?? options.tls) === undefined ? 'http' : 'https'}://${listener.address}`,
+    metrics,
     async count(table) {
       const [row] = await database.query<{ n: number }>(
         statement(`count_${table}`, `select count(*)::int as n from ${table}`),

@@ -53,6 +53,7 @@ export function createEnd(role: Role, shared: Uint8Array, limits: SealingLimits,
       generation = frame(message).keyGeneration;
     },
     bufferedBytes: 0,
+    receivedBytes: 0,
     pause: () => {},
     resume: () => {},
     close: (error) => void closed.push(error),

@@ -54,6 +54,7 @@ export interface TestServerOptions {
   tls?: Certificate | undefined;
   maxConnections?: number;
   headersTimeoutMs?: number;
+  unreadTimeoutMs?: number;
   trustedProxies?: string[];
   maxHandshakes?: number;
 }
@@ -71,6 +72,7 @@ export async function startServer(options: TestServerOptions = {}) {
     proxies: createAddressList(options.trustedProxies ?? []),
     ...(options.maxHandshakes === undefined ? {} : { maxHandshakes: options.maxHandshakes }),
     ...(options.headersTimeoutMs === undefined ? {} : { headersTimeoutMs: options.headersTimeoutMs }),
+    ...(options.unreadTimeoutMs === undefined ? {} : { unreadTimeoutMs: options.unreadTimeoutMs }),
     log: silentLogger,
     accept(connection, settled) {
       const one = { connection, settled, inbox: createInbox() };

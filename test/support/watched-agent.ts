@@ -143,6 +143,9 @@ function between(
     get bufferedBytes() {
       return connection.bufferedBytes;
     },
+    get receivedBytes() {
+      return connection.receivedBytes;
+    },
     pause: () => connection.pause(),
     resume: () => connection.resume(),
     close: (error) => connection.close(error),

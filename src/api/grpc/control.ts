@@ -55,6 +55,7 @@ export type ControlDeps = Pick<
   | 'commandKeys'
   | 'certificates'
   | 'userTokens'
+  | 'limits'
   | 'serviceTokens'
   | 'issuerKeys'
   | 'tokenLifetimeMs'

@@ -16,7 +16,7 @@ import { authorize, controlOperations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure, withinDeadline } from '../call.ts';
 import { type Core, type CoreDeps, coreFor } from '../core.ts';
 import type { ApiDeps } from '../deps.ts';
-import { type Standing, watchStanding } from '../standing.ts';
+import { closing, type Standing, watchStanding } from '../standing.ts';
 import { toConnectError } from './errors.ts';
 
 /** What a method of the control service gets beside its request. */
@@ -28,19 +28,24 @@ export interface Call {
   signal: AbortSignal;
 }
 
-type Deps = CoreDeps & Pick<ApiDeps, 'userTokens' | 'metrics' | 'log' | 'trail'>;
+type Deps = CoreDeps & Pick<ApiDeps, 'userTokens' | 'limits' | 'metrics' | 'log' | 'trail'>;
 
 /** Wraps methods in what all share: who calls and may it, the rules of the proto file, the form of errors. */
 export function createGuard(deps: Deps) {
   async function admit(method: DescMethod, context: HandlerContext): Promise<Call & { audit: CallAudit }> {
-    const { requestHeader, values, signal } = context;
+    const { requestHeader, responseHeader, values, signal } = context;
+    const address = values.get(remoteAddress);
     const audit = auditOf(deps.trail, {
-      address: values.get(remoteAddress) || undefined,
+      address: address || undefined,
       header: (name) => requestHeader.get(name),
     });
     let actor: Actor | undefined;
     try {
-      actor = await deps.userTokens.verify(tokenOf(context));
+      const caller = { address, token: tokenOf(context) };
+      actor = await deps.limits.identify(caller, deps.userTokens.verify);
+      await deps.limits.countCall(actor, address, (headers) => {
+        for (const [name, value] of Object.entries(headers)) responseHeader.set(name, value);
+      });
       authorize(actor, operationOf(method));
       audit.admitted(actor);
       return { actor, core: coreFor(deps, actor), signal, audit };
@@ -95,7 +100,8 @@ export function createGuard(deps: Deps) {
         try {
           const call = await admit(method, context);
           assertValid(method.input, request);
-          standing = watchStanding(deps.userTokens, tokenOf(context));
+          const close = deps.limits.openStream(call.actor, context.values.get(remoteAddress));
+          standing = closing(watchStanding(deps.userTokens, tokenOf(context)), close);
           const signal = AbortSignal.any([call.signal, standing.signal]);
           yield* work(request, { ...call, signal });
           context.signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import type { DescFile, DescService } from '@bufbuild/protobuf';
-import { Code, type ConnectRouter } from '@connectrpc/connect';
+import { Code, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';
 import {
   type ServerReflectionRequest,
   ServerReflection as ServerReflectionV1,
@@ -8,8 +8,12 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestV1Alpha,
   ServerReflection as ServerReflectionV1Alpha,
 } from '#gen/grpc/reflection/v1alpha/reflection_pb.js';
+import { ViworksError } from '../../errors.ts';
 import { wireLimits } from '../../protocol/limits.ts';
+import { remoteAddress } from '../../protocol/peer.ts';
+import type { CallLimits } from '../limits.ts';
 import { type DescriptorIndex, indexDescriptors, withDependencies } from './descriptors.ts';
+import { toConnectError } from './errors.ts';
 
 /**
  * Server reflection tells tools such as grpcurl what can be called. It needs no token: it shows nothing but
@@ -20,15 +24,28 @@ import { type DescriptorIndex, indexDescriptors, withDependencies } from './desc
  */
 export function reflectionRoutes(
   services: readonly DescService[],
-  files: readonly DescFile[] = [],
+  files: readonly DescFile[],
+  limits: Pick<CallLimits, 'countAddress'>,
 ): (router: ConnectRouter) => void {
   const index = indexDescriptors([...services, ServerReflectionV1, ServerReflectionV1Alpha], files);
   const options = { readMaxBytes: wireLimits.messageBytes };
+  /** One call for each stream of questions. */
+  const admit = async ({ values }: HandlerContext): Promise<void> => {
+    try {
+      await limits.countAddress(values.get(remoteAddress));
+    } catch (thrown) {
+      throw toConnectError(ViworksError.from(thrown));
+    }
+  };
   return (router) => {
     router.service(
       ServerReflectionV1,
       {
-        async *serverReflectionInfo(requests: AsyncIterable<ServerReflectionRequest>) {
+        async *serverReflectionInfo(
+          requests: AsyncIterable<ServerReflectionRequest>,
+          context: HandlerContext,
+        ) {
+          await admit(context);
           for await (const request of requests) {
             const messageResponse = answer(index, request.messageRequest);
             yield { validHost: request.host, originalRequest: request, messageResponse };
@@ -40,7 +57,11 @@ export function reflectionRoutes(
     router.service(
       ServerReflectionV1Alpha,
       {
-        async *serverReflectionInfo(requests: AsyncIterable<ServerReflectionRequestV1Alpha>) {
+        async *serverReflectionInfo(
+          requests: AsyncIterable<ServerReflectionRequestV1Alpha>,
+          context: HandlerContext,
+        ) {
+          await admit(context);
           for await (const request of requests) {
             const messageResponse = answer(index, request.messageRequest);
             yield { validHost: request.host, originalRequest: request, messageResponse };

@@ -14,7 +14,7 @@ export function apiRoutes(
   const routes = [
     controlRoutes(deps),
     healthRoutes(deps.healthSource),
-    reflectionRoutes([ControlService, Health], [...verbFiles, file_google_rpc_error_details]),
+    reflectionRoutes([ControlService, Health], [...verbFiles, file_google_rpc_error_details], deps.limits),
   ];
   return (router) => {
     for (const register of routes) register(router);

@@ -41,11 +41,11 @@ export function tokenMethods(deps: Deps, { unary }: Pick<Guard, 'unary'>) {
       return { token, expiresAt: timestampFromDate(new Date(clock.now() + lifetimeMs)) };
     }),
 
-    createToken: unary(method.createToken, async ({ name, role, lifetime, limits }, { actor }) => {
+    createToken: unary(method.createToken, async ({ name, role, lifetime, limits, rateLimit }, { actor }) => {
       const input = parse(createTokenInput, {
         name,
         role: roleOf(role),
-        ...defined({ lifetimeMs: lifetime && Math.ceil(durationMs(lifetime)) }),
+        ...defined({ lifetimeMs: lifetime && Math.ceil(durationMs(lifetime)), rateLimit }),
         ...readLimits(limits),
       });
       const spec = {
@@ -53,6 +53,7 @@ export function tokenMethods(deps: Deps, { unary }: Pick<Guard, 'unary'>) {
         role: input.role,
         scope: scopeOf(input),
         lifetimeMs: input.lifetimeMs,
+        rateLimit: input.rateLimit,
       };
       const { token, details } = await serviceTokens.create(actor.subject, spec);
       return { token, details: tokenMessage(details) };
@@ -93,6 +94,7 @@ function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.outp
 const fieldNames = {
   lifetimeMs: 'lifetime',
   tokenId: 'token_id',
+  rateLimit: 'rate_limit',
   sites: 'limits.sites',
   verbs: 'limits.verbs',
 };
@@ -122,6 +124,7 @@ const tokenMessage = (token: ServiceToken): MessageInitShape<typeof ServiceToken
   revokedBy: token.revokedBy ?? '',
   ...defined({
     limits: token.scope && { sites: [...(token.scope.sites ?? [])], verbs: [...(token.scope.verbs ?? [])] },
+    rateLimit: token.rateLimit,
     expiresAt: optionalTime(token.expiresAt),
     lastUsedAt: optionalTime(token.lastUsedAt),
     revokedAt: optionalTime(token.revokedAt),

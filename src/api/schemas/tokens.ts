@@ -70,6 +70,8 @@ export const createTokenInput = z.strictObject({
     .min(1000)
     .max(10 * yearMs)
     .optional(),
+  /** Calls in a window of `security.rate_limit_window`; 0: any number. Absent: as many as everybody. */
+  rateLimit: z.int().min(0).max(1_000_000_000).optional(),
   ...limitsInput,
 });
 
@@ -97,6 +99,8 @@ const serviceTokenSchema = z.strictObject({
   role: z.enum(roles),
   /** Absent: it is not limited. */
   scope: scopeSchema.optional(),
+  /** Calls in a window; 0: any number. Absent: as many as everybody. */
+  rateLimit: z.number().optional(),
   createdBy: z.string(),
   createdAt: timeSchema,
   /** Absent: it does not expire. */

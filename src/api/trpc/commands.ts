@@ -109,7 +109,7 @@ export function commandsRouter({ clock }: Pick<ApiDeps, 'clock'>) {
       .input(watchInput)
       .output(trackedStream(watchOutput))
       .subscription(async function* ({ ctx, input, signal }) {
-        const standing = ctx.watchStanding();
+        const standing = ctx.watchStanding(ctx.actor);
         try {
           const ended = AbortSignal.any([ctx.stopping, standing.signal, ...(signal ? [signal] : [])]);
           const events = ctx.core.commands.watch(input.commandId, input.lastEventId || undefined, ended);

@@ -1,7 +1,7 @@
 import { type FastifyTRPCPluginOptions, fastifyTRPCPlugin } from '@trpc/server/adapters/fastify';
 import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../identity/types.ts';
-import { type AddressList, clientAddress } from '../../lib/addresses.ts';
+import type { AddressList } from '../../lib/addresses.ts';
 import { auditOf } from '../audited.ts';
 import { operations, tokenIn } from '../authorize.ts';
 import { countSuccess, recordFailure } from '../call.ts';
@@ -9,7 +9,9 @@ import { coreFor } from '../core.ts';
 import type { ApiDeps } from '../deps.ts';
 import { retryAfterSeconds } from '../errors.ts';
 import { refusalOf } from '../http-errors.ts';
-import { watchStanding } from '../standing.ts';
+import type { RateHeaders } from '../limits.ts';
+import { requestAddress } from '../request-address.ts';
+import { closing, watchStanding } from '../standing.ts';
 import { type AppRouter, createAppRouter } from './router.ts';
 import { type Context, errorShape, viworksError } from './trpc.ts';
 
@@ -26,30 +28,41 @@ export async function registerTrpc(
     router: createAppRouter(deps),
     maxBatchSize: maximumBatch,
     createContext: ({ req }): Context => {
+      const address = requestAddress(req, deps.proxies);
+      const token = tokenIn(req.headers.authorization);
+      let rateHeaders: RateHeaders = {};
       // One check for all the calls of a batch, made by the first that needs it.
       let actor: Promise<Actor> | undefined;
       return {
         stopping,
         authenticate: () => {
-          actor ??= deps.userTokens.verify(tokenIn(req.headers.authorization));
+          actor ??= deps.limits.identify({ address, token }, deps.userTokens.verify);
           return actor;
         },
         coreFor: (caller) => coreFor(deps, caller),
-        watchStanding: () => watchStanding(deps.userTokens, tokenIn(req.headers.authorization)),
+        countCall: (caller) =>
+          deps.limits.countCall(caller, address, (headers) => {
+            rateHeaders = headers;
+          }),
+        get rateHeaders() {
+          return rateHeaders;
+        },
+        watchStanding(caller) {
+          const close = deps.limits.openStream(caller, address);
+          return closing(watchStanding(deps.userTokens, token), close);
+        },
         countSuccess: (operation) => countSuccess(deps, 'trpc', operation),
         audit: auditOf(deps.trail, {
-          address: clientAddress(
-            req.socket.remoteAddress ?? '',
-            req.headers['x-forwarded-for'],
-            deps.proxies,
-          ),
+          address,
           header: (name) => [req.headers[name]].flat()[0],
         }),
       };
     },
-    responseMeta: ({ errors }) => {
+    responseMeta: ({ ctx, errors }) => {
+      const headers = new Headers(ctx?.rateHeaders);
       const seconds = errors.map((error) => retryAfterSeconds(viworksError(error))).find(Boolean);
-      return seconds === undefined ? {} : { headers: new Headers({ 'retry-after': seconds }) };
+      if (seconds !== undefined) headers.set('retry-after', seconds);
+      return { headers };
     },
     onError: ({ error, path = '' }) => {
       // The label comes from the table, so that made-up paths do not make up time series.
@@ -62,7 +75,15 @@ export async function registerTrpc(
       scope.setErrorHandler((thrown, _request, reply) => {
         const { error, status } = refusalOf(thrown);
         recordFailure(deps, 'trpc', 'unknown', error);
+        const seconds = retryAfterSeconds(error);
+        if (seconds !== undefined) reply.header('retry-after', seconds);
         reply.code(status).send({ error: errorShape(error) });
+      });
+      // What no procedure answers for counts for its address, as nobody looks at its token.
+      scope.addHook('onRequest', async (request) => {
+        const [path = ''] = request.url.slice('/trpc/'.length).split('?', 1);
+        const strays = path.split(/,|%2c/i, maximumBatch).filter((name) => !operations.has(name)).length;
+        if (strays > 0) await deps.limits.countAddress(requestAddress(request, deps.proxies), strays);
       });
       await scope.register(fastifyTRPCPlugin, { trpcOptions });
     },

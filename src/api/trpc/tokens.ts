@@ -45,8 +45,8 @@ export function tokensRouter({ serviceTokens, userTokens, clock, tokenLifetimeMs
       .input(createTokenInput)
       .output(createTokenOutput)
       .mutation(async ({ ctx, input }) => {
-        const { name, role, lifetimeMs } = input;
-        const spec = { name, role, scope: scopeOf(input), lifetimeMs };
+        const { name, role, lifetimeMs, rateLimit } = input;
+        const spec = { name, role, scope: scopeOf(input), lifetimeMs, rateLimit };
         const { token, details } = await serviceTokens.create(ctx.actor.subject, spec);
         return { token, details: serviceTokenView(details) };
       }),

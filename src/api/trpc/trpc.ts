@@ -8,6 +8,7 @@ import { authorize } from '../authorize.ts';
 import { withinDeadline } from '../call.ts';
 import type { Core } from '../core.ts';
 import { type EdgeStatus, endpointUnknown, errorData, statusOf } from '../errors.ts';
+import type { RateHeaders } from '../limits.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import type { Standing } from '../standing.ts';
 
@@ -17,12 +18,16 @@ import type { Standing } from '../standing.ts';
  */
 
 export interface Context {
-  /** @throws unauthenticated */
+  /** @throws unauthenticated, rate_limited */
   authenticate(): Promise<Actor>;
   /** The services as this caller sees them. */
   coreFor(actor: Actor): Core;
-  /** Whether the caller's token is still good. */
-  watchStanding(): Standing;
+  /** Counts one call of the caller. @throws rate_limited */
+  countCall(actor: Actor): Promise<void>;
+  /** Whether the caller's token is still good; one more stream of the caller until it ends. @throws rate_limited */
+  watchStanding(actor: Actor): Standing;
+  /** Headers that say how much more the caller may ask. */
+  readonly rateHeaders: RateHeaders;
   countSuccess(operation: string): void;
   audit: CallAudit;
   /** Aborts when the service stops; streams end then. */
@@ -70,11 +75,12 @@ export const procedure = t.procedure.use(async ({ ctx, path, next, type, getRawI
   }
 });
 
-/** @throws unauthenticated, permission_denied */
+/** @throws unauthenticated, permission_denied, rate_limited */
 async function admit(ctx: Context, path: string): Promise<Actor> {
   let actor: Actor | undefined;
   try {
     actor = await ctx.authenticate();
+    await ctx.countCall(actor);
     authorize(actor, path);
     ctx.audit.admitted(actor);
     return actor;

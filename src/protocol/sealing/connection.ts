@@ -194,6 +194,9 @@ export function sealConnection(below: Connection, options: SealingOptions): Seal
     get bufferedBytes() {
       return below.bufferedBytes + pendingBytes;
     },
+    get receivedBytes() {
+      return below.receivedBytes;
+    },
     pause() {
       paused = true;
       below.pause();

@@ -11,6 +11,8 @@ export const serviceTokens = pgTable('service_tokens', {
   role: text('role').notNull(),
   /** Null: not limited. */
   scope: jsonb('scope').$type<Scope>(),
+  /** Calls in a window; 0: any number. Null: as many as everybody. */
+  rateLimit: integer('rate_limit'),
   /** A keyed hash of all that the token may, so that whoever writes here grants nobody anything. */
   seal: bytea('seal').notNull(),
   createdBy: text('created_by').notNull(),

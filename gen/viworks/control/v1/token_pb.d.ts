@@ -97,6 +97,13 @@ export declare type ServiceToken = Message<"viworks.control.v1.ServiceToken"> & 
    * @generated from field: string revoked_by = 10;
    */
   revokedBy: string;
+
+  /**
+   * Calls in a window of security.rate_limit_window; 0: any number. Unset: as many as everybody.
+   *
+   * @generated from field: optional uint32 rate_limit = 11;
+   */
+  rateLimit?: number | undefined;
 };
 
 /**
@@ -188,6 +195,13 @@ export declare type CreateTokenRequest = Message<"viworks.control.v1.CreateToken
    * @generated from field: google.protobuf.Duration lifetime = 4;
    */
   lifetime?: Duration | undefined;
+
+  /**
+   * Calls in a window of security.rate_limit_window; 0: any number. Unset: as many as everybody.
+   *
+   * @generated from field: optional uint32 rate_limit = 5;
+   */
+  rateLimit?: number | undefined;
 };
 
 /**

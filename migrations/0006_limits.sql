@@ -1,0 +1,1 @@
+ALTER TABLE "service_tokens" ADD COLUMN "rate_limit" integer;
