@@ -313,7 +313,13 @@ async function compose(
     limits,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
+  const tls = await tlsOf(config.server);
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    proxies,
+    tls: tls !== undefined,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -325,7 +331,7 @@ async function compose(
   const apiListener = createListener({
     host: config.server.bind_address,
     port: config.server.port,
-    tls: await tlsOf(config.server),
+    tls,
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     maxSockets: config.server.max_connections,
