@@ -7,8 +7,9 @@ import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { callLimitsOf } from './app/call-limits.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
+import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
-import { named, tlsOf, urlOf } from './app/listeners.ts';
+import { named, urlOf } from './app/listeners.ts';
 import { createAudit } from './audit/audit.ts';
 import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
@@ -25,10 +26,14 @@ import type { Config } from './config/schema.ts';
 import type { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
 import { createAgentAuthentication } from './identity/authentication.ts';
+import { createCertificates } from './identity/certificates/certificates.ts';
+import { certificateSettings, configuredTls } from './identity/certificates/configured.ts';
+import { createCertificateRenewal } from './identity/certificates/renewal.ts';
 import { createCommandBinding } from './identity/command-binding.ts';
 import { createCommandKeys } from './identity/command-keys.ts';
 import { createEnrollment } from './identity/enrollment.ts';
 import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
+import { createRowBinding } from './identity/row-binding.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
@@ -65,6 +70,8 @@ export interface App {
   /** Where applications and operators connect, for example `http://127.0.0.1:8080`. */
   apiUrl: string;
   agentUrl: string;
+  /** The key of the agents' listener, written `sha256/…`; undefined where it is not pinned. */
+  serverPin(): Promise<string | undefined>;
   /** Where the truth is kept, in words for a person. */
   databaseName: string;
   /** The core itself, without an API around it. */
@@ -146,6 +153,9 @@ async function compose(
   });
   audit.start();
   add('audit log', audit.stop);
+  const forgetting = createForgetting({ database: store, clock, log });
+  forgetting.start();
+  add('forgetting', forgetting.stop);
   const { trail } = audit;
   const { database } = trail;
   const { issuerKeys, serviceTokens, userTokens } = createApiIdentity({
@@ -167,24 +177,46 @@ async function compose(
       config.agent_management.enrollment_requests ??
       (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
   });
+  const { commandSecret } = secrets;
+  const certificates = createCertificates({
+    database,
+    bus,
+    serverKey,
+    secret: commandSecret,
+    settings: await certificateSettings(config, { clock, log }),
+    clock,
+    log,
+  });
+  await certificates.start();
+  add('certificates', certificates.stop);
+  const nonces = nonceCacheOf(config.redis.url, resources, clock, log);
+  const refusedAgent = (action: string) => (reason: string, agent: { agentId: string; keyId: string }) =>
+    trail.refused({
+      actor: `agent:${agent.agentId}`,
+      action,
+      code: 'authentication_failed',
+      details: () => ({ reason, keyId: agent.keyId }),
+    });
+  const renewal = createCertificateRenewal({
+    database,
+    nonces,
+    certificates,
+    clock,
+    log,
+    onRefused: refusedAgent('certificates.renew'),
+  });
   const authentication = createAgentAuthentication({
     database,
     serverKey,
-    nonces: nonceCacheOf(config.redis.url, resources, clock, log),
+    nonces,
+    certificates,
     sealing: config.security.sealed_envelopes,
     tlsExporter: config.security.tls_exporter,
     clock,
     log,
-    onRefused: (reason, { agentId, keyId }) =>
-      trail.refused({
-        actor: `agent:${agentId}`,
-        action: 'sessions.open',
-        code: 'authentication_failed',
-        details: () => ({ reason, keyId }),
-      }),
+    onRefused: refusedAgent('sessions.open'),
     keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
   });
-  const { commandSecret } = secrets;
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
   await commandKeys.start();
   add('command keys', commandKeys.stop);
@@ -218,7 +250,16 @@ async function compose(
   engine.start();
   add('command engine', engine.stop);
   const check = (input: SubmitInput) => void checkSpec(input, defaults);
-  const templates = createTemplates({ database, commands: engine, check, clock });
+  const rowBinding = createRowBinding(commandSecret);
+  const templates = createTemplates({
+    database,
+    commands: engine,
+    check,
+    clock,
+    binding: rowBinding,
+    metrics,
+    log,
+  });
   const schedules = createSchedules({
     database,
     commands: engine,
@@ -229,6 +270,7 @@ async function compose(
     metrics,
     log,
     audit: trail,
+    binding: rowBinding,
   });
   schedules.start();
   add('schedules', schedules.stop);
@@ -240,6 +282,7 @@ async function compose(
     authentication,
     sessionTokens: createSessionTokens(clock),
     commandKeys,
+    certificates,
     presence: auditedPresence(presence, trail),
     standing,
     engine,
@@ -273,11 +316,12 @@ async function compose(
   const agentListener = createAgentListener({
     host: config.agent_management.bind_address,
     port: config.agent_management.port,
-    tls: await tlsOf(config.agent_management),
+    tls: certificates.tls,
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits);
+      const tls = { certificates, renewal };
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits, tls);
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -286,6 +330,9 @@ async function compose(
   });
   await named('VIWORKS_AGENT_PORT', agentListener.start());
   add('agent listener', () => agentListener.stop(graceMs / 2));
+  certificates.onChange(() => {
+    if (certificates.tls !== undefined) agentListener.setTls(certificates.tls);
+  });
   add('enrolment requests', enrollmentRequests.stop);
 
   // The listener of applications and operators.
@@ -298,6 +345,7 @@ async function compose(
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
+    certificates,
     userTokens,
     serviceTokens,
     issuerKeys,
@@ -313,12 +361,12 @@ async function compose(
     limits,
   };
   const stopping = new AbortController();
-  const tls = await tlsOf(config.server);
+  const apiTls = await configuredTls(config.server, { clock, log });
   const http = await createHttpApi({
     ...api,
     corsOrigins: config.server.cors_origins,
     proxies,
-    tls: tls !== undefined,
+    tls: apiTls !== undefined,
   });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
@@ -331,7 +379,7 @@ async function compose(
   const apiListener = createListener({
     host: config.server.bind_address,
     port: config.server.port,
-    tls,
+    tls: apiTls?.current,
     ...clearTextOnlyFrom(proxies),
     onRequest: rpc,
     maxSockets: config.server.max_connections,
@@ -339,6 +387,11 @@ async function compose(
   });
   await named('VIWORKS_API_PORT', apiListener.start());
   add('api listener', () => apiListener.stop(graceMs / 2));
+  if (apiTls !== undefined) {
+    apiTls.onChange(() => apiListener.setTls(apiTls.current));
+    apiTls.start();
+    add('certificate of the api', apiTls.stop);
+  }
   add('api', http.close);
   add('streams of the api', () => stopping.abort());
   add('sessions', () => sessions.drain(overrides.drainWindowMs ?? 5000));
@@ -346,8 +399,9 @@ async function compose(
   add('health', health.stop);
 
   return {
-    apiUrl: urlOf(apiListener, config.server),
-    agentUrl: urlOf(agentListener, config.agent_management),
+    apiUrl: urlOf(apiListener, apiTls),
+    agentUrl: urlOf(agentListener, certificates.tls),
+    serverPin: async () => (await certificates.pins()).primary,
     databaseName: config.database.url === undefined ? 'embedded PostgreSQL' : 'PostgreSQL of database.url',
     commands: engine,
     issueToken: (spec) =>

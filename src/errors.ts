@@ -68,6 +68,20 @@ export const catalogue = {
   ),
   command_key_unknown: entry('not_found', false, 'info', 'see `viworks keys list` for the ones there are'),
   command_key_state: entry('failed_precondition', false, 'info', 'see `viworks keys list` for their states'),
+  not_authentic: entry(
+    'failed_precondition',
+    false,
+    'error',
+    'delete it and make it anew, and look for who writes into the database',
+  ),
+  certificate_unknown: entry('not_found', false, 'info', 'see `viworks certs list` for the ones there are'),
+  certificate_state: entry('failed_precondition', false, 'info', 'see `viworks certs status` for how it is'),
+  certificates_off: entry(
+    'failed_precondition',
+    false,
+    'info',
+    'set agent_management.client_certificates, or give an authority its key',
+  ),
   endpoint_unknown: entry('not_found', false, 'info', 'see the documentation of the API for what there is'),
   no_target: entry('failed_precondition', false, 'info', 'the target selects no agent'),
   capability_missing: entry(
@@ -102,6 +116,12 @@ export const catalogue = {
   enrollment_refused: entry('permission_denied', false, 'warn', 'make a new enrolment token'),
   permission_denied: entry('permission_denied', false, 'info', 'use a token with a role that may do this'),
   scope_exceeded: entry('permission_denied', false, 'warn', 'use a token that is not limited so'),
+  server_untrusted: entry(
+    'unauthenticated',
+    false,
+    'error',
+    'something else than the control plane answers, or its key changed unannounced; compare `viworks certs pins`',
+  ),
   agent_exists: entry('already_exists', false, 'info', 'make an enrolment token bound to this agent id'),
 
   agent_state: entry('failed_precondition', false, 'info', 'see `viworks agents get ID` for how it is'),

@@ -1,12 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { create, fromBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import {
-  CommandUpdateSchema,
-  OutputChunk_Stream,
-  Result_Outcome,
-  ResultSchema,
-} from '#gen/viworks/agent/v1/command_pb.js';
+import { CommandUpdateSchema, OutputChunk_Stream } from '#gen/viworks/agent/v1/command_pb.js';
 import { CreditSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { ExecutionAccount_Phase, Transport } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
@@ -15,10 +10,11 @@ import { type Clock, systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Dialer, TransportName } from '../protocol/connection.ts';
 import type { SealingLimits } from '../protocol/sealing/connection.ts';
+import { type AgentTls, createCertificateKeeper } from './certificate-keeper.ts';
 import { createCommandTrust, type TrustStore } from './command-trust.ts';
 import type { ExecutorSet } from './executors/executor.ts';
 import type { Generation } from './generation.ts';
-import type { HelloFacts, SealingChoice } from './handshake.ts';
+import { type HelloFacts, phaseOf, type SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
 import { createIntake } from './intake.ts';
@@ -76,6 +72,8 @@ export interface AgentOptions {
   generation?: Generation;
   /** Without one, the agent keeps its key. */
   keyRing?: KeyRing;
+  /** Without it, the agent has no certificate. */
+  tls?: AgentTls | undefined;
   /** Keeps an old set of command keys from being believed after a restart. */
   trustStore?: TrustStore;
   /** Executions held at once, waiting ones included. */
@@ -120,7 +118,8 @@ export function createAgent(options: AgentOptions): Agent {
   const serverNow = () => clock.monotonic() + serverOffset;
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
   const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
-  const { verifyCommand = trust.verify } = options;
+  const { verifyCommand = trust.verify, tls } = options;
+  const keeper = tls && createCertificateKeeper({ ...tls, identity: () => identity, timers, log, serverNow });
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -195,6 +194,7 @@ export function createAgent(options: AgentOptions): Agent {
     setState({ name: 'connecting' });
     let stored: bigint;
     try {
+      await keeper?.beforeDial();
       stored = (await generation?.durable()) ?? 0n;
     } catch (thrown) {
       onEnd({ error: ViworksError.from(thrown), drainMs: undefined, openForMs: 0 });
@@ -218,6 +218,8 @@ export function createAgent(options: AgentOptions): Agent {
       },
       onOpen: (opened) => onOpen(opening, opened, nextKey?.keyId),
       onCommandKeys: trust.accept,
+      onTlsTrust: (message) => keeper?.trust(message),
+      onCertificate: (message) => keeper?.certificate(message),
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,
@@ -250,6 +252,7 @@ export function createAgent(options: AgentOptions): Agent {
       capabilities: [...executors.capabilities],
       host: { ...options.host, containerEngine: executors.containerEngine },
       software: options.software ?? '',
+      tlsTrustVersion: tls?.store.trustVersion ?? 0n,
       executionCredit,
       executions: Array.from(ledger.unsettled(), ({ executionId, attempt, result }) => ({
         executionId,
@@ -307,6 +310,7 @@ export function createAgent(options: AgentOptions): Agent {
     terms = welcomed;
     log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
     setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
+    keeper?.opened(opened, welcomed.issuesCertificates);
     void settleIdentity(opened, welcomed, offeredKeyId);
     runner.reportAll();
     output.restart(welcomed.outputCreditBytes);
@@ -328,9 +332,12 @@ export function createAgent(options: AgentOptions): Agent {
 
   function onEnd(end: SessionEnd): void {
     session = undefined;
+    const soon = keeper?.ended(end.error) === true;
     onSessionEnd?.();
     if (stopping()) return;
-    const plan = planReconnect(end, failures, terms?.reconnect ?? defaultReconnect);
+    const policy = terms?.reconnect ?? defaultReconnect;
+    const ended = soon ? { ...end, drainMs: Math.random() * policy.baseMs } : end;
+    const plan = planReconnect(ended, failures, policy);
     failures = plan.attempt;
     const { error } = end;
     const told = { code: error?.code, reason: error?.message, retryInMs: plan.delayMs };
@@ -383,11 +390,4 @@ export function createAgent(options: AgentOptions): Agent {
       ending.close();
     });
   }
-}
-
-/** A result that says "unknown" is of an execution whose outcome a crash hides. */
-function phaseOf(result: Uint8Array): ExecutionAccount_Phase {
-  return fromBinary(ResultSchema, result).outcome === Result_Outcome.UNKNOWN
-    ? ExecutionAccount_Phase.UNKNOWN
-    : ExecutionAccount_Phase.FINISHED;
 }

@@ -1,8 +1,10 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { Result_Outcome, ResultSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import {
   type Challenge,
   ChallengeTermsSchema,
+  ExecutionAccount_Phase,
   HelloOfferSchema,
   type Proof,
   ProofSchema,
@@ -167,4 +169,11 @@ function parseTerms(bytes: Uint8Array) {
   } catch (cause) {
     throw new ViworksError('protocol_violation', 'The terms of the challenge cannot be read.', { cause });
   }
+}
+
+/** A result that says "unknown" is of an execution whose outcome a crash hides. */
+export function phaseOf(result: Uint8Array): ExecutionAccount_Phase {
+  return fromBinary(ResultSchema, result).outcome === Result_Outcome.UNKNOWN
+    ? ExecutionAccount_Phase.UNKNOWN
+    : ExecutionAccount_Phase.FINISHED;
 }

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
@@ -13,11 +14,13 @@ import {
 } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ViworksError } from '../errors.ts';
 import { backoffDelay } from '../lib/backoff.ts';
+import { newTlsKey, writeRequest } from '../protocol/certificates/x509.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { generateKeyPair, type KeyPair, keyPairFromPem, keyPairToPem, signBytes } from '../protocol/keys.ts';
-import { enrollInput, enrollRequestInput } from '../protocol/signed.ts';
+import { certificateRequestInput, enrollInput, enrollRequestInput } from '../protocol/signed.ts';
 import { assertValid } from '../protocol/validation.ts';
 import { readIfThere, writeDurably } from './files.ts';
+import { storeEnrolledTls } from './tls-store.ts';
 
 /**
  * Who an agent is: the name and the incarnation that enrolment gave it, its key pair, and the server's keys
@@ -105,16 +108,18 @@ export async function enrollIdentity(
 ): Promise<AgentIdentity> {
   const key = await ownKey(dir);
   const { token, agentId } = enrollment;
+  const tls = certificateWish(key, agentId);
   const request = create(EnrollRequestSchema, {
     token,
     agentId,
     publicKey: key.publicKey,
     signature: signBytes(key, enrollInput(token, agentId, key.publicKey)),
     labels: enrollment.labels ?? {},
+    ...tls.fields,
   });
   assertValid(EnrollRequestSchema, request);
   const response = await call(request);
-  return keepIdentity(dir, key, response);
+  return keepIdentity(dir, key, response, tls.key);
 }
 
 export interface EnrollmentWish {
@@ -151,7 +156,8 @@ export async function askForIdentity(
 ): Promise<AgentIdentity> {
   const key = await ownKey(dir);
   const signature = signBytes(key, enrollRequestInput(agentId, key.publicKey));
-  const fields = { agentId, publicKey: key.publicKey, signature, labels, hostname };
+  const tls = certificateWish(key, agentId);
+  const fields = { agentId, publicKey: key.publicKey, signature, labels, hostname, ...tls.fields };
   const request = create(RequestEnrollmentRequestSchema, fields);
   assertValid(RequestEnrollmentRequestSchema, request);
   let failures = 0;
@@ -162,7 +168,7 @@ export async function askForIdentity(
       failures = 0;
       // Only the first answer comes at once, so that the fingerprint is shown while somebody looks.
       request.wait = durationFromMs(waitMs);
-      if (state.case === 'enrolled') return await keepIdentity(dir, key, state.value);
+      if (state.case === 'enrolled') return await keepIdentity(dir, key, state.value, tls.key);
       if (state.case === 'rejected') {
         const why = state.value.reason === '' ? '' : `: ${state.value.reason}`;
         throw new ViworksError('enrollment_refused', `An operator refused to enrol this agent${why}`);
@@ -188,8 +194,21 @@ export async function askForIdentity(
 /** A fingerprint in groups that a person can compare. */
 export const fingerprintOf = (keyId: string): string => keyId.replace(/(.{4})(?=.)/g, '$1-');
 
-/** Stores what enrolment answered. */
-async function keepIdentity(dir: string, key: KeyPair, response: EnrollResponse): Promise<AgentIdentity> {
+/** A request for a certificate beside that for an identity, and the key of TLS that it is for. */
+function certificateWish(pair: KeyPair, agentId: string) {
+  const key = newTlsKey();
+  const certificateRequest = writeRequest(key);
+  const certificateSignature = signBytes(pair, certificateRequestInput(agentId, certificateRequest));
+  return { key, fields: { certificateRequest, certificateSignature } };
+}
+
+/** Stores what enrolment answered; the identity last, since with it the enrolment is over. */
+async function keepIdentity(
+  dir: string,
+  key: KeyPair,
+  response: EnrollResponse,
+  tlsKey: KeyObject,
+): Promise<AgentIdentity> {
   const identity: AgentIdentity = {
     agentId: response.agentId,
     incarnation: response.incarnation,
@@ -201,6 +220,7 @@ async function keepIdentity(dir: string, key: KeyPair, response: EnrollResponse)
       notAfter: timestampMs(server.notAfter),
     })),
   };
+  await storeEnrolledTls(dir, response, identity.serverKeys, tlsKey);
   await storeIdentity(dir, identity);
   return identity;
 }

@@ -6,6 +6,7 @@ import { ViworksError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { type Agent, type AgentState, createAgent } from './agent.ts';
+import type { AgentTls } from './certificate-keeper.ts';
 import { lockDataFolder } from './data-lock.ts';
 import { loadExecutors, software } from './executors/registry.ts';
 import { openGeneration } from './generation.ts';
@@ -25,8 +26,9 @@ import { openKeyRing } from './key-ring.ts';
 import { openLedger } from './ledger.ts';
 import { loadPlugins } from './plugins/load.ts';
 import { createCollector } from './telemetry.ts';
+import { openTlsStore } from './tls-store.ts';
 import { createConnectDialer } from './transport/connect.ts';
-import { enroll, requestEnrollment } from './transport/enroll.ts';
+import { challengeRenewal, enroll, renewCertificate, requestEnrollment } from './transport/enroll.ts';
 import { createFallbackDialer } from './transport/fallback.ts';
 import { createWebSocketDialer } from './transport/websocket.ts';
 import { openTrustStore } from './trust-store.ts';
@@ -51,6 +53,8 @@ export interface ReferenceAgentOptions {
   labels?: Record<string, string> | undefined;
   /** PEM of the authorities to believe in place of the system's own. */
   tlsCa?: string | undefined;
+  /** The server's own key, until it has told its agents which ones it may have; written `sha256/…`. */
+  serverPins?: readonly Uint8Array[] | undefined;
   /** Where programs are looked for. */
   path?: string | undefined;
   /** Modules that run further verbs. */
@@ -75,12 +79,13 @@ const askTimeoutMs = 30_000;
  */
 export async function startReferenceAgent(options: ReferenceAgentOptions): Promise<ReferenceAgent> {
   const { dataDir, path, log, onState } = options;
-  const dial = { url: options.url, tls: { ca: options.tlsCa } };
   await makeFolder(dataDir);
   const unlock = await lockDataFolder(dataDir);
   try {
     const plugins = await loadPlugins(options.plugins ?? [], { log, path });
     const identity = await identityOf(options);
+    const tls = await tlsOf(options, identity);
+    const dial = { url: options.url, tls: () => tls.store.terms(Date.now()) };
     const [generation, keyRing, trustStore, ledger, executors, host] = await Promise.all([
       openGeneration(dataDir, identity),
       openKeyRing(dataDir, identity),
@@ -97,6 +102,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       generation,
       keyRing,
       trustStore,
+      tls,
       log,
       host,
       software,
@@ -143,7 +149,16 @@ async function makeFolder(dataDir: string): Promise<void> {
 /** What enrolment needs. */
 export type EnrollOptions = Pick<
   ReferenceAgentOptions,
-  'url' | 'dataDir' | 'enrollmentToken' | 'agentId' | 'labels' | 'tlsCa' | 'log' | 'signal' | 'onPending'
+  | 'url'
+  | 'dataDir'
+  | 'enrollmentToken'
+  | 'agentId'
+  | 'labels'
+  | 'tlsCa'
+  | 'serverPins'
+  | 'log'
+  | 'signal'
+  | 'onPending'
 >;
 
 /**
@@ -166,7 +181,7 @@ export async function enrollMachine(options: EnrollOptions): Promise<AgentIdenti
 async function identityOf(options: EnrollOptions): Promise<AgentIdentity> {
   const { dataDir, enrollmentToken, labels, log } = options;
   if (await enrolled(dataDir)) return loadIdentity(dataDir);
-  const dial = { url: options.url, tls: { ca: options.tlsCa } };
+  const dial = { url: options.url, tls: { ca: options.tlsCa, pins: options.serverPins } };
   const agentId = options.agentId ?? agentIdFromHost(hostname());
   const wish = { agentId, ...(labels === undefined ? {} : { labels }) };
   const identity =
@@ -177,6 +192,22 @@ async function identityOf(options: EnrollOptions): Promise<AgentIdentity> {
         );
   log.info({ agent: identity.agentId, site: identity.site }, 'enrolled');
   return identity;
+}
+
+/** What the agent keeps of TLS, and how it gets a certificate where it has no session. */
+async function tlsOf(options: ReferenceAgentOptions, { serverKeys }: AgentIdentity): Promise<AgentTls> {
+  const { url, dataDir, tlsCa: ca, serverPins: pins, log } = options;
+  const store = await openTlsStore(dataDir, { signers: serverKeys, pins, ca, log });
+  if (!url.startsWith('https:')) return { store };
+  const dial = { url, tls: () => store.terms(Date.now()) };
+  const signal = () => AbortSignal.timeout(enrollTimeoutMs);
+  return {
+    store,
+    calls: {
+      challenge: () => challengeRenewal(dial, signal()),
+      renew: (request) => renewCertificate(dial, request, signal()),
+    },
+  };
 }
 
 function asking({ log, signal, onPending }: EnrollOptions, dial: Parameters<typeof enroll>[0]): AskingDeps {

@@ -17,9 +17,12 @@ export interface SessionTerms {
   rotateKey: boolean;
   /** The next key, which the server accepted; empty where it did not. */
   acceptedKeyId: string;
+  /** The agent may ask for a certificate. */
+  issuesCertificates: boolean;
 }
 
-export function termsOf({ sessionId, epoch, limits, rotateKey, acceptedKeyId }: Welcome): SessionTerms {
+export function termsOf(welcome: Welcome): SessionTerms {
+  const { sessionId, epoch, limits, rotateKey, acceptedKeyId, issuesCertificates } = welcome;
   return {
     sessionId,
     epoch,
@@ -32,5 +35,6 @@ export function termsOf({ sessionId, epoch, limits, rotateKey, acceptedKeyId }: 
     },
     rotateKey,
     acceptedKeyId,
+    issuesCertificates,
   };
 }

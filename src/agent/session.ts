@@ -1,3 +1,4 @@
+import type { AgentCertificate, TlsTrust } from '#gen/viworks/agent/v1/certificate_pb.js';
 import type { Cancel, Command } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Error as ErrorBody } from '#gen/viworks/agent/v1/flow_pb.js';
@@ -74,6 +75,9 @@ export interface SessionDeps {
   onServerTime(serverTime: number): void;
   /** Before onOpen, and when they change. @throws authentication_failed */
   onCommandKeys(keys: CommandKeys): void;
+  /** Before onOpen, and when it changes. @throws authentication_failed */
+  onTlsTrust?(trust: TlsTrust): void;
+  onCertificate?(certificate: AgentCertificate): void;
   onOpen(terms: SessionTerms): void;
   /** The envelope is acknowledged when the promise is fulfilled; a ViworksError refuses it. */
   onCommand(command: Command): Promise<void>;
@@ -198,6 +202,7 @@ export function createSession(deps: SessionDeps): Session {
       connection = sealed;
     }
     if (welcome.signedCommandKeys !== undefined) deps.onCommandKeys(welcome.signedCommandKeys);
+    if (welcome.tlsTrust !== undefined) deps.onTlsTrust?.(welcome.tlsTrust);
     offTimer?.();
     phase = 'open';
     openedAt = clock.monotonic();
@@ -247,6 +252,12 @@ export function createSession(deps: SessionDeps): Session {
       case 'commandKeys':
         deps.onCommandKeys(body.value);
         break;
+      case 'tlsTrust':
+        deps.onTlsTrust?.(body.value);
+        break;
+      case 'agentCertificate':
+        deps.onCertificate?.(body.value);
+        break;
       case 'heartbeat':
       case undefined:
         break;
@@ -263,6 +274,8 @@ export function createSession(deps: SessionDeps): Session {
       case 'result':
       case 'telemetry':
       case 'sealed':
+      case 'tlsTrustStored':
+      case 'certificateRequest':
         throw violation(`The server does not send ${body.case} in an open session.`);
     }
     if (sequence !== 0n) settle(sequence);

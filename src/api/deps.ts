@@ -2,6 +2,7 @@ import type { AuditTrail } from '../audit/trail.ts';
 import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
+import type { CertificateService } from '../identity/certificates/types.ts';
 import type {
   CommandKeyService,
   EnrollmentAdmin,
@@ -30,6 +31,7 @@ export interface ApiDeps {
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;
+  certificates: CertificateService;
   userTokens: UserTokens;
   serviceTokens: TokenService;
   issuerKeys: IssuerKeyService;

@@ -21,6 +21,8 @@ export interface Topics {
   'tokens.revoked': 'all';
   /** Keys that sign commands changed. Key: `all`. At most once. */
   'commandKeys.changed': 'all';
+  /** The trust document changed, or a certificate was revoked. Key: `all`. At most once. */
+  'certificates.changed': 'all';
 }
 
 export interface Bus {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { readPin } from '../protocol/certificates/pins.ts';
 import { parseLabels } from './agents.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -15,6 +16,7 @@ export interface EnrolmentOptions {
   label?: string[];
   dataDir: string;
   ca?: string;
+  serverPin?: string[];
 }
 
 /** @param inFolder what lies in the data folder, for the help */
@@ -25,7 +27,12 @@ export const withEnrolmentOptions = (command: Command, inFolder: string): Comman
     .option('--id <agent-id>', "the identity to ask for (default: the host's name)")
     .option('--label <name=value>', 'label to enrol with; repeat for more', collect)
     .option('--data-dir <folder>', `where ${inFolder} lie`, '.viworks/agent')
-    .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones');
+    .option('--ca <file>', 'PEM file with the certificates to believe instead of the public ones')
+    .option(
+      '--server-pin <pin>',
+      "the server's key at the first contact, sha256/…; repeat for more (VIWORKS_SERVER_PIN)",
+      collect,
+    );
 
 /** For agent/run.ts. */
 export function enrolmentOf({ settings }: Pick<CliContext, 'settings'>, options: EnrolmentOptions) {
@@ -38,7 +45,14 @@ export function enrolmentOf({ settings }: Pick<CliContext, 'settings'>, options:
     agentId: options.id,
     labels: options.label === undefined ? undefined : parseLabels(options.label),
     tlsCa: options.ca === undefined ? undefined : readCertificates(options.ca),
+    serverPins: (options.serverPin ?? settings.serverPins).map(readServerPin),
   };
+}
+
+function readServerPin(text: string): Uint8Array {
+  const pin = readPin(text);
+  if (pin !== undefined) return pin;
+  throw new UsageError(`--server-pin: ${text} is no pin; it is written sha256/ and 44 characters of base64`);
 }
 
 function readCertificates(file: string): string {

@@ -131,7 +131,31 @@ async function examineServer(context: CliContext, options: DoctorOptions): Promi
       return ok('token', `is valid; ${total === 1 ? '1 agent is' : `${total} agents are`} enrolled`);
     }),
   );
+  findings.push(await attempt('certificates', () => examineCertificates(access)));
   return findings;
+}
+
+const dayMs = 86_400_000;
+/** How long before its end an authority is to be replaced, and the certificate of the agents' port renewed. */
+const soonMs = { authority: 60 * dayMs, server: dayMs };
+
+async function examineCertificates(access: ReturnType<typeof accessOf>): Promise<Finding> {
+  const { authorities, serverCertificate, clientCertificates } =
+    await createClient(access).certs.status.query();
+  const ending = authorities.find(
+    ({ state, notAfter }) => state === 'active' && Date.parse(notAfter) - Date.now() < soonMs.authority,
+  );
+  if (ending !== undefined)
+    return warn('certificates', `the authority ends at ${ending.notAfter}; \`viworks certs ca prepare\``);
+  if (serverCertificate === undefined)
+    return ok('certificates', 'none; agents connect without TLS of their own');
+  const { source, notAfter } = serverCertificate;
+  if (source === 'built-in' && Date.parse(notAfter) - Date.now() < soonMs.server)
+    return warn(
+      'certificates',
+      `that of the agents' port ends at ${notAfter} and is not renewed; see the log`,
+    );
+  return ok('certificates', `of agents: ${clientCertificates}; that of their port ends at ${notAfter}`);
 }
 
 async function attempt(check: string, examination: () => Promise<Finding>): Promise<Finding> {

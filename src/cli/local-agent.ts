@@ -18,6 +18,8 @@ export interface LocalAgentOptions {
   enrollmentToken: string | undefined;
   /** File with the certificates to believe. */
   ca: string | undefined;
+  /** The server's own key, sha256/…. */
+  serverPin: string | undefined;
   env: Environment;
   logLevel: string;
 }
@@ -33,10 +35,11 @@ const stopMs = 4000;
 const withheld = ['DATABASE_URL', 'JWT_SECRET', 'VIWORKS_TOKEN'];
 
 export function startLocalAgent(options: LocalAgentOptions): LocalAgent {
-  const { url, dataDir, enrollmentToken, ca, env, logLevel } = options;
+  const { url, dataDir, enrollmentToken, ca, serverPin, env, logLevel } = options;
   const program = process.argv[1] ?? '';
   const args = [program, 'agent', '--url', url, '--data-dir', dataDir, '--log-level', logLevel];
   if (ca !== undefined) args.push('--ca', ca);
+  if (serverPin !== undefined) args.push('--server-pin', serverPin);
   const child = spawn(process.execPath, args, {
     // The channel closes with this process, however it ends, and the agent then ends too.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -4,6 +4,7 @@ import { version } from '../lib/version.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
 import { auditCommand } from './audit.ts';
+import { certsCommand } from './certs.ts';
 import { commandsCommand } from './commands.ts';
 import { createContext } from './context.ts';
 import { doctorCommand } from './doctor.ts';
@@ -62,6 +63,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   jwtKeysCommand(program, context);
   enrollmentsCommand(program, context);
   keysCommand(program, context);
+  certsCommand(program, context);
   healthCommand(program, context, exit);
   program.addHelpText(
     'after',

@@ -15,6 +15,8 @@ export function serveCommand(program: Command, context: CliContext): void {
     const { runControlPlane } = await import('./control-plane.ts');
     await runControlPlane(config, terminal, async (app) => {
       terminal.note(`ViWorkS is ready: applications at ${app.apiUrl}, agents at ${app.agentUrl}`);
+      const serverPin = await app.serverPin();
+      if (serverPin !== undefined) terminal.note(`agents know it by --server-pin ${serverPin}`);
       terminal.note(`operator token in ${operatorFile(config.server.data_dir)}`);
       return async () => {};
     });

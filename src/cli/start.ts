@@ -54,6 +54,7 @@ async function startAgent(context: CliContext, config: Config, app: App): Promis
     dataDir,
     enrollmentToken,
     ca: ownAuthority(config.agent_management.tls_certificate_path),
+    serverPin: await app.serverPin(),
     env: context.env,
     logLevel: config.logging.level,
   });

@@ -101,8 +101,16 @@ Examples:
       uses,
       ...defined({ lifetimeMs: lifetime, agentId: agent, labels: label && parseLabels(label) }),
     });
-    print(context, options, made);
+    const serverPin = await pinOf(context, options);
+    print(context, options, { ...made, ...defined({ serverPin }) });
+    if (serverPin !== undefined && !options.json)
+      context.terminal.note(`agents know the server by --server-pin ${serverPin}`);
   });
+}
+
+/** Undefined where the server is not pinned. */
+async function pinOf(context: CliContext, options: ClientOptions): Promise<string | undefined> {
+  return (await clientOf(context, options).certs.pins.query()).primary;
 }
 
 async function create(context: CliContext, name: string | undefined, options: CreateOptions): Promise<void> {

@@ -1,17 +1,19 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isLoopback } from '../lib/addresses.ts';
+import { certificateIn, checkValidity, privateKey } from './certificate-files.ts';
+import { checkCertificates } from './check-certificates.ts';
 import { configError, type NameOf } from './problem.ts';
 import { checkProduction } from './production.ts';
 import type { Config } from './schema.ts';
 import { weaknessOf } from './secrets.ts';
+import { agentTlsOf } from './tls.ts';
 
 /** Rules between settings, and what the files they name must contain. */
 
 /** @param now milliseconds since 1970 @throws config_invalid */
 export function checkRules(config: Config, nameOf: NameOf, now: number): void {
   checkListener(config.server, 'server', nameOf, now);
-  checkListener(config.agent_management, 'agent_management', nameOf, now);
+  checkListener(config.agent_management, 'agent_management', nameOf, now, agentTlsOf(config) === 'built-in');
+  checkCertificates(config, nameOf, now);
   const { server, agent_management: agents, database, redis, security } = config;
   if (server.port !== 0 && server.port === agents.port) {
     throw configError(nameOf('agent_management.port'), `must differ from ${nameOf('server.port')}`);
@@ -65,7 +67,13 @@ type Listener = Pick<
   'bind_address' | 'tls_certificate_path' | 'tls_private_key_path' | 'allow_clear_text'
 >;
 
-function checkListener(listener: Listener, section: string, nameOf: NameOf, now: number): void {
+function checkListener(
+  listener: Listener,
+  section: string,
+  nameOf: NameOf,
+  now: number,
+  builtInTls = false,
+): void {
   const name = (key: keyof Listener) => nameOf(`${section}.${key}`);
   const { tls_certificate_path: certificatePath, tls_private_key_path: keyPath } = listener;
   if (certificatePath !== undefined && keyPath === undefined) {
@@ -89,46 +97,10 @@ function checkListener(listener: Listener, section: string, nameOf: NameOf, now:
     }
     return;
   }
-  if (!listener.allow_clear_text && !isLoopback(listener.bind_address)) {
+  if (!builtInTls && !listener.allow_clear_text && !isLoopback(listener.bind_address)) {
     throw configError(
       name('bind_address'),
       `is not loopback, which needs TLS (${section}.tls_certificate_path) or ${section}.allow_clear_text = true`,
     );
-  }
-}
-
-function checkValidity({ validFromDate, validToDate }: X509Certificate, name: string, now: number): void {
-  const day = (date: Date) => date.toISOString().slice(0, 16);
-  if (validToDate.getTime() <= now)
-    throw configError(name, `expired at ${day(validToDate)} UTC; renew the certificate`);
-  if (validFromDate.getTime() > now) {
-    const problem = `is valid only from ${day(validFromDate)} UTC; check the clock, or use one that is valid now`;
-    throw configError(name, problem);
-  }
-}
-
-function privateKey(path: string, name: string) {
-  const pem = contentsOf(path, name);
-  try {
-    return createPrivateKey(pem);
-  } catch {
-    throw configError(name, `${path} holds no private key in PEM form`);
-  }
-}
-
-function certificateIn(path: string, name: string): X509Certificate {
-  const pem = contentsOf(path, name);
-  try {
-    return new X509Certificate(pem);
-  } catch {
-    throw configError(name, `${path} holds no certificate in PEM form`);
-  }
-}
-
-function contentsOf(path: string, name: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw configError(name, `${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
   }
 }

@@ -49,6 +49,12 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('VIWORKS_AGENT_TLS_CERTIFICATE_PATH', 'agent_management.tls_certificate_path'),
   setting('VIWORKS_AGENT_TLS_PRIVATE_KEY_PATH', 'agent_management.tls_private_key_path'),
   setting('VIWORKS_AGENT_ALLOW_CLEAR_TEXT', 'agent_management.allow_clear_text', 'flag'),
+  setting('VIWORKS_AGENT_BUILT_IN_TLS', 'agent_management.built_in_tls', 'flag'),
+  setting('VIWORKS_AGENT_TLS_NAMES', 'agent_management.tls_names', 'list'),
+  setting('AGENT_CLIENT_CERTIFICATES', 'agent_management.client_certificates'),
+  setting('AGENT_CERTIFICATE_LIFETIME', 'agent_management.certificate_lifetime', 'seconds'),
+  setting('CA_CERTIFICATE_PATH', 'security.ca_certificate_path'),
+  setting('CA_PRIVATE_KEY_PATH', 'security.ca_private_key_path'),
   setting('BACKEND_AGENT_BIND_ADDRESS', 'agent_management.bind_address'),
   setting('BACKEND_AGENT_PORT', 'agent_management.port', 'number'),
   setting('MAX_AGENT_CONNECTIONS', 'agent_management.max_agent_connections', 'number'),
@@ -75,6 +81,7 @@ const clientNames = [
   'VIWORKS_AGENT_URL',
   'VIWORKS_AGENT_PLUGINS',
   'VIWORKS_AGENT_SEALING',
+  'VIWORKS_SERVER_PIN',
   'VIWORKS_ENROLLMENT_TOKEN',
   'VIWORKS_DEBUG',
 ] as const;
@@ -90,6 +97,8 @@ export interface ClientEnvironment {
   /** Modules that run further verbs. */
   agentPlugins: string[];
   agentSealing: string | undefined;
+  /** Keys that the server may have at the first contact. */
+  serverPins: string[];
   enrollmentToken: string | undefined;
   debug: boolean;
   color: boolean;
@@ -109,6 +118,7 @@ export function clientEnvironment(env: Environment): ClientEnvironment {
     agentUrl: env.VIWORKS_AGENT_URL || undefined,
     agentPlugins: env.VIWORKS_AGENT_PLUGINS ? listOf(env.VIWORKS_AGENT_PLUGINS) : [],
     agentSealing: env.VIWORKS_AGENT_SEALING || undefined,
+    serverPins: env.VIWORKS_SERVER_PIN ? listOf(env.VIWORKS_SERVER_PIN) : [],
     enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
     debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',
     color: !env.NO_COLOR && env.TERM !== 'dumb',

@@ -41,6 +41,8 @@ const pathKeys = [
   'agent_management.tls_private_key_path',
   'security.backend_private_key_path',
   'security.token_secret_path',
+  'security.ca_certificate_path',
+  'security.ca_private_key_path',
   'security.command_secret_path',
   'command.plugins',
 ];

@@ -18,26 +18,31 @@ const soonDays = 30;
 export function noticesOf(config: Config, now: number): Notice[] {
   const notices: Notice[] = [];
   const add = (setting: string, text: string) => notices.push({ setting, text });
+  const expiry = (setting: string, path: string) => {
+    const end = new X509Certificate(readFileSync(path)).validToDate;
+    const days = Math.floor((end.getTime() - now) / dayMs);
+    if (days < soonDays) add(setting, `the certificate expires in ${days} days; renew it`);
+  };
+  const readable = (setting: string, path: string | undefined) => {
+    if (path !== undefined && othersMayRead(path))
+      add(setting, `every user of this machine may read ${path}; chmod 600 it`);
+  };
   for (const section of ['server', 'agent_management'] as const) {
     const listener = config[section];
     const { tls_certificate_path: certificate, tls_private_key_path: key } = listener;
-    if (certificate !== undefined) {
-      const end = new X509Certificate(readFileSync(certificate)).validToDate;
-      const days = Math.floor((end.getTime() - now) / dayMs);
-      if (days < soonDays)
-        add(`${section}.tls_certificate_path`, `the certificate expires in ${days} days; renew it`);
-    }
-    if (key !== undefined && othersMayRead(key))
-      add(`${section}.tls_private_key_path`, `every user of this machine may read ${key}; chmod 600 it`);
+    if (certificate !== undefined) expiry(`${section}.tls_certificate_path`, certificate);
+    readable(`${section}.tls_private_key_path`, key);
     if (config.server.mode === 'development' && !isLoopback(listener.bind_address))
       add(
         'server.mode',
         `${section}.bind_address is not loopback; production mode is stricter about what is safe`,
       );
   }
-  const { backend_private_key_path: identity } = config.security;
-  if (identity !== undefined && othersMayRead(identity))
-    add('security.backend_private_key_path', `every user of this machine may read ${identity}; chmod 600 it`);
+  const { security } = config;
+  readable('security.backend_private_key_path', security.backend_private_key_path);
+  readable('security.ca_private_key_path', security.ca_private_key_path);
+  if (security.ca_certificate_path !== undefined)
+    expiry('security.ca_certificate_path', security.ca_certificate_path);
   return notices;
 }
 

@@ -106,6 +106,21 @@ export const configSchema = z.strictObject({
       rate_limit_streams: z.int().min(0).max(1_000_000).default(100),
       /** Whether callers on this machine are limited too. Without it: in production. */
       rate_limit_local: z.boolean().optional(),
+      /**
+       * PEM of the authority that issues certificates of agents, in place of one that is made. Further authorities
+       * behind it are believed too.
+       */
+      ca_certificate_path: z.string().optional(),
+      /** PEM. Without it certificates are issued elsewhere. */
+      ca_private_key_path: z.string().optional(),
+      /** The first part of the names in certificates of agents, spiffe://<trust domain>/agent/<id>/<incarnation>. */
+      trust_domain: z
+        .string()
+        .regex(
+          /^[a-z0-9]([a-z0-9._-]{0,253}[a-z0-9])?$/,
+          'must be a name of lower-case letters, digits, dots and dashes',
+        )
+        .default('viworks'),
     })
     .prefault({}),
   agent_management: z
@@ -116,6 +131,34 @@ export const configSchema = z.strictObject({
       tls_certificate_path: z.string().optional(),
       tls_private_key_path: z.string().optional(),
       allow_clear_text: z.boolean().default(false),
+      /**
+       * The server makes the certificate of this port itself, and renews it. Without it: in production, where no file
+       * has one and no proxy ends TLS.
+       */
+      built_in_tls: z.boolean().optional(),
+      /** Names and addresses in that certificate; those of this machine if there are none. */
+      tls_names: z
+        .array(z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be host names or addresses'))
+        .max(50)
+        .default([]),
+      /**
+       * Whether agents show certificates: never, where they have one, or always. Without it: on where TLS ends here.
+       */
+      client_certificates: z.enum(['off', 'on', 'required']).optional(),
+      /** Seconds that a certificate of an agent is good for; it is renewed when two thirds are over. */
+      certificate_lifetime: seconds.min(60).default(86_400),
+      /**
+       * Keys that this port may have one day, as sha256/… of RFC 7469. With a certificate of files, agents pin its key
+       * and these where there are any.
+       */
+      backup_pins: z
+        .array(
+          z
+            .string()
+            .regex(/^sha256\/[A-Za-z0-9+/]{43}=$/, 'must be written sha256/ and 44 characters of base64'),
+        )
+        .max(10)
+        .default([]),
       max_agent_connections: positive.default(20_000),
       /** Of those without a session yet, so many are attended to at once; the others wait their turn. */
       max_concurrent_handshakes: positive.max(10_000).default(64),

@@ -19,6 +19,7 @@ import { createMemoryNonceCache, type NonceCache, nonceCapacity } from '../bus/n
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { type KeyPair, keyIdOf, signBytes, verifyBytes } from '../protocol/keys.ts';
 import { type Ephemeral, newEphemeral, publicKeyBytes, sameBytes } from '../protocol/sealing/primitives.ts';
@@ -35,6 +36,7 @@ import {
 } from '../storage/agent-keys.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
+import type { CertificateRefusal, Certificates } from './certificates/certificates.ts';
 
 /**
  * Authentication of agents: the server's half of the handshake. Both sides sign the exact bytes that were
@@ -49,11 +51,11 @@ export interface AgentAuthentication {
   /**
    * Checks PROOF against the keys of the newest incarnation, and takes the key that is to follow, where one was
    * asked for.
-   * @param tlsExporter of this end of the connection, where it has one
+   * @param tls what is known of the connection's TLS at this end
    * @throws authentication_failed with one indistinct message; database_unavailable, unavailable when it cannot be
    * checked
    */
-  verify(challenge: OpenChallenge, proof: Proof, tlsExporter?: Uint8Array): Promise<Authenticated>;
+  verify(challenge: OpenChallenge, proof: Proof, tls?: TlsFacts): Promise<Authenticated>;
   /** The connection is gone before its PROOF: the challenge makes room for another. */
   abandon(challenge: OpenChallenge): void;
   /** A key that is older than this is to be replaced. */
@@ -71,6 +73,12 @@ export interface OpenChallenge {
   ephemeral: Ephemeral | undefined;
 }
 
+export interface TlsFacts {
+  tlsExporter?: Uint8Array | undefined;
+  /** What the agent showed; that it holds the key, TLS has seen to. DER. */
+  certificate?: Uint8Array | undefined;
+}
+
 export interface Authenticated {
   /** The key that signed. */
   publicKey: Uint8Array;
@@ -78,6 +86,8 @@ export interface Authenticated {
   secrets: SessionSecrets | undefined;
   /** The key that is accepted to follow. */
   acceptedKeyId: string | undefined;
+  /** The one that was shown, and counts. */
+  certificate: ShownCertificate | undefined;
 }
 
 /** Why an agent is refused; for records, and never for the agent. */
@@ -90,7 +100,8 @@ export type RefusalReason =
   | 'next_key_wrong'
   | 'not_sealed'
   | 'tls_exporter_absent'
-  | 'tls_exporter_differs';
+  | 'tls_exporter_differs'
+  | CertificateRefusal;
 
 export interface RefusedAgent {
   /** As it says of itself: nothing of it is proven. */
@@ -114,6 +125,8 @@ export interface AuthenticationDeps {
   nonces?: NonceCache;
   sealing?: SealingMode;
   tlsExporter?: ExporterPolicy;
+  /** Decides about what agents show beside their proof. */
+  certificates?: Pick<Certificates, 'check'> | undefined;
   /** Told of every refusal beside the log. */
   onRefused?: (reason: RefusalReason, agent: RefusedAgent) => void;
 }
@@ -234,7 +247,7 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral };
     },
 
-    async verify(challenge, proof, tlsExporter) {
+    async verify(challenge, proof, { tlsExporter, certificate: shown } = {}) {
       const { offer, offerBytes, message, terms, expiresAt } = challenge;
       assertValid(ProofSchema, proof, 'protocol_violation', 'proof.');
       const statement = parse(ProofStatementSchema, proof.statement, 'proof.statement');
@@ -248,6 +261,8 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
       if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
       checkExporter(offer, statement.tlsExporter, tlsExporter);
+      const { problem, certificate } = deps.certificates?.check(offer, shown) ?? {};
+      if (problem !== undefined) refuse(offer, problem);
       const secrets = sealedBy(challenge, proof);
       tellSkew(offer, statement);
       if (key.role === 'next') {
@@ -255,7 +270,8 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
         await promoteNextKey(database.query, offer, now, until);
         log.info({ agentId: offer.agentId, keyId: offer.keyId }, 'an agent uses its new key');
       }
-      return { publicKey: key.publicKey, secrets, acceptedKeyId: await takeNextKey(challenge, statement) };
+      const acceptedKeyId = await takeNextKey(challenge, statement);
+      return { publicKey: key.publicKey, secrets, acceptedKeyId, certificate };
     },
 
     abandon({ terms }) {

@@ -22,6 +22,7 @@ export interface Metrics {
   commandsDeleted: Counter;
   commandsRefused: Counter<'code'>;
   executionsForged: Counter;
+  rowsForged: Counter<'table'>;
   executionsFinished: Counter<'state'>;
   rolloutsTurned: Counter<'state'>;
   scheduleRuns: Counter<'outcome'>;
@@ -94,6 +95,12 @@ export function createMetrics(): Metrics {
     executionsForged: new Counter({
       name: 'viworks_executions_forged_total',
       help: 'Executions in the database that were not submitted here, or altered since, and were not sent.',
+      registers,
+    }),
+    rowsForged: new Counter({
+      name: 'viworks_rows_forged_total',
+      help: 'Schedules and templates in the database that were not saved here, or altered since, and were not run.',
+      labelNames: ['table'],
       registers,
     }),
     executionsFinished: new Counter({

@@ -63,4 +63,6 @@ export interface Peer {
   tls: boolean;
   /** The value of RFC 9266 of this end of the TLS connection. */
   tlsExporter?: Uint8Array | undefined;
+  /** What the peer showed in TLS, in DER; nothing but that it holds the key is known of it. */
+  certificate?: Uint8Array | undefined;
 }

@@ -63,3 +63,23 @@ export function sessionTokenInput(
 
 /** What the server's identity key signs of the keys that sign commands. @param set a serialised CommandKeySet */
 export const commandKeysInput = (set: Uint8Array): Uint8Array => signedInput('viworks.command-keys.v1', set);
+
+/** What the server's identity key signs of certificates. @param document a serialised TlsTrustDocument */
+export const tlsTrustInput = (document: Uint8Array): Uint8Array =>
+  signedInput('viworks.tls-trust.v1', document);
+
+/** What the agent's key signs of a request for a certificate at enrolment. */
+export const certificateRequestInput = (agentId: string, request: Uint8Array): Uint8Array =>
+  signedInput('viworks.certificate-request.v1', encoder.encode(agentId), request);
+
+/** What the agent's key signs to get a certificate outside of a session. */
+export function renewCertificateInput(
+  agentId: string,
+  incarnation: number,
+  nonce: Uint8Array,
+  request: Uint8Array,
+): Uint8Array {
+  const count = Buffer.alloc(4);
+  count.writeUInt32BE(incarnation);
+  return signedInput('viworks.renew-certificate.v1', encoder.encode(agentId), count, nonce, request);
+}

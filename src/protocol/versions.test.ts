@@ -9,7 +9,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '657d18856e202f5bc343d76d60b4fd8a689e86ca2c5686232d6c3ed6b9fc3a8d',
+  1: '07430510abf6340c585b28c3bedd653da8d7601da9d3100bd776cf44c86b7416',
 };
 
 /** The files of the package, each after those it imports. */

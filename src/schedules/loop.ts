@@ -3,10 +3,12 @@ import { ViworksError } from '../errors.ts';
 import { backoffDelay } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { RowBinding } from '../storage/bound-rows.ts';
 import type { Database } from '../storage/database.ts';
-import { claimSchedules, settleSchedule, soonestSchedule } from '../storage/schedules.ts';
-import { scheduleOf } from './rows.ts';
-import type { Runner } from './runner.ts';
+import { claimSchedules, type ScheduleRow, settleSchedule, soonestSchedule } from '../storage/schedules.ts';
+import { boundValues, notAuthentic, scheduleOf } from './rows.ts';
+import type { Runner, RunOutcome } from './runner.ts';
 import type { Turns } from './turns.ts';
 
 /**
@@ -25,7 +27,9 @@ export interface ScheduleLoopDeps {
   database: Database;
   bus: Bus;
   clock: Pick<Clock, 'now'>;
+  metrics: Pick<Metrics, 'rowsForged'>;
   log: Logger;
+  binding: RowBinding;
   runDue: Runner['runDue'];
   /** Shared with whoever changes schedules. */
   turns: Turns;
@@ -39,7 +43,7 @@ const unavailableMs = 1000;
 const lookAgainMs = 60_000;
 
 export function createScheduleLoop(deps: ScheduleLoopDeps): ScheduleLoop {
-  const { database, bus, clock, log, runDue, turns } = deps;
+  const { database, bus, clock, log, metrics, binding, runDue, turns } = deps;
   /** Schedules that were refused for now, and when they are to be tried again. */
   const refused = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
@@ -55,15 +59,24 @@ export function createScheduleLoop(deps: ScheduleLoopDeps): ScheduleLoop {
     return [...refused.keys()];
   }
 
+  /** Only what was saved here submits anything. */
+  async function runRow(row: ScheduleRow): Promise<RunOutcome | undefined> {
+    if (binding.holds('schedules', boundValues(row), row.binding)) return runDue(scheduleOf(row));
+    const { name, actor, lastAt } = row;
+    const { message: lastError } = notAuthentic(name);
+    metrics.rowsForged.inc({ table: 'schedules' });
+    log.error({ schedule: name, actor }, 'a schedule that was not saved here is not run');
+    return { nextAt: null, lastAt, lastCommandId: null, lastError, againInMs: undefined };
+  }
+
   /** Runs some of what is due; answers with how many it found, and how many of them are dealt with. */
   function round(): Promise<{ found: number; settled: number }> {
     return database.transaction(async (query) => {
       const rows = await claimSchedules(query, new Date(clock.now()), waiting(), atOnce);
-      const schedules = rows.map(scheduleOf);
       // Together, because commands that are submitted at the same time share a commit.
-      const outcomes = await Promise.allSettled(schedules.map(runDue));
+      const outcomes = await Promise.allSettled(rows.map(runRow));
       let settled = 0;
-      for (const [index, { name }] of schedules.entries()) {
+      for (const [index, { name }] of rows.entries()) {
         const outcome = outcomes[index];
         if (outcome?.status === 'rejected') {
           log.warn({ err: ViworksError.from(outcome.reason), schedule: name }, 'cannot run a schedule now');

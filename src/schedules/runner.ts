@@ -83,7 +83,7 @@ export function createRunner(deps: RunnerDeps): Runner {
   async function run(schedule: Schedule, due: DueDecision): Promise<RunOutcome> {
     const before = schedule.lastCommandId;
     const dealtWith = (lastCommandId: string | null, lastError: string | null): RunOutcome => ({
-      nextAt: due.nextAt === undefined ? null : new Date(due.nextAt),
+      nextAt: dateOf(due.nextAt),
       lastAt: new Date(due.occurrence),
       lastCommandId,
       lastError,
@@ -129,6 +129,18 @@ export function createRunner(deps: RunnerDeps): Runner {
       if (nextAt === undefined) return undefined;
       let due: DueDecision | undefined;
       try {
+        // The next time is not bound, because it changes with each run; so it must be one that the timing has.
+        const times = occurrencesOf(timing);
+        if (times.after(nextAt.getTime() - 1) !== nextAt.getTime()) {
+          log.warn({ schedule: schedule.name, nextAt }, 'the next time of a schedule is none of its times');
+          return {
+            nextAt: dateOf(times.after(nextAt.getTime())),
+            lastAt: schedule.lastAt ?? null,
+            lastCommandId: null,
+            lastError: `Left out: ${nextAt.toISOString()} is none of its times.`,
+            againInMs: undefined,
+          };
+        }
         due = decideDue(timing, nextAt.getTime(), clock.now());
       } catch (thrown) {
         // A zone that was known when it was stored may be unknown to another release of Node.
@@ -143,7 +155,7 @@ export function createRunner(deps: RunnerDeps): Runner {
         const following = occurrencesOf(timing).after(nextAt.getTime());
         if (command !== undefined) {
           return {
-            nextAt: following === undefined ? null : new Date(following),
+            nextAt: dateOf(following),
             lastAt: nextAt,
             lastCommandId: command.commandId,
             lastError: null,
@@ -157,6 +169,8 @@ export function createRunner(deps: RunnerDeps): Runner {
 }
 
 export const originOf = (name: string): string => `schedule:${name}`;
+
+const dateOf = (time: number | undefined): Date | null => (time === undefined ? null : new Date(time));
 
 const occurrenceKey = (name: string, revision: number, occurrence: number): string =>
   `schedule:${name}:${revision}:${new Date(occurrence).toISOString()}`;

@@ -9,6 +9,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import type { Scope } from '../lib/scope.ts';
 import { storableJson, storableText } from '../lib/text.ts';
+import type { RowBinding } from '../storage/bound-rows.ts';
 import type { Database } from '../storage/database.ts';
 import {
   deleteSchedule,
@@ -16,13 +17,14 @@ import {
   insertSchedule,
   listSchedules,
   lockSchedule,
+  type ScheduleRow,
   scheduleRan,
   updateSchedule,
 } from '../storage/schedules.ts';
 import type { TemplateService } from '../templates/types.ts';
 import { createScheduleLoop, type ScheduleLoop } from './loop.ts';
 import { occurrencesOf, upcoming } from './occurrences.ts';
-import { scheduleOf } from './rows.ts';
+import { boundValues, notAuthentic, scheduleOf } from './rows.ts';
 import { createRunner, inputOf, originOf } from './runner.ts';
 import { checkTiming } from './timing.ts';
 import { createTurns } from './turns.ts';
@@ -39,7 +41,8 @@ export interface SchedulesDeps {
   check: (input: SubmitInput) => void;
   bus: Bus;
   clock: Pick<Clock, 'now'>;
-  metrics: Pick<Metrics, 'scheduleRuns'>;
+  metrics: Pick<Metrics, 'scheduleRuns' | 'rowsForged'>;
+  binding: RowBinding;
   log: Logger;
   audit: Pick<AuditTrail, 'during'>;
 }
@@ -48,15 +51,23 @@ export interface SchedulesDeps {
 const clockSkewMs = 60_000;
 
 export function createSchedules(deps: SchedulesDeps): Schedules {
-  const { database, commands, templates, check, bus, clock, log } = deps;
+  const { database, commands, templates, check, bus, clock, log, binding } = deps;
   const { query } = database;
   const { runDue } = createRunner(deps);
   const turns = createTurns();
   const loop = createScheduleLoop({ ...deps, runDue, turns });
 
-  async function get(name: string): Promise<Schedule> {
+  async function rowOf(name: string): Promise<ScheduleRow> {
     const row = await findSchedule(query, name);
     if (row === undefined) throw unknown(name);
+    return row;
+  }
+
+  const get = async (name: string): Promise<Schedule> => scheduleOf(await rowOf(name));
+
+  /** For whatever acts on what is stored, or stores it again. @throws not_authentic */
+  function trusted(row: ScheduleRow): Schedule {
+    if (!binding.holds('schedules', boundValues(row), row.binding)) throw notAuthentic(row.name);
     return scheduleOf(row);
   }
 
@@ -74,14 +85,20 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
 
   type Values = Pick<Schedule, 'name' | 'description' | 'timing' | 'action' | 'actor' | 'scope' | 'enabled'>;
 
-  function valuesOf(values: Values, after: number) {
+  /** @param revision that it gets */
+  function valuesOf(values: Values, after: number, revision: number) {
     const nextAt = occurrencesOf(values.timing).after(after);
+    const [timing, action] = [storableJson(values.timing), storableJson(values.action)];
+    const scope = values.scope ?? null;
+    // Over what will be read, and not over what is written: the two differ in what JSON leaves out.
+    const read = { timing: JSON.parse(timing), action: JSON.parse(action), scope };
     return {
       ...values,
       description: storableText(values.description),
-      timing: storableJson(values.timing),
-      action: storableJson(values.action),
-      scope: values.scope ?? null,
+      timing,
+      action,
+      scope,
+      binding: binding.bind('schedules', boundValues({ ...values, ...read, revision })),
       nextAt: nextAt === undefined ? null : new Date(nextAt),
     };
   }
@@ -89,7 +106,8 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
   /**
    * Stores the next revision of a schedule, while nobody runs it. What is to come is found under the lock, so that
    * a time that was dealt with does not come again.
-   * @param revision that it must have; undefined for any @throws schedule_unknown, revision_conflict
+   * @param revision that it must have; undefined for any
+   * @throws schedule_unknown, revision_conflict, not_authentic
    */
   async function change(
     name: string,
@@ -104,7 +122,8 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
         const now = clock.now();
         const lastAt = row.lastAt?.getTime() ?? 0;
         const after = lastAt <= now + clockSkewMs ? Math.max(now, lastAt) : now;
-        return updateSchedule(locked, valuesOf(apply(scheduleOf(row)), after), new Date(now));
+        const values = valuesOf(apply(trusted(row)), after, row.revision + 1);
+        return updateSchedule(locked, values, new Date(now));
       }),
     );
     if (changed === undefined) throw unknown(name);
@@ -136,7 +155,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
       const timing = checkTiming(asked, now);
       await checkAction(action, within);
       const enabled = !paused;
-      const values = valuesOf({ name, description, timing, action, actor, scope: within, enabled }, now);
+      const values = valuesOf({ name, description, timing, action, actor, scope: within, enabled }, now, 1);
       const row = await insertSchedule(query, values, new Date(now));
       if (row === undefined) {
         const problem = 'is the name of another schedule';
@@ -169,7 +188,7 @@ export function createSchedules(deps: SchedulesDeps): Schedules {
     resume: (name) => enable(name, true),
 
     async run(actor, name, { idempotencyKey, within }) {
-      const { action } = await get(name);
+      const { action } = trusted(await rowOf(name));
       const input = await inputOf(action, templates);
       const origin = originOf(name);
       const command = await commands.submit(actor, { ...input, origin, idempotencyKey, within });

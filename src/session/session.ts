@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import type { CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import {
   CancelSchema,
   CommandUpdateSchema,
@@ -30,6 +31,7 @@ import type { OrderRow } from '../storage/executions.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import { createAcknowledgement } from './acknowledgement.ts';
 import { type BudgetLimits, createBudget } from './budget.ts';
+import type { SessionCertificates } from './certificates.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
@@ -54,6 +56,7 @@ export interface SessionDeps {
   telemetry: Pick<TelemetryIngest, 'ingest'>;
   standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
+  certificates?: SessionCertificates | undefined;
   metrics: Pick<Metrics, 'commandsRefused' | 'agentsSlowed' | 'agentsSlowedNow'>;
   /** What an agent may say; absent: any number. */
   budget?: BudgetLimits | undefined;
@@ -190,6 +193,18 @@ export function createSession(
     else ended.catch((error: unknown) => fail(ViworksError.from(error)));
   }
 
+  /** What is wrong with a request is told, and the session goes on. */
+  async function issueCertificate(sequence: bigint, request: CertificateRequest): Promise<void> {
+    try {
+      const value = await deps.certificates?.request(request);
+      if (value !== undefined) send({ case: 'agentCertificate', value });
+    } catch (thrown) {
+      const { code, message, retryable } = ViworksError.from(thrown);
+      log.info({ agentId, code }, 'a certificate is not issued');
+      send({ case: 'error', value: create(ErrorSchema, { code, message, retryable, sequence }) });
+    }
+  }
+
   function receiveTelemetry(sequence: bigint, message: Telemetry): void {
     if (samplesUnderWay >= telemetryCredit) {
       const text = `telemetry: more than ${telemetryCredit} envelopes are unacknowledged.`;
@@ -237,6 +252,11 @@ export function createSession(
         return done(sequence);
       case 'error':
         return receiveError(sequence, body.value);
+      case 'certificateRequest':
+        return settle(sequence, issueCertificate(sequence, body.value));
+      case 'tlsTrustStored':
+        deps.certificates?.stored(body.value.version);
+        return done(sequence);
       case 'channelMessage':
       case 'policy':
         return refuse(sequence, body.case === 'policy' ? 'policy' : 'channel_message');
@@ -251,6 +271,8 @@ export function createSession(
       case 'sealed':
       case 'sessionToken':
       case 'commandKeys':
+      case 'tlsTrust':
+      case 'agentCertificate':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }

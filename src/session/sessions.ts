@@ -14,6 +14,7 @@ import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
 import type { AcceptConnection, Connection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
@@ -27,6 +28,7 @@ import type { Presence } from '../registry/presence.ts';
 import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import type { BudgetLimits } from './budget.ts';
+import { certificateFacts, certificatesOf, type IssuingCertificates } from './certificates.ts';
 import { createCommandSigning } from './command-signing.ts';
 import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
@@ -49,6 +51,8 @@ export interface SessionsDeps {
   authentication: AgentAuthentication;
   sessionTokens: SessionTokens;
   commandKeys: Pick<CommandKeys, 'message' | 'onChange' | 'sign'>;
+  /** Without them, agents have no certificates. */
+  certificates?: IssuingCertificates | undefined;
   presence: Presence;
   standing: Standing;
   engine: CommandEngine;
@@ -73,19 +77,23 @@ interface Peer {
   degraded: boolean;
   /** On the monotonic clock: when the token of the session is followed by another. */
   renewTokenAt: number;
+  /** What the agent showed, or got since. */
+  certificate: ShownCertificate | undefined;
   /** Ends it; the agent is told the error, if there is one. */
   end(error: ViworksError | undefined): void;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
   const { bus, authentication, sessionTokens, commandKeys, presence, standing, engine } = deps;
-  const { clock, log, metrics, limits } = deps;
+  const { clock, log, metrics, limits, certificates } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
   const byAgent = new Map<string, Peer>();
   let timer: NodeJS.Timeout | undefined;
   let offKeys: (() => void) | undefined;
+  let offCertificates: (() => void) | undefined;
+  let toldTrust: bigint | undefined;
   let draining = false;
   let emptied: (() => void) | undefined;
 
@@ -102,6 +110,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       welcomed: false,
       degraded: false,
       renewTokenAt: Number.POSITIVE_INFINITY,
+      certificate: undefined,
       end,
     };
     peers.add(peer);
@@ -145,8 +154,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
-      const authenticated = await authentication.verify(asked, proof, connection.peer.tlsExporter);
+      const authenticated = await authentication.verify(asked, proof, connection.peer);
       const { publicKey, secrets, acceptedKeyId } = authenticated;
+      peer.certificate = authenticated.certificate;
       const { offer } = asked;
       const { agentId, incarnation, bootId } = offer;
       const sessionId = newId();
@@ -179,7 +189,9 @@ export function createSessions(deps: SessionsDeps): Sessions {
         });
         peer.connection = sealed;
       }
-      const session = createSession({ ...deps, signing, log }, facts, peer.connection, end);
+      const ofAgent = certificates && certificatesOf(certificates, offer, peer, clock);
+      const own = { ...deps, certificates: ofAgent, signing, log };
+      const session = createSession(own, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
       const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
@@ -195,7 +207,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
         sealed === undefined ? wireLimits.messageBytes : sealedEnvelopeBytes(encoding);
       const signedCommandKeys = commandKeys.message;
       const told = { sessionId, epoch, signedCommandKeys, token, confirmation, maximumMessageBytes };
-      const value = { ...welcome(told, limits), ...defined(keys) };
+      const more = certificates && certificateFacts(certificates, offer);
+      const value = { ...welcome(told, limits), ...defined(keys), ...more };
       peer.connection.send(envelope({ case: 'welcome', value }, clock.now()));
       sealed?.bind(sessionId, BigInt(epoch));
       peer.welcomed = true;
@@ -312,6 +325,22 @@ export function createSessions(deps: SessionsDeps): Sessions {
       if (welcomed) session?.send({ case: 'commandKeys', value: commandKeys.message });
   }
 
+  /** Every open session hears of new trust, and one whose certificate counts no more ends. */
+  function tellTrust(): void {
+    const { trust } = certificates ?? {};
+    const isNew = trust !== undefined && trust.version !== toldTrust;
+    toldTrust = trust?.version;
+    for (const peer of [...peers]) {
+      if (isNew && peer.welcomed) peer.session?.send({ case: 'tlsTrust', value: trust.message });
+      checkCertificate(peer);
+    }
+  }
+
+  function checkCertificate(peer: Peer): void {
+    if (peer.session === undefined || certificates?.holds(peer.certificate) !== false) return;
+    sendBack(peer, 'its certificate counts no more');
+  }
+
   /** One look over everybody instead of a timer for each. */
   function look(): void {
     const now = clock.monotonic();
@@ -331,6 +360,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         presence.changed({ agentId, epoch, presence: liveness, seenAt: new Date(clock.now()) });
       }
       if (now >= peer.renewTokenAt) renewToken(peer, peer.session);
+      checkCertificate(peer);
     }
   }
 
@@ -341,12 +371,15 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
     start() {
       offKeys ??= commandKeys.onChange(tellKeys);
+      toldTrust = certificates?.trust?.version;
+      offCertificates ??= certificates?.onChange(tellTrust);
       timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
     },
     async drain(windowMs) {
       draining = true;
       clearInterval(timer);
       offKeys?.();
+      offCertificates?.();
       const empty = new Promise<void>((resolve) => {
         emptied = resolve;
         if (peers.size === 0) resolve();

@@ -26,3 +26,12 @@ export interface BoundExecution {
   /** It waits for a second person, and whoever agrees binds it anew. */
   unapproved: boolean;
 }
+
+/** What makes commands later, at its time or when somebody asks, is bound in the same way and checked before it does. */
+export interface RowBinding {
+  /** @param values all that must not change, as JSON values that are read back as they are here */
+  bind(table: BoundTable, values: Readonly<Record<string, unknown>>): Uint8Array;
+  holds(table: BoundTable, values: Readonly<Record<string, unknown>>, binding: Uint8Array | null): boolean;
+}
+
+export type BoundTable = 'schedules' | 'templates';

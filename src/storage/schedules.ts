@@ -23,6 +23,7 @@ export interface ScheduleRow {
   lastError: string | null;
   createdAt: Date;
   updatedAt: Date;
+  binding: Uint8Array | null;
 }
 
 /** What a person says of a schedule; timing and action are JSON. */
@@ -32,13 +33,15 @@ export type ScheduleValues = Pick<
 > & {
   timing: string;
   action: string;
+  /** With the revision that it gets. */
+  binding: Uint8Array;
 };
 
 type Query = Database['query'];
 
 const columns = `name, description, timing, action, actor, scope, enabled, revision, next_at as "nextAt",
   last_at as "lastAt", last_command_id as "lastCommandId", last_error as "lastError",
-  created_at as "createdAt", updated_at as "updatedAt"`;
+  created_at as "createdAt", updated_at as "updatedAt", binding`;
 
 const list = statement(
   'schedules_list',
@@ -73,8 +76,9 @@ export async function lockSchedule(query: Query, name: string): Promise<Schedule
 
 const insert = statement(
   'schedules_insert',
-  `insert into schedules (name, description, timing, action, actor, enabled, next_at, scope, created_at, updated_at)
-   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8::jsonb, $9, $9) on conflict (name) do nothing
+  `insert into schedules (name, description, timing, action, actor, enabled, next_at, scope, binding,
+     created_at, updated_at)
+   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $7, $8::jsonb, $9, $10, $10) on conflict (name) do nothing
    returning ${columns}`,
 );
 
@@ -87,9 +91,10 @@ const valuesOf = (values: ScheduleValues) => [
   values.enabled,
   values.nextAt,
   values.scope === null ? null : JSON.stringify(values.scope),
+  values.binding,
 ];
 
-/** Undefined if there is one of that name. */
+/** Its revision is 1. Undefined if there is one of that name. */
 export async function insertSchedule(
   query: Query,
   values: ScheduleValues,
@@ -102,7 +107,7 @@ export async function insertSchedule(
 const update = statement(
   'schedules_update',
   `update schedules set description = $2, timing = $3::jsonb, action = $4::jsonb, actor = $5, enabled = $6,
-     next_at = $7, scope = $8::jsonb, updated_at = $9, revision = revision + 1
+     next_at = $7, scope = $8::jsonb, binding = $9, updated_at = $10, revision = revision + 1
    where name = $1 returning ${columns}`,
 );
 

@@ -13,6 +13,7 @@ export interface TemplateRow {
   updatedBy: string;
   createdAt: Date;
   updatedAt: Date;
+  binding: Uint8Array | null;
 }
 
 export type NewTemplateRow = Pick<TemplateRow, 'name' | 'description' | 'updatedBy'> & {
@@ -20,12 +21,14 @@ export type NewTemplateRow = Pick<TemplateRow, 'name' | 'description' | 'updated
   parameters: string;
   /** JSON. */
   command: string;
+  /** With the revision that it gets. */
+  binding: Uint8Array;
 };
 
 type Query = Database['query'];
 
 const columns = `name, description, parameters, command, revision, updated_by as "updatedBy",
-  created_at as "createdAt", updated_at as "updatedAt"`;
+  created_at as "createdAt", updated_at as "updatedAt", binding`;
 
 const list = statement(
   'templates_list',
@@ -46,16 +49,16 @@ export const { find: findTemplate, remove: deleteTemplate } = namedRows<Template
 
 const insert = statement(
   'templates_insert',
-  `insert into templates (name, description, parameters, command, updated_by, created_at, updated_at)
-   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $6) on conflict (name) do nothing
+  `insert into templates (name, description, parameters, command, updated_by, created_at, updated_at, binding)
+   values ($1, $2, $3::jsonb, $4::jsonb, $5, $6, $6, $7) on conflict (name) do nothing
    returning ${columns}`,
 );
 
 const update = statement(
   'templates_update',
   `update templates set description = $2, parameters = $3::jsonb, command = $4::jsonb, updated_by = $5,
-     updated_at = $6, revision = revision + 1
-   where name = $1 and revision = $7 returning ${columns}`,
+     updated_at = $6, binding = $7, revision = revision + 1
+   where name = $1 and revision = $8 returning ${columns}`,
 );
 
 /**
@@ -68,7 +71,7 @@ export async function saveTemplate(
   revision: number | undefined,
   at: Date,
 ): Promise<TemplateRow | undefined> {
-  const values = [row.name, row.description, row.parameters, row.command, row.updatedBy, at];
+  const values = [row.name, row.description, row.parameters, row.command, row.updatedBy, at, row.binding];
   const [saved] = await query<TemplateRow>(
     revision === undefined ? insert : update,
     revision === undefined ? values : [...values, revision],

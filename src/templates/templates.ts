@@ -3,8 +3,11 @@ import type { SubmitInput } from '../commands/types.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { defined } from '../lib/defined.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { storableJson, storableText } from '../lib/text.ts';
+import type { RowBinding } from '../storage/bound-rows.ts';
 import type { Database } from '../storage/database.ts';
 import {
   deleteTemplate,
@@ -24,25 +27,39 @@ export interface TemplatesDeps {
   /** Whether a command could be submitted, apart from its agents. @throws verb_unknown, invalid_args */
   check: (input: SubmitInput) => void;
   clock: Pick<Clock, 'now'>;
+  binding: RowBinding;
+  metrics: Pick<Metrics, 'rowsForged'>;
+  log: Logger;
 }
 
-export function createTemplates({ database, commands, check, clock }: TemplatesDeps): TemplateService {
+export function createTemplates(deps: TemplatesDeps): TemplateService {
+  const { database, commands, check, clock, binding, metrics, log } = deps;
   const { query } = database;
 
-  async function get(name: string): Promise<Template> {
+  async function rowOf(name: string): Promise<TemplateRow> {
     const row = await findTemplate(query, name);
     if (row === undefined) throw unknown(name);
-    return templateOf(row);
+    return row;
+  }
+
+  /** Only what was saved here is run. @throws template_unknown, not_authentic */
+  async function trusted(name: string): Promise<Template> {
+    const row = await rowOf(name);
+    if (binding.holds('templates', boundValues(row), row.binding)) return templateOf(row);
+    metrics.rowsForged.inc({ table: 'templates' });
+    log.error({ template: name }, 'a template that was not saved here is not run');
+    const what = `The template ${name} was not saved here, or altered since: it is not run.`;
+    throw new ViworksError('not_authentic', `${what} Save it anew.`);
   }
 
   const render: TemplateService['render'] = async (name, use) => {
-    const input = renderTemplate(await get(name), use);
+    const input = renderTemplate(await trusted(name), use);
     check(input);
     return input;
   };
 
   return {
-    get,
+    get: async (name) => templateOf(await rowOf(name)),
     render,
 
     async list(page, scope) {
@@ -61,7 +78,15 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
         command: storableJson(command),
         updatedBy: actor,
       };
-      const saved = await saveTemplate(query, row, revision, new Date(clock.now()));
+      // Over what will be read, and not over what is written: the two differ in what JSON leaves out.
+      const read = { parameters: JSON.parse(row.parameters), command: JSON.parse(row.command) };
+      const bound = boundValues({ ...row, ...read, revision: (revision ?? 0) + 1 });
+      const saved = await saveTemplate(
+        query,
+        { ...row, binding: binding.bind('templates', bound) },
+        revision,
+        new Date(clock.now()),
+      );
       if (saved === undefined) throw await conflict(name, revision);
       return templateOf(saved);
     },
@@ -91,7 +116,20 @@ export function createTemplates({ database, commands, check, clock }: TemplatesD
 
 const unknown = (name: string) => new ViworksError('template_unknown', `There is no template ${name}.`);
 
-function templateOf({ parameters, command, ...rest }: TemplateRow): Template {
+/** All of a template that decides what it submits. */
+const boundValues = ({
+  name,
+  parameters,
+  command,
+  revision,
+}: Pick<TemplateRow, 'name' | 'parameters' | 'command' | 'revision'>) => ({
+  name,
+  parameters,
+  command,
+  revision,
+});
+
+function templateOf({ parameters, command, binding: _, ...rest }: TemplateRow): Template {
   return {
     ...rest,
     parameters: parameters as Template['parameters'],

@@ -6,7 +6,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
-import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
+import { clearTextOnlyFrom, createListener, type Listener, type ListenerTls } from './listen.ts';
 import { createNewcomers, socketName } from './newcomers.ts';
 import { createUnaryHandler } from './unary.ts';
 import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';
@@ -19,7 +19,7 @@ import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';
 export interface AgentListenerOptions {
   host: string;
   port: number;
-  tls?: { cert: string; key: string } | undefined;
+  tls?: ListenerTls | undefined;
   /** Proxies whose X-Forwarded-For is believed; where there are any, clear text from others is dropped. */
   proxies?: AddressList;
   /** Called once for each connection, on whatever transport. */

@@ -5,6 +5,7 @@ import { type AddressList, clientAddress } from '../lib/addresses.ts';
 import type { AcceptConnection, Peer } from '../protocol/connection.ts';
 import { createFramedConnection, type FramedEnds } from '../protocol/framed-connection.ts';
 import { frameEndOfStream, joinFrames } from '../protocol/frames.ts';
+import { certificateOf } from '../protocol/peer-certificate.ts';
 import { errorHeaders, unimplemented, type WireStatus, wireStatus } from '../protocol/status.ts';
 import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import type { Http2Peer } from './http2-session.ts';
@@ -102,6 +103,7 @@ export function serveAgentStream(
     remoteAddress: clientAddress(socket?.remoteAddress ?? '', headers['x-forwarded-for'], deps.proxies),
     tls: (socket as TLSSocket | undefined)?.encrypted === true,
     tlsExporter: tlsExporterOf(socket),
+    certificate: certificateOf(socket),
   };
   const ends: FramedEnds = {
     finish: grpc ? finishGrpc(stream) : finishConnect(stream),

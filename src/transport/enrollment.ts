@@ -2,6 +2,8 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { ConnectRouter } from '@connectrpc/connect';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import type { AuditTrail } from '../audit/trail.ts';
+import type { AskedAtEnrollment, Certificates } from '../identity/certificates/certificates.ts';
+import type { CertificateRenewal } from '../identity/certificates/renewal.ts';
 import type { Enrollment } from '../identity/enrollment.ts';
 import type { EnrollmentRequests } from '../identity/enrollment-requests.ts';
 import type { Enrolled } from '../identity/registration.ts';
@@ -21,7 +23,14 @@ export function enrollmentRoutes(
   requests: Pick<EnrollmentRequests, 'ask'>,
   audit: Pick<AuditTrail, 'during' | 'admitted'>,
   guesses: Guesses,
+  tls?: { certificates: Pick<Certificates, 'atEnrollment'>; renewal: CertificateRenewal } | undefined,
 ): void {
+  /** What a new agent gets; it asks again with the same key where a certificate could not be made. */
+  const answerTo = async (enrolled: Enrolled, asked: AskedAtEnrollment & { publicKey: Uint8Array }) => {
+    const { agentId, incarnation } = enrolled;
+    const agent = { agentId, incarnation, publicKey: asked.publicKey };
+    return { ...enrolledMessage(enrolled), ...(await tls?.certificates.atEnrollment(agent, asked)) };
+  };
   router.rpc(AgentService.method.enroll, async (request, { values, requestHeader }) => {
     const { agentId: resourceId } = request;
     const address = values.get(remoteAddress);
@@ -34,10 +43,9 @@ export function enrollmentRoutes(
       resourceId,
       details: () => ({ labels: request.labels, keyId: keyIdOf(request.publicKey) }),
     };
-    const enrolled = await guesses.attempt(address, () =>
-      audit.during(call, () => enrollment.enroll(request)),
+    return guesses.attempt(address, () =>
+      audit.during(call, async () => answerTo(await enrollment.enroll(request), request)),
     );
-    return enrolledMessage(enrolled);
   });
   router.rpc(AgentService.method.requestEnrollment, async (request, { signal, values }) => {
     const address = values.get(remoteAddress);
@@ -45,7 +53,7 @@ export function enrollmentRoutes(
     audit.admitted({ actor: `agent:${request.agentId}`, address }, 'agents.requestEnrollment');
     switch (answer.state) {
       case 'enrolled':
-        return { state: { case: 'enrolled', value: enrolledMessage(answer.enrolled) } };
+        return { state: { case: 'enrolled', value: await answerTo(answer.enrolled, request) } };
       case 'rejected':
         return { state: { case: 'rejected', value: { reason: answer.reason } } };
       case 'pending': {
@@ -53,6 +61,19 @@ export function enrollmentRoutes(
         return { state: { case: 'pending', value } };
       }
     }
+  });
+  if (tls === undefined) return;
+  const { renewal } = tls;
+  router.rpc(AgentService.method.challengeRenewal, async () => ({ nonce: await renewal.challenge() }));
+  router.rpc(AgentService.method.renewCertificate, async (request, { values, requestHeader }) => {
+    const answer = await renewal.renew(request);
+    const caller = {
+      actor: `agent:${request.agentId}`,
+      address: values.get(remoteAddress) || undefined,
+      userAgent: requestHeader.get('user-agent') ?? undefined,
+    };
+    audit.admitted(caller, 'certificates.renew');
+    return answer;
   });
 }
 

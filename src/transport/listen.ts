@@ -21,7 +21,7 @@ export interface ListenerOptions extends Http2Handlers {
   host: string;
   /** 0 for any free one. */
   port: number;
-  tls?: { cert: string; key: string } | undefined;
+  tls?: ListenerTls | undefined;
   /** A request of HTTP/1.1 to change the protocol. Absent: such requests are handled as if they did not ask. */
   onUpgrade?: (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
   /** In clear text, peers that may speak at all; others are dropped. Absent: everybody. */
@@ -37,11 +37,24 @@ export interface ListenerOptions extends Http2Handlers {
   log: Logger;
 }
 
+/** PEM. */
+export interface ListenerTls {
+  cert: string;
+  key: string;
+  /**
+   * Authorities whose certificates clients may show; absent: none is asked for. A client that shows another one, or
+   * none, is let in all the same: what a certificate is worth is decided where it is known who shows it.
+   */
+  clientAuthorities?: readonly string[] | undefined;
+}
+
 export interface Listener {
   /** Rejects with `config_invalid`, its message names the address. */
   start(): Promise<{ port: number }>;
   /** `host:port`, once started. */
   readonly address: string;
+  /** For connections from now on; those that are open stay as they are. @throws config_invalid */
+  setTls(identity: ListenerTls): void;
   /** No new connections; idle ones end now, the others when they are done or when the grace is over. */
   stop(graceMs: number): Promise<void>;
 }
@@ -113,6 +126,7 @@ export function createListener(options: ListenerOptions): Listener {
     else http1.emit('connection', socket);
   };
 
+  let secureServer: tls.Server | undefined;
   const server = options.tls === undefined ? clearText() : secure(options.tls);
   if (options.maxSockets !== undefined) server.maxConnections = options.maxSockets;
 
@@ -138,19 +152,21 @@ export function createListener(options: ListenerOptions): Listener {
   }
 
   /** What listens is a plain server: a TLS handshake costs, and so begins when it is the socket's turn. */
-  function secure(identity: { cert: string; key: string }): net.Server {
-    const secureServer = createTlsServer({
-      ...identity,
-      minVersion: 'TLSv1.3',
+  function secure(identity: ListenerTls): net.Server {
+    const ending = createTlsServer({
+      ...secureContext(identity),
+      requestCert: identity.clientAuthorities !== undefined,
+      rejectUnauthorized: false,
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: headersTimeoutMs,
     });
-    secureServer.on('tlsClientError', (error, socket) => {
+    secureServer = ending;
+    ending.on('tlsClientError', (error, socket) => {
       log.debug({ err: error }, 'a TLS handshake failed');
       // Node reports a handshake that takes too long, and leaves its socket open.
       socket.destroy();
     });
-    secureServer.on('secureConnection', (socket) => {
+    ending.on('secureConnection', (socket) => {
       socket.on('error', (error) => log.debug({ err: error }, 'a TLS socket broke'));
       handOver(socket, socket.alpnProtocol === 'h2');
     });
@@ -158,7 +174,7 @@ export function createListener(options: ListenerOptions): Listener {
       onSocket(socket);
       hold(socket);
       // Read and not taken out: the TLS socket begins with what is there.
-      socket.once('readable', () => inTurn(socket, () => secureServer.emit('connection', socket)));
+      socket.once('readable', () => inTurn(socket, () => ending.emit('connection', socket)));
     });
   }
 
@@ -210,6 +226,9 @@ export function createListener(options: ListenerOptions): Listener {
     get address() {
       return addressOf(options.host, port);
     },
+    setTls(identity) {
+      withUsable(() => secureServer?.setSecureContext(secureContext(identity)));
+    },
     stop(graceMs) {
       stopping ??= stopOnce(graceMs);
       return stopping;
@@ -235,9 +254,19 @@ function unbreakable(onRequest: Http2Handlers['onRequest'], log: Logger): Http2H
   };
 }
 
-function createTlsServer(options: tls.TlsOptions): tls.Server {
+const secureContext = ({ cert, key, clientAuthorities }: ListenerTls): tls.SecureContextOptions => ({
+  cert,
+  key,
+  minVersion: 'TLSv1.3',
+  ...(clientAuthorities === undefined ? {} : { ca: [...clientAuthorities] }),
+});
+
+const createTlsServer = (options: tls.TlsOptions): tls.Server => withUsable(() => tls.createServer(options));
+
+/** @throws config_invalid where the certificate or its key cannot be used */
+function withUsable<T>(work: () => T): T {
   try {
-    return tls.createServer(options);
+    return work();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ViworksError('config_invalid', `The TLS certificate or its key cannot be used: ${reason}.`, {

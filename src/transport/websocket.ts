@@ -5,6 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { ViworksError } from '../errors.ts';
 import { clientAddress } from '../lib/addresses.ts';
 import type { Peer } from '../protocol/connection.ts';
+import { certificateOf } from '../protocol/peer-certificate.ts';
 import { errorHeaders } from '../protocol/status.ts';
 import { tlsExporterOf } from '../protocol/tls-exporter.ts';
 import {
@@ -53,6 +54,7 @@ export function createWebSocketUpgrade(deps: AgentStreamDeps): UpgradeHandler {
       ),
       tls: (request.socket as TLSSocket).encrypted === true,
       tlsExporter: tlsExporterOf(request.socket),
+      certificate: certificateOf(request.socket),
     };
     socket.once('close', deps.admission.leave);
     const { connection, start } = createWebSocketConnection(socket, raw, peer);

@@ -88,7 +88,7 @@ test('an unknown authority is refused by both dialers', async () => {
     createWebSocketDialer({ url: server.url }),
   ]) {
     await expect(dialer.dial(createInbox(), never)).rejects.toMatchObject({
-      code: 'unavailable',
+      code: 'server_untrusted',
       message: expect.stringContaining('certificate'),
     });
   }

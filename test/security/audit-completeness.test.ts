@@ -14,6 +14,7 @@ import { type Client, createClient } from '../../src/cli/client.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import type { Role } from '../../src/identity/types.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
+import { newTlsKey, writeRequest } from '../../src/protocol/certificates/x509.ts';
 import { generateKeyPair, keyIdOf, signBytes } from '../../src/protocol/keys.ts';
 import { enrollRequestInput } from '../../src/protocol/signed.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
@@ -36,7 +37,8 @@ const clientOf = async (subject: string, role: Role) =>
   createClient({ url: app.apiUrl, token: await tokenOf(subject, role) });
 
 function transportTo(baseUrl: string) {
-  const sessionManager = new Http2SessionManager(baseUrl);
+  // Who the server is, is not what is looked at here.
+  const sessionManager = new Http2SessionManager(baseUrl, undefined, { rejectUnauthorized: false });
   managers.push(sessionManager);
   return createGrpcTransport({ baseUrl, sessionManager });
 }
@@ -50,7 +52,7 @@ beforeAll(async () => {
   own = await createTestDatabase();
   const config = configSchema.parse({
     server: { port: 0, data_dir: folder },
-    agent_management: { port: 0 },
+    agent_management: { port: 0, built_in_tls: true, enrollment_requests: true },
     database: { url: own.url },
     // So that every command needs a second person.
     command: { approval: 'elevated' },
@@ -102,6 +104,7 @@ const submitted = async (rollout = false) => {
 const template = { name: 'tidy', parameters: [], command: { ...exec, target } };
 const timing = { cron: '0 3 * * *' };
 const named = (id: string) => id;
+const newestTrust = 'tls_trust_documents where version = (select max(version) from tls_trust_documents)';
 
 interface Case {
   /** Answers with the id of what it was about. */
@@ -295,6 +298,59 @@ const cases: Record<string, Case> = {
       await ada.keys.revoke.mutate({ keyId });
       return keyId;
     },
+  },
+  'certs.issue': {
+    call: async () => {
+      const request = Buffer.from(writeRequest(newTlsKey())).toString('base64');
+      await ada.certs.issue.mutate({ request, names: ['control.example'] });
+      return undefined;
+    },
+    changed: () => `certificates where names = '{control.example}'`,
+  },
+  'certs.revoke': {
+    call: async () => {
+      const { certificates } = await ada.certs.list.query();
+      const serial = certificates[0]?.serial ?? '';
+      await ada.certs.revoke.mutate({ serial, reason: 'copied' });
+      return serial;
+    },
+    changed: (id) => `certificates where serial = '${id}'`,
+  },
+  'certs.prepareCa': {
+    call: async () => {
+      await ada.certs.prepareCa.mutate();
+      return undefined;
+    },
+    changed: () => newestTrust,
+  },
+  'certs.activateCa': {
+    call: async () => {
+      await ada.certs.activateCa.mutate();
+      return undefined;
+    },
+    changed: () => newestTrust,
+  },
+  'certs.retireCa': {
+    call: async () => {
+      await ada.certs.retireCa.mutate({ force: true });
+      return undefined;
+    },
+    changed: () => newestTrust,
+  },
+  'certs.rotatePins': {
+    call: async () => {
+      await ada.certs.rotatePins.mutate({ force: true });
+      return undefined;
+    },
+    changed: () => newestTrust,
+  },
+  'certs.dropCa': {
+    call: async () => {
+      await ada.certs.prepareCa.mutate();
+      await ada.certs.dropCa.mutate();
+      return undefined;
+    },
+    changed: () => newestTrust,
   },
   'tokens.createEnrollment': {
     call: async () => {

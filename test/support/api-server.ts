@@ -29,6 +29,7 @@ import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.t
 import type { Agent } from '../../src/registry/types.ts';
 import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
+import { memoryCertificates } from './api-certificates.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
 import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
@@ -64,6 +65,7 @@ export async function startApi(
     enrollmentTokens,
     enrollment: memoryEnrollment(),
     commandKeys: memoryCommandKeys(),
+    certificates: memoryCertificates(),
     userTokens,
     serviceTokens,
     issuerKeys,

@@ -3,12 +3,16 @@ import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { type Audit, createAudit } from '../../src/audit/audit.ts';
 import type { Witness } from '../../src/audit/witness.ts';
 import { type Bus, createMemoryBus } from '../../src/bus/bus.ts';
+import { createMemoryNonceCache } from '../../src/bus/nonces.ts';
 import type { ApprovalPolicy } from '../../src/commands/approvals/decide.ts';
 import type { CapacityLimits } from '../../src/commands/dispatch/capacity.ts';
 import { type CommandEngine, createCommandEngine } from '../../src/commands/engine.ts';
 import type { QueueLimits } from '../../src/commands/submission/admission.ts';
 import type { Execution, ExecutionState, SubmitInput, WatchEvent } from '../../src/commands/types.ts';
 import { type AuthenticationDeps, createAgentAuthentication } from '../../src/identity/authentication.ts';
+import { type Certificates, createCertificates } from '../../src/identity/certificates/certificates.ts';
+import { createCertificateRenewal } from '../../src/identity/certificates/renewal.ts';
+import type { CertificateSettings } from '../../src/identity/certificates/settings.ts';
 import { createCommandBinding } from '../../src/identity/command-binding.ts';
 import { type CommandKeys, createCommandKeys } from '../../src/identity/command-keys.ts';
 import { createEnrollment, type Enrollment } from '../../src/identity/enrollment.ts';
@@ -30,6 +34,7 @@ import { createDatabase, type Database, statement } from '../../src/storage/data
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
 import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
+import { enrollmentRoutes, type Guesses } from '../../src/transport/enrollment.ts';
 import { createMemoryWitness } from './audit.ts';
 
 /** Time that stands still until a test moves it. */
@@ -67,6 +72,8 @@ export interface Core {
   agents: Agents;
   enrollment: Enrollment;
   commandKeys: CommandKeys;
+  /** Where the options ask for them. */
+  certificates: Certificates | undefined;
   sessions: Sessions;
   sessionTokens: SessionTokens;
   clock: TestClock;
@@ -101,11 +108,13 @@ export interface CoreOptions {
   sealing?: SealingLimits;
   /** What one agent may say in a second; without it any number. */
   budget?: BudgetLimits;
+  /** The agents' listener has TLS with a certificate that the core makes, unless they say otherwise. */
+  certificates?: Partial<CertificateSettings>;
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
 
-const testCommandSecret = new Uint8Array(32).fill(7);
+export const testCommandSecret = new Uint8Array(32).fill(7);
 
 export async function startCore(url: string, options: CoreOptions = {}): Promise<Core> {
   const { clock = createTestClock(), serverKey = generateKeyPair() } = options;
@@ -132,16 +141,38 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const { database } = audit.trail;
   await endAbandonedSessions(database.query, new Date(clock.now()));
   const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const secret = options.commandSecret ?? testCommandSecret;
+  const certificates =
+    options.certificates &&
+    createCertificates({
+      database,
+      bus,
+      serverKey,
+      secret,
+      settings: {
+        clientCertificates: 'on',
+        lifetimeMs: 86_400_000,
+        trustDomain: 'test',
+        server: { source: 'built-in', names: ['localhost', '127.0.0.1'] },
+        backupPins: [],
+        ...options.certificates,
+      },
+      clock,
+      log,
+    });
+  await certificates?.start();
+  const nonces = createMemoryNonceCache({ capacity: 1000 }, clock);
   const authentication = createAgentAuthentication({
     database,
     serverKey,
+    certificates,
+    nonces,
     clock,
     log,
     keyMaxAgeMs: options.keyMaxAgeMs ?? 0,
     ...options.authentication,
   });
   const sessionTokens = createSessionTokens(clock);
-  const secret = options.commandSecret ?? testCommandSecret;
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
   await commandKeys.start();
   const presence = createPresence({ database, bus, log });
@@ -179,6 +210,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     authentication,
     sessionTokens,
     commandKeys,
+    certificates,
     presence,
     standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
     engine,
@@ -194,12 +226,20 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const listener = createAgentListener({
     host: '127.0.0.1',
     port: 0,
-    tls: options.tls,
+    tls: certificates?.tls ?? options.tls,
     accept: sessions.accept,
-    unary: (router) => void router.rpc(AgentService.method.enroll, () => ({})),
+    unary(router) {
+      if (certificates === undefined) return void router.rpc(AgentService.method.enroll, () => ({}));
+      const renewal = createCertificateRenewal({ database, nonces, certificates, clock, log });
+      const { trail } = audit;
+      const ask = () => Promise.reject(new Error('nobody asks'));
+      const guesses: Guesses = { attempt: (_address, work) => work() };
+      enrollmentRoutes(router, enrollment, { ask }, trail, guesses, { certificates, renewal });
+    },
     maxConnections: options.maxConnections ?? 1000,
     log,
   });
+  certificates?.onChange(() => certificates.tls && listener.setTls(certificates.tls));
   await listener.start();
   let stopped: Promise<void> | undefined;
   async function stopAll(): Promise<void> {
@@ -210,6 +250,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     await presence.idle();
     await audit.trail.stop();
     await commandKeys.stop();
+    await certificates?.stop();
     await database.close();
   }
   return {
@@ -222,10 +263,11 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     sessions,
     sessionTokens,
     commandKeys,
+    certificates,
     clock,
     serverKey,
     metrics,
-    url: `${options.tls === undefined ? 'http' : 'https'}://${listener.address}`,
+    url: `${(certificates?.tls ?? options.tls) === undefined ? 'http' : 'https'}://${listener.address}`,
     async count(table) {
       const [row] = await database.query<{ n: number }>(
         statement(`count_${table}`, `select count(*)::int as n from ${table}`),

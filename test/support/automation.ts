@@ -1,6 +1,7 @@
 import { beforeEach, onTestFinished } from 'vitest';
 import type { CommandService } from '../../src/commands/service.ts';
 import { checkSpec } from '../../src/commands/submission/specs.ts';
+import { createRowBinding } from '../../src/identity/row-binding.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import { builtInCatalogue } from '../../src/protocol/verbs.ts';
@@ -9,7 +10,7 @@ import type { ScheduleInput } from '../../src/schedules/types.ts';
 import { statement } from '../../src/storage/database.ts';
 import { createTemplates } from '../../src/templates/templates.ts';
 import type { TemplateService } from '../../src/templates/types.ts';
-import { type Core, createTestClock } from './app-core.ts';
+import { type Core, createTestClock, testCommandSecret } from './app-core.ts';
 import { startFileCore } from './app-core-file.ts';
 import { enrolled } from './fake-agent.ts';
 
@@ -23,9 +24,10 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
   const { database, bus, clock, engine: commands } = core;
   const check = (input: Parameters<typeof checkSpec>[0]) =>
     void checkSpec(input, { timeToLiveMs: 3_600_000, verbs: builtInCatalogue });
-  const templates = createTemplates({ database, commands, check, clock });
   const log = silentLogger;
   const metrics = createMetrics();
+  const binding = createRowBinding(testCommandSecret);
+  const templates = createTemplates({ database, commands, check, clock, binding, metrics, log });
   const schedules = createSchedules({
     database,
     bus,
@@ -36,6 +38,7 @@ export function automationOf(core: Core, over: Partial<SchedulesDeps> = {}): Aut
     log,
     metrics,
     audit: core.audit.trail,
+    binding,
     ...over,
   });
   onTestFinished(schedules.stop);

@@ -23,6 +23,7 @@ import {
 } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ExecResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
 import { createConnectDialer } from '../../src/agent/transport/connect.ts';
+import type { TlsSource } from '../../src/agent/transport/tls.ts';
 import { createWebSocketDialer } from '../../src/agent/transport/websocket.ts';
 import type { ViworksError } from '../../src/errors.ts';
 import { newIdBytes } from '../../src/lib/ids.ts';
@@ -54,6 +55,7 @@ export interface ConnectOptions {
   /** The server to dial, where it is not the one that enrolled the agent. */
   core?: Pick<Core, 'url'>;
   transport?: 'connect' | 'websocket';
+  tls?: TlsSource;
   offer?: OfferInit;
   account?: readonly { order: Pick<CommandBody, 'executionId' | 'attempt'>; phase: keyof typeof Phase }[];
 }
@@ -123,12 +125,13 @@ export function enrollRequest(token: string, agentId: string, key: KeyPair, labe
   });
 }
 
-async function openSession(
+/** Dials and shakes hands as whoever is given. */
+export async function openSession(
   core: Pick<Core, 'url'>,
-  agent: FakeAgent,
+  agent: Pick<FakeAgent, 'agentId' | 'incarnation' | 'key'>,
   options: ConnectOptions,
 ): Promise<FakeSession> {
-  const session = await dial(core, options.transport);
+  const session = await dial(core, options.transport, options.tls);
   const hello = sayHello(session, agent, options);
   session.send(
     { case: 'proof', value: proofOf(agent.key, hello, await session.next('challenge')) },
@@ -179,8 +182,10 @@ export function proofOf(key: KeyPair, offer: Uint8Array, challenge: Challenge) {
 export async function dial(
   core: Pick<Core, 'url'>,
   transport: 'connect' | 'websocket' = 'connect',
+  tls: TlsSource = undefined,
 ): Promise<FakeSession> {
-  const dialer = transport === 'connect' ? createConnectDialer(core) : createWebSocketDialer(core);
+  const to = { url: core.url, tls };
+  const dialer = transport === 'connect' ? createConnectDialer(to) : createWebSocketDialer(to);
   const inbox: Envelope[] = [];
   const heard: (EnvelopeKind | undefined)[] = [];
   const waiting = new Set<() => void>();

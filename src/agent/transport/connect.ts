@@ -10,14 +10,14 @@ import { createFramedConnection, type FramedEnds } from '../../protocol/framed-c
 import { wireLimits } from '../../protocol/limits.ts';
 import { errorCodeHeader, errorFromWire, retryAfterHeader } from '../../protocol/status.ts';
 import { tlsExporterOf } from '../../protocol/tls-exporter.ts';
+import { connectTls, type TlsSource } from './tls.ts';
 
 /** Dials the bidirectional stream over HTTP/2, in the Connect protocol, by hand on node:http2. */
 
 export interface DialOptions {
   /** Of the agent listener: `http://host:port` or `https://host:port`. */
   url: string;
-  /** PEM of the authorities to believe in place of the system's own. */
-  tls?: { ca?: string | undefined } | undefined;
+  tls?: TlsSource;
 }
 
 const contentType = 'application/connect+proto';
@@ -27,8 +27,10 @@ export function createConnectDialer(options: DialOptions): Dialer {
   return {
     transport: 'connect',
     async dial(handler, signal) {
+      const secure = url.protocol === 'https:';
+      const socket = secure ? await connectTls(url, options.tls, 'h2', signal) : undefined;
       const session = http2.connect(url, {
-        ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }),
+        ...(socket === undefined ? {} : { createConnection: () => socket }),
         settings: { enablePush: false, maxHeaderListSize: wireLimits.headerBytes },
         maxSessionMemory: 16,
       });
@@ -38,7 +40,7 @@ export function createConnectDialer(options: DialOptions): Dialer {
           transport: 'connect',
           encoding: 'binary',
           remoteAddress,
-          tls: url.protocol === 'https:',
+          tls: secure,
           tlsExporter: tlsExporterOf(session.socket),
         });
       try {

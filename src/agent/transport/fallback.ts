@@ -74,7 +74,8 @@ export function createFallbackDialer(dialers: readonly Dialer[], options: Fallba
           return connection;
         } catch (thrown) {
           const error = ViworksError.from(thrown);
-          if (signal.aborted) throw error;
+          // What is not believed on one transport is not believed on another.
+          if (signal.aborted || error.code === 'server_untrusted') throw error;
           failed.push(index);
           reasons.push(`${dialer.transport}: ${error.message}`);
           retryAfterMs ??= error.retryAfterMs;

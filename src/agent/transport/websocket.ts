@@ -12,6 +12,7 @@ import {
   webSocketPath,
 } from '../../protocol/websocket-connection.ts';
 import type { DialOptions } from './connect.ts';
+import { connectTls } from './tls.ts';
 
 /** Dials the WebSocket: HTTP/1.1 from end to end, so it passes proxies that know nothing newer. */
 
@@ -28,11 +29,12 @@ export function createWebSocketDialer(options: WebSocketDialOptions): Dialer {
   return {
     transport: 'websocket',
     async dial(handler, signal) {
+      const raw = secure ? await connectTls(url, options.tls, 'http/1.1', signal) : undefined;
       const socket = new WebSocket(target, subprotocols[encoding], {
         ...webSocketLimits,
         followRedirects: false,
         maxHeaderSize: wireLimits.headerBytes,
-        ...(options.tls?.ca === undefined ? {} : { ca: options.tls.ca }),
+        ...(raw === undefined ? {} : { createConnection: () => raw }),
       });
       const open = (response: IncomingMessage) =>
         createWebSocketConnection(socket, response.socket, {

@@ -6,6 +6,7 @@ import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createEnrollmentInput } from '../schemas/tokens.ts';
 import { auditMethods } from './audit.ts';
+import { certificateMethods } from './certificates.ts';
 import {
   agentFilter,
   agentMessage,
@@ -52,6 +53,7 @@ export type ControlDeps = Pick<
   | 'enrollmentTokens'
   | 'enrollment'
   | 'commandKeys'
+  | 'certificates'
   | 'userTokens'
   | 'limits'
   | 'serviceTokens'
@@ -175,6 +177,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...scheduleMethods({ unary }),
     ...tokenMethods(deps, { unary }),
     ...keyMethods(deps, { unary }),
+    ...certificateMethods(deps, { unary }),
     getHealth,
   };
   return (router) => {

@@ -2,6 +2,7 @@ import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
 import { auditRouter } from './audit.ts';
+import { certsRouter } from './certs.ts';
 import { commandsRouter } from './commands.ts';
 import { enrollmentRouter } from './enrollment.ts';
 import { issuerRouter } from './issuer.ts';
@@ -18,6 +19,7 @@ export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
     audit: auditRouter(deps),
+    certs: certsRouter(deps),
     commands: commandsRouter(deps),
     issuer: issuerRouter(deps),
     rollouts: rolloutsRouter(),

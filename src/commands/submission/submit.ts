@@ -28,6 +28,7 @@ import { resolveTarget } from '../targets/targets.ts';
 import { type Command, type ExecutionState, priorities, type SubmitInput } from '../types.ts';
 import type { Admission } from './admission.ts';
 import { entryOf } from './entry.ts';
+import { boundOf, firstAttempt, orderOf } from './first-attempt.ts';
 import { gateOf, placementOf } from './placement.ts';
 import { rankOf } from './queue.ts';
 import { type CheckedSpec, checkSpec, type SpecDefaults } from './specs.ts';
@@ -114,7 +115,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       const { state, hold, reason } = placementOf(target, link, command.verb, capacity, gate);
       const here = state === 'sent' ? link : undefined;
       const executionId = newId();
-      here?.inFlight.set(executionId, inFlightOf({ ...command, attempt: 1, retries: 0 }, now));
+      here?.inFlight.set(executionId, inFlightOf(firstAttempt(command), now));
       const transitions = here
         ? sentAt(now)
         : [transitionRow(state === 'held' ? state : 'queued', reason ?? 'submitted', now)];
@@ -134,13 +135,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
           expiresAt: command.expiresAt,
           deadlineAt: new Date(deadlineOf(state, now, limits) ?? limits.expiresAt),
           transitions,
-          binding: binding.bind({
-            ...command,
-            executionId,
-            agentId: target.agentId,
-            incarnation: target.incarnation,
-            unapproved: command.needsApproval,
-          }),
+          binding: binding.bind(boundOf(command, executionId, target)),
         },
       };
     });
@@ -158,9 +153,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
         dispatcher.returned({ ...row, epoch: link.epoch });
         continue;
       }
-      const { argsBytes, timeoutMs, traceparent, maxRetries } = command;
-      const { epoch } = link;
-      link.deliver({ ...row, epoch, attempt: 1, retries: 0, maxRetries, argsBytes, timeoutMs, traceparent });
+      link.deliver(orderOf(command, row, link.epoch));
     }
   }
 

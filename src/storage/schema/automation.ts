@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { boolean, index, integer, jsonb, pgTable, text, uuid } from 'drizzle-orm/pg-core';
 import type { Scope } from '../../lib/scope.ts';
-import { moment } from './agents.ts';
+import { bytea, moment } from './agents.ts';
 
 /** Commands with parameters, kept under a name. */
 export const templates = pgTable('templates', {
@@ -16,6 +16,8 @@ export const templates = pgTable('templates', {
   updatedBy: text('updated_by').notNull(),
   createdAt: moment('created_at').notNull(),
   updatedAt: moment('updated_at').notNull(),
+  /** Vouches for what was saved (storage/bound-rows.ts); without one that holds, it is not run. */
+  binding: bytea('binding'),
 });
 
 /** Commands that are submitted at their time. */
@@ -42,6 +44,8 @@ export const schedules = pgTable(
     lastError: text('last_error'),
     createdAt: moment('created_at').notNull(),
     updatedAt: moment('updated_at').notNull(),
+    /** As that of a template. */
+    binding: bytea('binding'),
   },
   (table) => [index('schedules_due').on(table.nextAt).where(sql`enabled and next_at is not null`)],
 );

@@ -5,6 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { VerificationKey } from "./handshake_pb.js";
+import type { AgentCertificate, ChallengeRenewalRequestSchema, ChallengeRenewalResponseSchema, RenewCertificateRequestSchema, RenewCertificateResponseSchema, TlsTrust } from "./certificate_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { EnvelopeSchema } from "./envelope_pb.js";
 
@@ -51,6 +52,21 @@ export declare type EnrollRequest = Message<"viworks.agent.v1.EnrollRequest"> & 
    * @generated from field: map<string, string> labels = 5;
    */
   labels: { [key: string]: string };
+
+  /**
+   * PKCS#10 in DER, as in CertificateRequest. Empty: the agent wants no certificate.
+   *
+   * @generated from field: bytes certificate_request = 6;
+   */
+  certificateRequest: Uint8Array;
+
+  /**
+   * Ed25519 by public_key over lp("viworks.certificate-request.v1") lp(agent_id) lp(certificate_request); empty
+   * without one.
+   *
+   * @generated from field: bytes certificate_signature = 7;
+   */
+  certificateSignature: Uint8Array;
 };
 
 /**
@@ -89,6 +105,20 @@ export declare type EnrollResponse = Message<"viworks.agent.v1.EnrollResponse"> 
    * @generated from field: repeated viworks.agent.v1.VerificationKey server_keys = 5;
    */
   serverKeys: VerificationKey[];
+
+  /**
+   * Where one was asked for, and this server issues them.
+   *
+   * @generated from field: viworks.agent.v1.AgentCertificate certificate = 6;
+   */
+  certificate?: AgentCertificate | undefined;
+
+  /**
+   * Absent: this server has none.
+   *
+   * @generated from field: viworks.agent.v1.TlsTrust tls_trust = 7;
+   */
+  tlsTrust?: TlsTrust | undefined;
 };
 
 /**
@@ -142,6 +172,18 @@ export declare type RequestEnrollmentRequest = Message<"viworks.agent.v1.Request
    * @generated from field: google.protobuf.Duration wait = 6;
    */
   wait?: Duration | undefined;
+
+  /**
+   * As in EnrollRequest.
+   *
+   * @generated from field: bytes certificate_request = 7;
+   */
+  certificateRequest: Uint8Array;
+
+  /**
+   * @generated from field: bytes certificate_signature = 8;
+   */
+  certificateSignature: Uint8Array;
 };
 
 /**
@@ -250,6 +292,25 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof RequestEnrollmentRequestSchema;
     output: typeof RequestEnrollmentResponseSchema;
+  },
+  /**
+   * ChallengeRenewal and RenewCertificate are the way back of an agent whose certificate is not good any more: it
+   * proves itself with the key of its identity, as in the handshake.
+   *
+   * @generated from rpc viworks.agent.v1.AgentService.ChallengeRenewal
+   */
+  challengeRenewal: {
+    methodKind: "unary";
+    input: typeof ChallengeRenewalRequestSchema;
+    output: typeof ChallengeRenewalResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.agent.v1.AgentService.RenewCertificate
+   */
+  renewCertificate: {
+    methodKind: "unary";
+    input: typeof RenewCertificateRequestSchema;
+    output: typeof RenewCertificateResponseSchema;
   },
   /**
    * Open carries one session. The same envelopes travel over the WebSocket at /ws/agent.

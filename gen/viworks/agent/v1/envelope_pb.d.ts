@@ -10,6 +10,7 @@ import type { Cancel, Command, CommandUpdate, Result } from "./command_pb.js";
 import type { Telemetry } from "./telemetry_pb.js";
 import type { Credit, Drain, Error, Heartbeat } from "./flow_pb.js";
 import type { ChannelMessage, Policy } from "./messaging_pb.js";
+import type { AgentCertificate, CertificateRequest, TlsTrust, TlsTrustStored } from "./certificate_pb.js";
 
 /**
  * Describes the file viworks/agent/v1/envelope.proto.
@@ -177,6 +178,30 @@ export declare type Envelope = Message<"viworks.agent.v1.Envelope"> & {
      */
     value: CommandKeys;
     case: "commandKeys";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.TlsTrust tls_trust = 31;
+     */
+    value: TlsTrust;
+    case: "tlsTrust";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.TlsTrustStored tls_trust_stored = 32;
+     */
+    value: TlsTrustStored;
+    case: "tlsTrustStored";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.CertificateRequest certificate_request = 33;
+     */
+    value: CertificateRequest;
+    case: "certificateRequest";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.AgentCertificate agent_certificate = 34;
+     */
+    value: AgentCertificate;
+    case: "agentCertificate";
   } | { case: undefined; value?: undefined };
 };
 

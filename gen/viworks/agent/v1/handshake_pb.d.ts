@@ -5,6 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { TlsTrust } from "./certificate_pb.js";
 import type { Signature } from "./command_pb.js";
 
 /**
@@ -127,6 +128,13 @@ export declare type HelloOffer = Message<"viworks.agent.v1.HelloOffer"> & {
    * @generated from field: uint64 generation = 13;
    */
   generation: bigint;
+
+  /**
+   * The version of the TlsTrust that the agent has stored; 0 while there is none.
+   *
+   * @generated from field: uint64 tls_trust_version = 14;
+   */
+  tlsTrustVersion: bigint;
 };
 
 /**
@@ -468,6 +476,20 @@ export declare type Welcome = Message<"viworks.agent.v1.Welcome"> & {
    * @generated from field: viworks.agent.v1.CommandKeys signed_command_keys = 20;
    */
   signedCommandKeys?: CommandKeys | undefined;
+
+  /**
+   * Where the server has another one than the agent said in HELLO.
+   *
+   * @generated from field: viworks.agent.v1.TlsTrust tls_trust = 21;
+   */
+  tlsTrust?: TlsTrust | undefined;
+
+  /**
+   * The agent may ask for a certificate with CERTIFICATE_REQUEST.
+   *
+   * @generated from field: bool issues_certificates = 22;
+   */
+  issuesCertificates: boolean;
 };
 
 /**

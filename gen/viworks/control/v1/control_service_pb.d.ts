@@ -16,6 +16,7 @@ import type { DeleteTemplateRequestSchema, DeleteTemplateResponseSchema, GetTemp
 import type { CreateScheduleRequestSchema, CreateScheduleResponseSchema, DeleteScheduleRequestSchema, DeleteScheduleResponseSchema, GetScheduleRequestSchema, GetScheduleResponseSchema, ListSchedulesRequestSchema, ListSchedulesResponseSchema, NextOccurrencesRequestSchema, NextOccurrencesResponseSchema, PauseScheduleRequestSchema, PauseScheduleResponseSchema, ResumeScheduleRequestSchema, ResumeScheduleResponseSchema, RunScheduleRequestSchema, RunScheduleResponseSchema, UpdateScheduleRequestSchema, UpdateScheduleResponseSchema } from "./schedule_pb.js";
 import type { ExportAuditRequestSchema, ExportAuditResponseSchema, GetAuditHeadRequestSchema, GetAuditHeadResponseSchema, ListAuditEntriesRequestSchema, ListAuditEntriesResponseSchema, VerifyAuditRequestSchema, VerifyAuditResponseSchema } from "./audit_pb.js";
 import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateTokenRequestSchema, CreateTokenResponseSchema, ListIssuerKeysRequestSchema, ListIssuerKeysResponseSchema, ListTokensRequestSchema, ListTokensResponseSchema, RevokeIssuerKeyRequestSchema, RevokeIssuerKeyResponseSchema, RevokeTokenRequestSchema, RevokeTokenResponseSchema, RotateIssuerKeyRequestSchema, RotateIssuerKeyResponseSchema } from "./token_pb.js";
+import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, DropAuthorityRequestSchema, DropAuthorityResponseSchema, GetCertificateStatusRequestSchema, GetCertificateStatusResponseSchema, GetPinsRequestSchema, GetPinsResponseSchema, IssueCertificateRequestSchema, IssueCertificateResponseSchema, ListCertificatesRequestSchema, ListCertificatesResponseSchema, PrepareAuthorityRequestSchema, PrepareAuthorityResponseSchema, RetireAuthorityRequestSchema, RetireAuthorityResponseSchema, RevokeCertificateRequestSchema, RevokeCertificateResponseSchema, RotatePinsRequestSchema, RotatePinsResponseSchema } from "./certificate_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 
 /**
@@ -1186,6 +1187,104 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof RevokeIssuerKeyRequestSchema;
     output: typeof RevokeIssuerKeyResponseSchema;
+  },
+  /**
+   * How TLS between agents and the server is set up, and who still has to follow.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetCertificateStatus
+   */
+  getCertificateStatus: {
+    methodKind: "unary";
+    input: typeof GetCertificateStatusRequestSchema;
+    output: typeof GetCertificateStatusResponseSchema;
+  },
+  /**
+   * The keys by which agents know the server.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetPins
+   */
+  getPins: {
+    methodKind: "unary";
+    input: typeof GetPinsRequestSchema;
+    output: typeof GetPinsResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListCertificates
+   */
+  listCertificates: {
+    methodKind: "unary";
+    input: typeof ListCertificatesRequestSchema;
+    output: typeof ListCertificatesResponseSchema;
+  },
+  /**
+   * A new authority is believed from now on; ActivateAuthority has it issue.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.PrepareAuthority
+   */
+  prepareAuthority: {
+    methodKind: "unary";
+    input: typeof PrepareAuthorityRequestSchema;
+    output: typeof PrepareAuthorityResponseSchema;
+  },
+  /**
+   * Takes a prepared authority back.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.DropAuthority
+   */
+  dropAuthority: {
+    methodKind: "unary";
+    input: typeof DropAuthorityRequestSchema;
+    output: typeof DropAuthorityResponseSchema;
+  },
+  /**
+   * The prepared authority issues from now on; agents ask it for new certificates.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ActivateAuthority
+   */
+  activateAuthority: {
+    methodKind: "unary";
+    input: typeof ActivateAuthorityRequestSchema;
+    output: typeof ActivateAuthorityResponseSchema;
+  },
+  /**
+   * An authority that issues no more is believed no more.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RetireAuthority
+   */
+  retireAuthority: {
+    methodKind: "unary";
+    input: typeof RetireAuthorityRequestSchema;
+    output: typeof RetireAuthorityResponseSchema;
+  },
+  /**
+   * The backup becomes the key of the server, and there is a new backup.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RotatePins
+   */
+  rotatePins: {
+    methodKind: "unary";
+    input: typeof RotatePinsRequestSchema;
+    output: typeof RotatePinsResponseSchema;
+  },
+  /**
+   * A certificate for an agent or a server, out of band.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.IssueCertificate
+   */
+  issueCertificate: {
+    methodKind: "unary";
+    input: typeof IssueCertificateRequestSchema;
+    output: typeof IssueCertificateResponseSchema;
+  },
+  /**
+   * Nobody comes in with it any more. An agent gets another one with the key of its identity.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RevokeCertificate
+   */
+  revokeCertificate: {
+    methodKind: "unary";
+    input: typeof RevokeCertificateRequestSchema;
+    output: typeof RevokeCertificateResponseSchema;
   },
   /**
    * The keys that sign commands.
