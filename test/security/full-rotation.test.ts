@@ -10,6 +10,8 @@ import { type CliProcess, dataFolder, startCli } from '../support/process.ts';
 const settings = `
 [server]
 mode = "production"
+[security]
+rate_limit_requests = 0
 [agent_management]
 client_certificates = "required"
 heartbeat_interval = 1
