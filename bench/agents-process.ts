@@ -105,7 +105,7 @@ async function open(identity: AgentIdentity, transport: TransportName, url: stri
 const calls: AgentsCalls = {
   async enroll({ url, token, count }) {
     const names = agentNames(count);
-    identities.push(...(await enrolAll(url, token, names)));
+    identities.push(...(await enrolAll({ url, token }, names)).map(({ identity }) => identity));
     return names;
   },
   async connect({ url, transport, count }) {

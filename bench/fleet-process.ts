@@ -1,20 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AgentIdentity } from '../src/agent/identity.ts';
 import type { SessionEnd } from '../src/agent/reconnect.ts';
 import type { Connection } from '../src/protocol/connection.ts';
 import { built } from './support/built.ts';
 import { answerCalls } from './support/child.ts';
 import { clockMs } from './support/clock.ts';
-import { agentNames, enrolAll, forEach } from './support/enrolment.ts';
+import { agentNames, type Enrolled, type Enrolling, enrolAll, forEach, pinned } from './support/enrolment.ts';
 import { type FleetAgentOptions, openFleetAgent } from './support/fleet-agent.ts';
 
 /** A fleet of simulated agents in one process, at a benchmark's command. */
 
 /** How its agents connect. */
-type Dialling = Pick<FleetAgentOptions, 'url' | 'secured'>;
+type Dialling = Pick<FleetAgentOptions, 'url' | 'secured'> & Pick<Enrolling, 'pin' | 'certificates'>;
 
 export type FleetCalls = {
-  enroll(input: { url: string; token: string; count: number; first?: number }): Promise<string[]>;
+  enroll(input: Enrolling & { count: number; first?: number }): Promise<string[]>;
   /** Resolves when the first so many agents have their sessions. */
   connect(input: Dialling & { count: number }): Promise<void>;
   disconnect(): Promise<void>;
@@ -36,13 +35,17 @@ const [{ planReconnect, defaultReconnect }, { ViworksError }] = await Promise.al
   built.errors(),
 ]);
 
-const identities: AgentIdentity[] = [];
+const agents: Enrolled[] = [];
 let connections: Connection[] = [];
 let latencies: number[] = [];
 
-function open(identity: AgentIdentity, dialling: Dialling): Promise<Connection> {
+async function open({ identity, certificate }: Enrolled, dialling: Dialling): Promise<Connection> {
+  const { url, secured, pin, certificates } = dialling;
+  const tls = await pinned(pin);
   return openFleetAgent(identity, {
-    ...dialling,
+    url,
+    secured,
+    tls: tls && { ...tls, certificate: certificates ? certificate : undefined },
     onCommitted(submittedAt) {
       const now = clockMs();
       for (const at of submittedAt) latencies.push(now - at);
@@ -65,14 +68,14 @@ function countSettled(count: number): void {
 }
 
 const calls: FleetCalls = {
-  async enroll({ url, token, count, first }) {
+  async enroll({ count, first, ...enrolling }) {
     const names = agentNames(count, first);
-    identities.push(...(await enrolAll(url, token, names)));
+    agents.push(...(await enrolAll(enrolling, names)));
     return names;
   },
   async connect({ count, ...dialling }) {
-    const some = identities.slice(0, count);
-    connections = await forEach(some, connectAtOnce, (identity) => open(identity, dialling));
+    const some = agents.slice(0, count);
+    connections = await forEach(some, connectAtOnce, (agent) => open(agent, dialling));
   },
   async disconnect() {
     for (const connection of connections) connection.close();
@@ -81,7 +84,7 @@ const calls: FleetCalls = {
   async storm(dialling) {
     const begun = performance.now();
     let refusals = 0;
-    const comeBack = async (identity: AgentIdentity): Promise<{ connection: Connection; ms: number }> => {
+    const comeBack = async (agent: Enrolled): Promise<{ connection: Connection; ms: number }> => {
       let end: SessionEnd = {
         error: new ViworksError('connection_lost', 'broken by the benchmark'),
         drainMs: undefined,
@@ -92,7 +95,7 @@ const calls: FleetCalls = {
         attempt = plan.attempt;
         await delay(plan.delayMs);
         try {
-          return { connection: await open(identity, dialling), ms: performance.now() - begun };
+          return { connection: await open(agent, dialling), ms: performance.now() - begun };
         } catch (thrown) {
           refusals += 1;
           end = { ...end, error: ViworksError.from(thrown) };
@@ -101,7 +104,7 @@ const calls: FleetCalls = {
     };
     const broken = connections;
     for (const connection of broken) connection.destroy();
-    const back = await Promise.all(identities.slice(0, broken.length).map(comeBack));
+    const back = await Promise.all(agents.slice(0, broken.length).map(comeBack));
     connections = back.map(({ connection }) => connection);
     return { backMs: back.map(({ ms }) => ms), refusals };
   },

@@ -11,11 +11,14 @@ import { createLoop, createPace, type Load, type Loop } from './support/load.ts'
 /** The real control plane in a process of its own, with its embedded PostgreSQL, at a benchmark's command. */
 
 export type ServerCalls = {
-  start(input: { dataDir: string }): Promise<{
+  /** @param tls the agents' listener has TLS, and agents may have certificates */
+  start(input: { dataDir: string; tls?: boolean }): Promise<{
     apiUrl: string;
     agentUrl: string;
     apiToken: string;
     enrollmentToken: string;
+    /** By which agents know the server over TLS. */
+    pin: string | undefined;
     /** Whether the core can be called without the API. */
     core: boolean;
   }>;
@@ -51,11 +54,11 @@ let load: Load | undefined;
 let profiler: inspector.Session | undefined;
 
 const calls: ServerCalls = {
-  async start({ dataDir }) {
+  async start({ dataDir, tls = false }) {
     const [{ startApp }, { configSchema }] = await Promise.all([built.app(), built.config()]);
     const config = configSchema.parse({
       server: { port: 0, data_dir: dataDir },
-      agent_management: { port: 0 },
+      agent_management: { port: 0, ...(tls ? { built_in_tls: true } : {}) },
       logging: { level: 'error', format: 'text' },
     });
     app = await startApp(config, { drainWindowMs: 0 });
@@ -66,6 +69,7 @@ const calls: ServerCalls = {
       agentUrl: app.agentUrl,
       apiToken: await app.issueToken({ subject: actor, role: 'operator', lifetimeMs: hourMs }),
       enrollmentToken: (await app.createEnrollmentToken(enrollment)).token,
+      pin: await app.serverPin(),
       core: core !== undefined,
     };
   },

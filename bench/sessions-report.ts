@@ -1,12 +1,18 @@
-import type { HandshakeSample, SecuritySample, SessionsResult, StormSample } from './sessions-result.ts';
+import type {
+  HandshakeSample,
+  MemorySample,
+  SecuritySample,
+  SessionsResult,
+  StormSample,
+} from './sessions-result.ts';
 import { figure, quantile, spreadOf, spreadText, table } from './support/figures.ts';
 
 /** The figures of a run for people: the median of the rounds, and the lowest and the highest beside it. */
-export function sessionsReport({ facts, handshakes, storms, commands }: SessionsResult): string {
+export function sessionsReport({ facts, handshakes, memory, storms, commands }: SessionsResult): string {
   return [
     `ViWorkS ${facts.viworks}, Node ${facts.node}, PostgreSQL ${facts.postgresql}, Linux ${facts.kernel}`,
     `${facts.cores} × ${facts.processor}, ${facts.memoryGiB} GiB, shared by all processes; ${facts.at}`,
-    `fsync=${facts.fsync}, synchronous_commit=${facts.synchronousCommit}, loopback, clear text`,
+    `fsync=${facts.fsync}, synchronous_commit=${facts.synchronousCommit}, loopback, clear text unless it says TLS`,
     '',
     'Handshakes: connection, HELLO to WELCOME, the session in the database; µs of CPU time for each',
     table(
@@ -24,6 +30,9 @@ export function sessionsReport({ facts, handshakes, storms, commands }: Sessions
       [false, true].map((secured) => handshakeRow(handshakes, secured)),
     ),
     '',
+    'Memory: by which a fresh control plane grows for each agent; KB',
+    table(['sessions', 'agents', 'KB each', 'of it heap', 'target'], memory.map(memoryRow)),
+    '',
     'A storm: every connection of the fleet breaks at once, and comes back as the SDK does; ms',
     stormTable(storms),
     '',
@@ -35,7 +44,6 @@ export function sessionsReport({ facts, handshakes, storms, commands }: Sessions
 function handshakeRow(handshakes: readonly HandshakeSample[], secured: boolean): string[] {
   const samples = handshakes.filter((sample) => sample.secured === secured);
   const of = (value: (sample: HandshakeSample) => number) => spreadText(spreadOf(samples.map(value)));
-  const kilobytes = spreadOf(samples.map((sample) => sample.residentEach / 1000));
   return [
     secured ? 'sealed' : 'not sealed',
     figure(samples[0]?.agents ?? 0),
@@ -43,11 +51,16 @@ function handshakeRow(handshakes: readonly HandshakeSample[], secured: boolean):
     of((sample) => sample.cpu.server),
     of((sample) => sample.cpu.postgres),
     of((sample) => sample.cpu.agents),
-    spreadText(kilobytes),
-    of((sample) => sample.heapEach / 1000),
-    verdict(kilobytes.median <= 100, '≤ 100 KB'),
   ];
 }
+
+const memoryRow = ({ kind, agents, residentEach, heapEach }: MemorySample): string[] => [
+  kind,
+  figure(agents),
+  figure(residentEach / 1000),
+  figure(heapEach / 1000),
+  verdict(residentEach <= 100_000, '≤ 100 KB'),
+];
 
 function securityTable(commands: readonly SecuritySample[]): string {
   const samplesOf = (secured: boolean) => commands.filter((sample) => sample.secured === secured);

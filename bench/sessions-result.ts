@@ -11,7 +11,16 @@ export interface HandshakeSample {
   perSecond: number;
   /** Microseconds of CPU time for each, the connection included. */
   cpu: { server: number; postgres: number; agents: number };
-  /** By which the control plane grew for each agent, after a full collection. */
+}
+
+/** What an agent has besides its connection. */
+export const sessionKinds = ['clear text', 'sealed', 'TLS', 'mutual TLS', 'mutual TLS, sealed'] as const;
+export type SessionKind = (typeof sessionKinds)[number];
+
+/** By which a fresh control plane grew for each agent, after a full collection. */
+export interface MemorySample {
+  kind: SessionKind;
+  agents: number;
   residentEach: number;
   heapEach: number;
 }
@@ -36,6 +45,7 @@ export interface SecuritySample extends LifecycleSample {
 export interface SessionsResult {
   facts: Facts;
   handshakes: HandshakeSample[];
+  memory: MemorySample[];
   storms: StormSample[];
   commands: SecuritySample[];
 }

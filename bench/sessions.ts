@@ -7,7 +7,14 @@ import { measureLifecycles } from './commands-measure.ts';
 import type { FleetCalls, FleetTell } from './fleet-process.ts';
 import type { ServerCalls, ServerHears } from './server-process.ts';
 import { sessionsReport } from './sessions-report.ts';
-import type { HandshakeSample, SessionsResult, StormSample } from './sessions-result.ts';
+import {
+  type HandshakeSample,
+  type MemorySample,
+  type SessionKind,
+  type SessionsResult,
+  type StormSample,
+  sessionKinds,
+} from './sessions-result.ts';
 import { type Child, startChild } from './support/child.ts';
 import { createCounter } from './support/counter.ts';
 import { readFacts } from './support/facts.ts';
@@ -28,6 +35,8 @@ interface Plan {
   pacePerSecond: number;
   /** Milliseconds of work before the storm, to compare with. */
   quietMs: number;
+  /** Agents whose weight is taken, of each kind of session. */
+  weighed: number;
   /** A closed loop with so many agents, to compare what security costs. */
   busyAgents: number;
   outstanding: number;
@@ -41,6 +50,7 @@ const fullPlan: Plan = {
   stayers: 200,
   pacePerSecond: 500,
   quietMs: 5000,
+  weighed: 2000,
   busyAgents: 1000,
   outstanding: 20_000,
   warmUpMs: 2000,
@@ -52,6 +62,7 @@ const quickPlan: Plan = {
   stayers: 20,
   pacePerSecond: 100,
   quietMs: 1000,
+  weighed: 100,
   busyAgents: 100,
   outstanding: 1000,
   warmUpMs: 500,
@@ -71,11 +82,12 @@ export const sessions: Benchmark = {
 type Server = Child<ServerCalls, Record<string, never>, ServerHears>;
 type Fleet = Child<FleetCalls, FleetTell, Record<string, never>>;
 
+const startServer = (): Server => startChild(new URL('server-process.ts', import.meta.url), ['--expose-gc']);
 const startFleet = (): Fleet => startChild(new URL('fleet-process.ts', import.meta.url));
 
 async function measureAll(plan: Plan, { progress }: BenchOptions): Promise<SessionsResult> {
   const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
-  const server: Server = startChild(new URL('server-process.ts', import.meta.url), ['--expose-gc']);
+  const server = startServer();
   const [fleet, stayers] = [startFleet(), startFleet()];
   try {
     const dataDir = join(folder, 'control-plane');
@@ -87,7 +99,7 @@ async function measureAll(plan: Plan, { progress }: BenchOptions): Promise<Sessi
     const settled = createCounter();
     stayers.on('settled', settled.add);
     await stayers.call('connect', { url, secured: true, count: plan.stayers });
-    const result: SessionsResult = { facts, handshakes: [], storms: [], commands: [] };
+    const result: SessionsResult = { facts, handshakes: [], memory: [], storms: [], commands: [] };
     for (let round = 1; round <= plan.rounds; round++) {
       for (const secured of [false, true]) {
         progress(`${plan.agents} handshakes, ${secured ? 'sealed' : 'not sealed'}, round ${round}`);
@@ -116,6 +128,11 @@ async function measureAll(plan: Plan, { progress }: BenchOptions): Promise<Sessi
         await fleet.call('disconnect');
       }
     }
+    await server.end();
+    for (const kind of sessionKinds) {
+      progress(`memory of ${plan.weighed} agents, ${kind}`);
+      result.memory.push(await measureMemory(kind, plan.weighed, join(folder, kind)));
+    }
     return result;
   } finally {
     await Promise.all([fleet.end(), stayers.end()]);
@@ -132,20 +149,50 @@ async function measureHandshakes(
   const { secured, count: agents } = dialling;
   const cpu = async () =>
     [await cpuOf(server.pid), await cpuBelow(server.pid), await cpuOf(fleet.pid)] as const;
-  const memoryBefore = await server.call('memory');
   const [before, begun] = [await cpu(), performance.now()];
   await fleet.call('connect', dialling);
   const [ended, after] = [performance.now(), await cpu()];
-  const memoryAfter = await server.call('memory');
   const cost = (index: 0 | 1 | 2) => ((after[index] - before[index]) * 1000) / agents;
   return {
     secured,
     agents,
     perSecond: (agents * 1000) / (ended - begun),
     cpu: { server: cost(0), postgres: cost(1), agents: cost(2) },
-    residentEach: (memoryAfter.resident - memoryBefore.resident) / agents,
-    heapEach: (memoryAfter.heap - memoryBefore.heap) / agents,
   };
+}
+
+/** Agents that stay connected while others come and go have the code of it warm, and are not counted. */
+const warming = 20;
+
+async function measureMemory(kind: SessionKind, agents: number, dataDir: string): Promise<MemorySample> {
+  const server = startServer();
+  const [fleet, early] = [startFleet(), startFleet()];
+  try {
+    const secure = kind.includes('TLS');
+    const {
+      agentUrl: url,
+      enrollmentToken: token,
+      pin,
+    } = await server.call('start', { dataDir, tls: secure });
+    const certificates = kind.includes('mutual');
+    const enrolling = { url, token, pin, certificates };
+    const dialling = { url, pin, certificates, secured: kind.includes('sealed') };
+    await fleet.call('enroll', { ...enrolling, count: agents });
+    await early.call('enroll', { ...enrolling, count: warming, first: agents });
+    await early.call('connect', { ...dialling, count: warming });
+    const before = await server.call('memory');
+    await fleet.call('connect', { ...dialling, count: agents });
+    const after = await server.call('memory');
+    return {
+      kind,
+      agents,
+      residentEach: (after.resident - before.resident) / agents,
+      heapEach: (after.heap - before.heap) / agents,
+    };
+  } finally {
+    await Promise.all([fleet.end(), early.end()]);
+    await server.end();
+  }
 }
 
 async function measureStorm(fleet: Fleet, stayers: Fleet, url: string, plan: Plan): Promise<StormSample> {

@@ -27,6 +27,14 @@ export const built = {
     load('protocol/sealing/primitives.js') as Promise<
       typeof import('../../src/protocol/sealing/primitives.ts')
     >,
+  x509: () =>
+    load('protocol/certificates/x509.js') as Promise<
+      typeof import('../../src/protocol/certificates/x509.ts')
+    >,
+  pins: () =>
+    load('protocol/certificates/pins.js') as Promise<
+      typeof import('../../src/protocol/certificates/pins.ts')
+    >,
   clock: () => load('lib/clock.js') as Promise<typeof import('../../src/lib/clock.ts')>,
   reconnect: () => load('agent/reconnect.js') as Promise<typeof import('../../src/agent/reconnect.ts')>,
   enroll: () =>

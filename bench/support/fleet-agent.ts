@@ -12,6 +12,7 @@ import type { Error as ServerError } from '#gen/viworks/agent/v1/flow_pb.js';
 import { type Challenge, HelloSchema, type Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
 import { ExecArgsSchema, ExecResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
 import type { AgentIdentity } from '../../src/agent/identity.ts';
+import type { TlsTerms } from '../../src/agent/transport/tls.ts';
 import type { ViworksError as BuiltError } from '../../src/errors.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { SealedConnection } from '../../src/protocol/sealing/connection.ts';
@@ -25,8 +26,8 @@ import { built } from './built.ts';
 
 export interface FleetAgentOptions {
   url: string;
-  /** PEM of the authority that the server's certificate is from. */
-  ca?: string | undefined;
+  /** Whom to believe, and what to show, over TLS. */
+  tls?: TlsTerms | undefined;
   /** Seals its session and verifies every command, as agents do; otherwise neither. */
   secured: boolean;
   /** Results are acknowledged, which means committed; each with the time at which its command was submitted. */
@@ -61,7 +62,7 @@ const dialMs = 30_000;
 /** Resolves when the agent has its session. */
 export async function openFleetAgent(
   identity: AgentIdentity,
-  { url, ca, secured, onCommitted }: FleetAgentOptions,
+  { url, tls, secured, onCommitted }: FleetAgentOptions,
 ): Promise<Connection> {
   const opened = Promise.withResolvers<void>();
   const ephemeral = secured ? newEphemeral() : undefined;
@@ -156,7 +157,7 @@ export async function openFleetAgent(
     else deliver(message);
   }
 
-  const connection: Connection = await createConnectDialer({ url, ...(ca && { tls: { ca } }) }).dial(
+  const connection: Connection = await createConnectDialer({ url, tls }).dial(
     { onEnvelope, onClose: (error) => opened.reject(error ?? new Error('the session ended')) },
     AbortSignal.timeout(dialMs),
   );

@@ -47,6 +47,14 @@ test('starts on a private socket with durable settings, stops, and keeps its dat
   expect(await ask(again.connectionString, 'select answer from kept')).toEqual([42]);
 });
 
+test('the name of the folder may be any', async () => {
+  const dataDir = join(folder(), `it's "mine", 100 %`);
+  const server = createEmbeddedPostgres({ dataDir, log: silentLogger });
+  onTestFinished(() => server.stop());
+  const { connectionString } = await server.start();
+  expect(await ask(connectionString, 'select 1')).toEqual([1]);
+});
+
 test('a PostgreSQL that an earlier run left on the folder is stopped first', async () => {
   const dataDir = folder();
   const left = createEmbeddedPostgres({ dataDir, log: silentLogger });

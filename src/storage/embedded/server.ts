@@ -100,7 +100,8 @@ function startFailure(layout: Layout, log: ServerLog, reason: string): ViworksEr
 function serverSettings(socketFolder: string, options: ServerOptions): Record<string, string> {
   return {
     listen_addresses: '',
-    unix_socket_directories: socketFolder,
+    // A list; in quotes a name may have commas.
+    unix_socket_directories: `"${socketFolder.replaceAll('"', '""')}"`,
     unix_socket_permissions: '0700',
     port: '5432',
     max_connections: String(Math.max(50, (options.maxConnections ?? 10) + 20)),
