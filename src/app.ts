@@ -248,7 +248,13 @@ async function compose(
     limits,
   };
   const stopping = new AbortController();
-  const http = await createHttpApi({ ...api, corsOrigins: config.server.cors_origins, proxies });
+  const apiTls = await configuredTls(config.server, { clock, log });
+  const http = await createHttpApi({
+    ...api,
+    corsOrigins: config.server.cors_origins,
+    proxies,
+    tls: apiTls !== undefined,
+  });
   const rpc = createUnaryHandler(
     apiRoutes({ ...api, healthSource: health.sourceFor([ControlService.typeName]) }),
     // connect-node types the callbacks of a response a little wider than Node does.
@@ -257,7 +263,6 @@ async function compose(
     stopping.signal,
     proxies,
   );
-  const apiTls = await configuredTls(config.server, { clock, log });
   const apiListener = createListener({
     host: config.server.bind_address,
     port: config.server.port,

@@ -8,7 +8,8 @@ import type { FastifyInstance } from 'fastify';
 
 const preflightSeconds = '600';
 
-export function registerHeaders(app: FastifyInstance, corsOrigins: readonly string[]): void {
+/** @param tls the listener ends TLS itself; behind a proxy the last header is the proxy's to set */
+export function registerHeaders(app: FastifyInstance, corsOrigins: readonly string[], tls: boolean): void {
   const allowed = new Set(corsOrigins);
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({
@@ -16,6 +17,9 @@ export function registerHeaders(app: FastifyInstance, corsOrigins: readonly stri
       'x-frame-options': 'DENY',
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
       'referrer-policy': 'no-referrer',
+      'cross-origin-resource-policy': 'same-origin',
+      'cross-origin-opener-policy': 'same-origin',
+      ...(tls ? { 'strict-transport-security': 'max-age=31536000' } : {}),
       'cache-control': 'no-store',
     });
     if (allowed.size === 0) return;

@@ -35,6 +35,8 @@ const methods = ['GET', 'POST'] as const;
 
 export interface HttpApiDeps extends ApiDeps {
   corsOrigins: readonly string[];
+  /** Whether the listener ends TLS. */
+  tls: boolean;
   /** What they say of where a caller is counts. */
   proxies: AddressList;
 }
@@ -45,7 +47,7 @@ export async function createHttpApi(deps: HttpApiDeps): Promise<HttpApi> {
   const app = fastify({ bodyLimit, routerOptions: { maxParamLength: 2048 } });
   const routes = new Set<string>();
   app.addHook('onRoute', ({ url }) => void routes.add(url));
-  registerHeaders(app, deps.corsOrigins);
+  registerHeaders(app, deps.corsOrigins, deps.tls);
   registerOperations(app, deps);
   await registerTrpc(app, deps, stopping.signal);
 

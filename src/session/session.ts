@@ -3,6 +3,7 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import {
   CancelSchema,
+  type Command,
   CommandUpdateSchema,
   Result_Outcome as Outcome,
   ResultSchema,
@@ -35,6 +36,7 @@ import type { SessionCertificates } from './certificates.ts';
 import type { CommandSigning } from './command-signing.ts';
 import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
+import { createOutflow } from './outflow.ts';
 import { createReading } from './reading.ts';
 
 /**
@@ -96,6 +98,7 @@ export function createSession(
   const inbound = createInbound();
   const outbound = createOutbound();
   const reading = createReading(connection);
+  const outflow = createOutflow(connection, fail);
   const budget = deps.budget && createBudget(deps.budget, { ...deps, reading, agentId, fail });
   let heardAt = clock.monotonic();
   let underWay = 0;
@@ -157,17 +160,24 @@ export function createSession(
     paused: facts.maintenance,
     deliver(order: OrderRow) {
       signing.sign(commandBody(order), (value) => {
-        const sequence = send({ case: 'command', value }, order.traceparent);
-        const entry = link.inFlight.get(order.executionId);
-        if (entry !== undefined) entry.sequence = sequence;
+        if (outflow.free) handOver(order, value);
+        else outflow.wait(() => handOver(order, value));
       });
     },
     cancel(executionId, attempt, reason) {
       // It does not overtake its command.
       signing.flush();
-      send({ case: 'cancel', value: create(CancelSchema, { executionId, attempt, reason }) });
+      const value = create(CancelSchema, { executionId, attempt, reason });
+      if (outflow.free) send({ case: 'cancel', value });
+      else outflow.wait(() => send({ case: 'cancel', value }));
     },
   };
+
+  function handOver(order: OrderRow, value: Command): void {
+    const sequence = send({ case: 'command', value }, order.traceparent);
+    const entry = link.inFlight.get(order.executionId);
+    if (entry !== undefined) entry.sequence = sequence;
+  }
 
   function refuse(sequence: bigint, kind: string): void {
     budget?.stray();

@@ -127,7 +127,30 @@ test('every answer carries the headers that keep browsers from misusing it', asy
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('x-frame-options')).toBe('DENY');
     expect(headers.get('cache-control')).toBe('no-store');
+    expect(headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'");
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('cross-origin-resource-policy')).toBe('same-origin');
+    expect(headers.get('cross-origin-opener-policy')).toBe('same-origin');
+    expect(headers.get('strict-transport-security')).toBeNull();
     expect(headers.get('access-control-allow-origin')).toBeNull();
+  }
+  await using secure = await startApi({ tls: true });
+  const { headers } = await fetch(`${secure.url1}/livez`);
+  expect(headers.get('strict-transport-security')).toBe('max-age=31536000');
+});
+
+test('a page of a configured origin can read how much is left', async () => {
+  await using api = await startApi({ corsOrigins: ['https://ops.example'], limits: { callsPerWindow: 1 } });
+  const headers = { ...(await api.authorization('viewer')), origin: 'https://ops.example' };
+  const answers = [];
+  for (let n = 0; n < 2; n++) answers.push(await fetch(`${api.url1}/trpc/agents.list`, { headers }));
+  expect(answers.map(({ status }) => status)).toEqual([200, 429]);
+  for (const answer of answers) {
+    expect(answer.headers.get('access-control-allow-origin')).toBe('https://ops.example');
+    expect(answer.headers.get('access-control-expose-headers')).toBe(
+      'retry-after, ratelimit, ratelimit-policy',
+    );
+    expect(answer.headers.get('ratelimit')).toMatch(/^"default";r=0;t=\d+$/);
   }
 });
 

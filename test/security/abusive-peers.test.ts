@@ -1,6 +1,4 @@
 import { once } from 'node:events';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createListener } from '../../src/transport/listen.ts';
@@ -17,6 +15,7 @@ import {
   settingOf,
   uint32,
 } from '../support/http2-frames.ts';
+import { memory } from '../support/memory.ts';
 import { startServer } from '../support/transport-server.ts';
 
 /**
@@ -63,15 +62,6 @@ async function applications(): Promise<Target> {
     path: '/viworks.control.v1.ControlService/ListAgents',
     [Symbol.asyncDispose]: () => listener.stop(0),
   };
-}
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-function memory(): number {
-  collect();
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
-  return heapUsed + external + arrayBuffers;
 }
 
 const mostGrowth = 48 * 1024 * 1024;

@@ -316,23 +316,23 @@ const cases: Record<string, Case> = {
     },
     changed: (id) => `certificates where serial = '${id}'`,
   },
-  'certs.prepareCa': {
+  'certs.prepareAuthority': {
     call: async () => {
-      await ada.certs.prepareCa.mutate();
+      await ada.certs.prepareAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,
   },
-  'certs.activateCa': {
+  'certs.activateAuthority': {
     call: async () => {
-      await ada.certs.activateCa.mutate();
+      await ada.certs.activateAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,
   },
-  'certs.retireCa': {
+  'certs.retireAuthority': {
     call: async () => {
-      await ada.certs.retireCa.mutate({ force: true });
+      await ada.certs.retireAuthority.mutate({ force: true });
       return undefined;
     },
     changed: () => newestTrust,
@@ -344,10 +344,10 @@ const cases: Record<string, Case> = {
     },
     changed: () => newestTrust,
   },
-  'certs.dropCa': {
+  'certs.dropAuthority': {
     call: async () => {
-      await ada.certs.prepareCa.mutate();
-      await ada.certs.dropCa.mutate();
+      await ada.certs.prepareAuthority.mutate();
+      await ada.certs.dropAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,

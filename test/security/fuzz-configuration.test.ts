@@ -90,7 +90,7 @@ test(
         writeFileSync(file, lines.join('\n'));
         load({ file });
       }),
-      fuzz(2_000),
+      fuzz(1_000),
     );
   },
   fuzzTimeout,
@@ -107,7 +107,7 @@ test(
         writeFileSync(file, bytes);
         load({ file });
       }),
-      fuzz(2_000),
+      fuzz(1_000),
     );
   },
   fuzzTimeout,
@@ -157,7 +157,7 @@ test(
     );
     fc.assert(
       fc.property(environment, (env) => void load({ env })),
-      fuzz(3_000),
+      fuzz(2_000),
     );
   },
   fuzzTimeout,

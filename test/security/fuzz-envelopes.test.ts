@@ -9,6 +9,7 @@ import { decodeBinary, decodeJson, encodeBinary, encodeJson } from '../../src/pr
 import { type Core, startCore } from '../support/app-core.ts';
 import { connected, enrolled, type FakeAgent } from '../support/fake-agent.ts';
 import { fuzz, fuzzTimeout, mutated } from '../support/fuzz.ts';
+import { memory } from '../support/memory.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { openRawSession } from '../support/raw-session.ts';
 
@@ -145,7 +146,7 @@ test(
       { minLength: 1, maxLength: 20 },
     );
     const { session: other } = await connected(core, 'bystander');
-    const before = process.memoryUsage().heapUsed;
+    const before = memory();
     await fc.assert(
       fc.asyncProperty(said, async (messages) => {
         const session = await openRawSession(core, agent);
@@ -156,7 +157,7 @@ test(
       fuzz(200),
     );
     await other.beat();
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(256 * 1024 * 1024);
+    expect(memory() - before).toBeLessThan(48 * 1024 * 1024);
     // Nothing that was said made an execution, an agent or a command.
     expect(await core.count('executions')).toBe(0);
     expect(await core.count('commands')).toBe(0);

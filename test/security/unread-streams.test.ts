@@ -9,8 +9,13 @@ import { silentLogger } from '../../src/lib/logger.ts';
 import { joinFrames } from '../../src/protocol/frames.ts';
 import { createListener } from '../../src/transport/listen.ts';
 import { startApi } from '../support/api-server.ts';
+import { submitTo } from '../support/app-core.ts';
+import { ownCore } from '../support/app-core-own.ts';
+import { enrolled } from '../support/fake-agent.ts';
+import { memory } from '../support/memory.ts';
+import { openRawSession } from '../support/raw-session.ts';
 
-/** Applications that follow a command and do not read what they asked for: what waits is little, and not for ever. */
+/** Those who do not read what they asked for, applications and agents: what waits is little, and not for ever. */
 
 const reason = 'x'.repeat(50_000);
 const mostPulled = 400;
@@ -127,4 +132,34 @@ test('who reads slowly, but reads, is served', async () => {
   });
   expect(ended).toBe(false);
   expect(bytes).toBeGreaterThan(50_000);
+});
+
+test('an agent that takes large commands slowly is not cut, and gets all of them in order', async () => {
+  const { start } = await ownCore();
+  const core = await start();
+  const agent = await enrolled(core, 'slow');
+  const session = await openRawSession(core, agent, { offer: { executionCredit: 1000 } });
+  session.stopReading();
+  const before = memory();
+  const argv = ['true', ...new Array(4).fill('x'.repeat(100_000))];
+  const submitted: string[] = [];
+  for (let n = 0; n < 40; n++) submitted.push((await submitTo(core, 'slow', { args: { argv } })).commandId);
+  // What waits for the agent is some megabytes of what it was handed, not a copy of all for each part of the way.
+  expect(memory() - before).toBeLessThan(64 * 1024 * 1024);
+  session.read();
+  expect(await session.commands(submitted.length)).toEqual(submitted);
+  expect(await session.settled()).toBe('open');
+});
+
+test('an agent that comes back to more than its connection can hold at once gets all of it', async () => {
+  const { start } = await ownCore();
+  const core = await start();
+  const agent = await enrolled(core, 'away');
+  const argv = ['true', ...new Array(4).fill('x'.repeat(100_000))];
+  const submitted = new Set<string>();
+  for (let n = 0; n < 40; n++) submitted.add((await submitTo(core, 'away', { args: { argv } })).commandId);
+  const session = await agent.connect({ offer: { executionCredit: 1000 } });
+  const orders = new Set<string>();
+  for (let n = 0; n < submitted.size; n++) orders.add((await session.order()).commandId);
+  expect(orders).toEqual(submitted);
 });

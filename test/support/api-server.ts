@@ -42,6 +42,8 @@ export type TestApi = Awaited<ReturnType<typeof startApi>>;
 export async function startApi(
   options: {
     corsOrigins?: string[];
+    /** As if the listener ended TLS. */
+    tls?: boolean;
     agents?: Agent[];
     verbs?: VerbCatalogue;
     /** Without them nothing is limited. */
@@ -80,6 +82,7 @@ export async function startApi(
   const api = await createHttpApi({
     ...deps,
     corsOrigins: options.corsOrigins ?? [],
+    tls: options.tls ?? false,
     proxies: createAddressList([]),
   });
   const handler = connectNodeAdapter({

@@ -34,7 +34,7 @@ import { createDatabase, type Database, statement } from '../../src/storage/data
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
 import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
-import { enrollmentRoutes } from '../../src/transport/enrollment.ts';
+import { enrollmentRoutes, type Guesses } from '../../src/transport/enrollment.ts';
 import { createMemoryWitness } from './audit.ts';
 
 /** Time that stands still until a test moves it. */
@@ -241,7 +241,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       const renewal = createCertificateRenewal({ database, nonces, certificates, clock, log });
       const { trail } = audit;
       const ask = () => Promise.reject(new Error('nobody asks'));
-      const guesses = { attempt: <T>(_: string, work: () => Promise<T>) => work() };
+      const guesses: Guesses = { attempt: (_address, work) => work() };
       enrollmentRoutes(router, enrollment, { ask }, trail, guesses, { certificates, renewal });
     },
     maxConnections: options.maxConnections ?? 1000,

@@ -1,10 +1,11 @@
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { onTestFinished } from 'vitest';
+import { CommandBodySchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { decodeBinary, encodeBinary } from '../../src/protocol/envelope.ts';
 import { createFrameDecoder, joinFrames } from '../../src/protocol/frames.ts';
 import type { Core } from './app-core.ts';
-import { type FakeAgent, proofOf, sayHello } from './fake-agent.ts';
+import { type ConnectOptions, type FakeAgent, proofOf, sayHello } from './fake-agent.ts';
 import { openHttp2 } from './transport-raw.ts';
 
 /** An open session of an agent, over which whatever bytes can be sent as messages. */
@@ -13,15 +14,25 @@ export interface RawSession {
   write(message: Uint8Array): void;
   /** Whether the server answers, or has ended it. */
   settled(): Promise<'open' | 'ended'>;
+  /** From now on nothing is read. */
+  stopReading(): void;
+  read(): void;
+  /** Ids of the first commands that came, in their order. */
+  commands(count: number): Promise<string[]>;
   end(): void;
 }
 
-export async function openRawSession(core: Pick<Core, 'url'>, agent: FakeAgent): Promise<RawSession> {
+export async function openRawSession(
+  core: Pick<Core, 'url'>,
+  agent: FakeAgent,
+  options: Pick<ConnectOptions, 'offer'> = {},
+): Promise<RawSession> {
   const raw = openHttp2(core.url);
   onTestFinished(() => raw[Symbol.asyncDispose]());
   const stream = raw.open();
   const decoder = createFrameDecoder();
   const waiting = new Set<(message: Envelope | undefined) => void>();
+  const commands: string[] = [];
   let ended = false;
   const tell = (message: Envelope | undefined) => {
     for (const wake of [...waiting]) wake(message);
@@ -29,7 +40,12 @@ export async function openRawSession(core: Pick<Core, 'url'>, agent: FakeAgent):
   stream.on('data', (chunk: Buffer) => {
     decoder.push(chunk);
     for (let next = decoder.next(); next !== undefined; next = decoder.next()) {
-      if (next.flags === 0) tell(decodeBinary(next.payload));
+      if (next.flags !== 0) continue;
+      const message = decodeBinary(next.payload);
+      if (message.body.case === 'command') {
+        commands.push(fromBinary(CommandBodySchema, message.body.value.body).commandId);
+      }
+      tell(message);
     }
   });
   stream.on('end', () => stream.end());
@@ -57,7 +73,7 @@ export async function openRawSession(core: Pick<Core, 'url'>, agent: FakeAgent):
     });
 
   const challenged = wait(({ body }) => body.case === 'challenge');
-  const hello = sayHello({ send }, agent);
+  const hello = sayHello({ send }, agent, options);
   const challenge = await challenged;
   if (challenge?.body.case !== 'challenge') throw new Error('there was no CHALLENGE');
   const welcomed = wait(({ body }) => body.case === 'welcome');
@@ -69,6 +85,16 @@ export async function openRawSession(core: Pick<Core, 'url'>, agent: FakeAgent):
       const answer = wait(({ body }) => body.case === 'heartbeat');
       send({ case: 'heartbeat', value: {} }, { sequence: 0n });
       return (await answer) === undefined ? 'ended' : 'open';
+    },
+    stopReading() {
+      stream.pause();
+    },
+    read() {
+      stream.resume();
+    },
+    async commands(count) {
+      if (commands.length < count) await wait(() => commands.length >= count);
+      return commands.slice(0, count);
     },
     end() {
       raw.session.destroy();
