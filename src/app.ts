@@ -5,39 +5,29 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { composeAgentIdentity } from './app/agent-identity.ts';
 import { auditedPresence } from './app/audited-presence.ts';
 import { callLimitsOf } from './app/call-limits.ts';
-import { commandLimitsOf } from './app/command-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
+import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
-import { nonceCachesOf } from './app/nonces.ts';
+import { composeWork } from './app/work.ts';
 import { createAudit } from './audit/audit.ts';
 import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
-import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
-import { checkSpec } from './commands/submission/specs.ts';
-import type { SubmitInput } from './commands/types.ts';
 
 import { noticesOf } from './config/notices.ts';
 import type { Config } from './config/schema.ts';
 import type { ViworksError } from './errors.ts';
 import { createApiIdentity } from './identity/api-identity.ts';
-import { createAgentAuthentication } from './identity/authentication.ts';
-import { createCertificates } from './identity/certificates/certificates.ts';
-import { certificateSettings, configuredTls } from './identity/certificates/configured.ts';
-import { createCertificateRenewal } from './identity/certificates/renewal.ts';
-import { createCommandBinding } from './identity/command-binding.ts';
-import { createCommandKeys } from './identity/command-keys.ts';
-import { createEnrollment } from './identity/enrollment.ts';
-import { createEnrollmentRequests } from './identity/enrollment-requests.ts';
-import { createRowBinding } from './identity/row-binding.ts';
+import { configuredTls } from './identity/certificates/configured.ts';
 import { loadSecrets } from './identity/secrets.ts';
 import { createSessionTokens } from './identity/session-tokens.ts';
 import type { EnrollmentTokenSpec } from './identity/types.ts';
 import type { UserTokens } from './identity/user-tokens.ts';
-import { createAddressList, isLoopback } from './lib/addresses.ts';
+import { createAddressList } from './lib/addresses.ts';
 import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics } from './lib/metrics.ts';
@@ -47,14 +37,12 @@ import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
 import { createStanding } from './registry/standing.ts';
-import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
 import { countAgentsByStatus } from './storage/agents.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
 import { createTelemetryIngest } from './telemetry/ingest.ts';
-import { createTemplates } from './templates/templates.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
@@ -62,7 +50,7 @@ import { clearTextOnlyFrom, createListener } from './transport/listen.ts';
 import { createUnaryHandler } from './transport/unary.ts';
 
 /**
- * The composition root: the only file that sees everything. It turns a configuration into a running control
+ * The composition root: with app/, all that sees everything. It turns a configuration into a running control
  * plane; what was started is stopped in reverse.
  */
 export interface App {
@@ -166,117 +154,14 @@ async function compose(
     log,
     audit: trail,
   });
-  const enrollment = createEnrollment({ database, bus, serverKey, clock, log, audit: trail });
-  const enrollmentRequests = createEnrollmentRequests({
-    database,
-    bus,
-    serverKey,
-    clock,
-    log,
-    enabled:
-      config.agent_management.enrollment_requests ??
-      (config.server.mode !== 'production' && isLoopback(config.agent_management.bind_address)),
-  });
-  const { commandSecret } = secrets;
-  const certificates = createCertificates({
-    database,
-    bus,
-    serverKey,
-    secret: commandSecret,
-    settings: await certificateSettings(config, { clock, log }),
-    clock,
-    log,
-  });
-  await certificates.start();
-  add('certificates', certificates.stop);
-  const noncesFor = nonceCachesOf(config.redis.url, resources, clock, log);
-  const refusedAgent =
-    (action: string) =>
-    (reason: string, agent: { agentId: string; keyId: string; address: string | undefined }) =>
-      trail.refused({
-        actor: `agent:${agent.agentId}`,
-        address: agent.address,
-        action,
-        code: 'authentication_failed',
-        details: () => ({ reason, keyId: agent.keyId }),
-      });
-  const renewal = createCertificateRenewal({
-    database,
-    nonces: noncesFor('renewals'),
-    certificates,
-    clock,
-    log,
-    onRefused: refusedAgent('certificates.renew'),
-  });
-  const authentication = createAgentAuthentication({
-    database,
-    serverKey,
-    nonces: noncesFor('handshakes'),
-    certificates,
-    sealing: config.security.sealed_envelopes,
-    tlsExporter: config.security.tls_exporter,
-    clock,
-    log,
-    onRefused: refusedAgent('sessions.open'),
-    keyMaxAgeMs: Math.round(config.agent_management.key_max_age * 86_400_000),
-  });
-  const commandKeys = createCommandKeys({ database, bus, serverKey, secret: commandSecret, clock, log });
-  await commandKeys.start();
-  add('command keys', commandKeys.stop);
+  const foundation: Foundation = { config, clock, log, metrics, bus, database, trail, secrets, resources };
+  const { enrollment, enrollmentRequests, certificates, renewal, authentication, commandKeys } =
+    await composeAgentIdentity(foundation);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
   const telemetry = createTelemetryIngest({ database, clock, metrics, log });
   add('telemetry', telemetry.idle);
-  const defaults = {
-    verbs,
-    timeToLiveMs: Math.round(config.command.time_to_live * 1000),
-    timeoutMs: config.command.command_timeout && Math.round(config.command.command_timeout * 1000),
-    maxRetries: config.command.max_retries,
-    approval: config.command.approval,
-  };
-  const engine = createCommandEngine({
-    database,
-    bus,
-    clock,
-    log,
-    metrics,
-    audit: trail,
-    binding: createCommandBinding(commandSecret),
-    settings: {
-      ...defaults,
-      keepMs: Math.round(config.command.retention * 86_400_000),
-      maximumWaiting: 100_000,
-      ...commandLimitsOf(config.command),
-      sweepIntervalMs: overrides.sweepIntervalMs ?? 500,
-    },
-  });
-  engine.start();
-  add('command engine', engine.stop);
-  const check = (input: SubmitInput) => void checkSpec(input, defaults);
-  const rowBinding = createRowBinding(commandSecret);
-  const templates = createTemplates({
-    database,
-    commands: engine,
-    check,
-    clock,
-    binding: rowBinding,
-    metrics,
-    log,
-  });
-  const schedules = createSchedules({
-    database,
-    commands: engine,
-    templates,
-    check,
-    bus,
-    clock,
-    metrics,
-    log,
-    audit: trail,
-    binding: rowBinding,
-  });
-  schedules.start();
-  add('schedules', schedules.stop);
+  const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = createAgentRegistry({ database, bus, clock, log, hold });
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });

@@ -6,6 +6,7 @@ import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { generateKeyPair, signBytes } from '../../src/protocol/keys.ts';
 import { enrollRequestInput } from '../../src/protocol/signed.ts';
 import { type ApiApp, startApiApp } from '../support/api-app.ts';
+import { openSession } from '../support/fake-agent.ts';
 
 /** Threat: a caller writes an address of its choice into X-Forwarded-For, for the audit log or to get round a limit. */
 
@@ -85,3 +86,24 @@ test.each(surfaces)(
     expect(await call(disbelieving, `direct-${surface}`)).toBe('127.0.0.1');
   },
 );
+
+test('an agent that is refused is told of with the address that it came from', async () => {
+  const stranger = { agentId: 'stranger', incarnation: 1, key: generateKeyPair() };
+  await expect(openSession({ url: disbelieving.agentUrl }, stranger, {})).rejects.toThrow(
+    /authentication_failed/,
+  );
+  const entries = () =>
+    disbelieving.query(
+      'test_refused',
+      `select address, code, details from audit_entries where actor = 'agent:stranger' and action = 'sessions.open'`,
+    );
+  await expect
+    .poll(entries, { timeout: 10_000 })
+    .toEqual([
+      {
+        address: '127.0.0.1',
+        code: 'authentication_failed',
+        details: expect.stringContaining('key_unknown'),
+      },
+    ]);
+});
