@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -8,8 +9,11 @@ import { enroll } from '../../src/agent/transport/enroll.ts';
 import { createFallbackDialer } from '../../src/agent/transport/fallback.ts';
 import type { TlsTerms } from '../../src/agent/transport/tls.ts';
 import { createWebSocketDialer } from '../../src/agent/transport/websocket.ts';
+import type { ViworksError } from '../../src/errors.ts';
+import { openTlsFiles } from '../../src/identity/certificates/tls-files.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import { pinOfSpki } from '../../src/protocol/certificates/pins.ts';
+import { pinOf, pinOfSpki, pinText } from '../../src/protocol/certificates/pins.ts';
 import { signTrust, type TrustDocument } from '../../src/protocol/certificates/trust-document.ts';
 import { generateKeyPair } from '../../src/protocol/keys.ts';
 import { statement } from '../../src/storage/database.ts';
@@ -18,6 +22,7 @@ import { ownCore } from '../support/app-core-own.ts';
 import { certificatesOf, pinsOf } from '../support/certificates.ts';
 import { enrollRequest } from '../support/fake-agent.ts';
 import { eventually, tlsAgent } from '../support/tls-agent.ts';
+import { type Certificate, makeCertificate } from '../support/tls-certificate.ts';
 
 /** An agent keeps the newest trust that it saw, and speaks to no server but one whose key is in it. */
 
@@ -132,4 +137,48 @@ test('an agent that is led to another server says so and waits', async () => {
   expect(state).toMatchObject({ error: { code: 'server_untrusted' } });
   // At the slowest pace: what cannot succeed by being repeated is no flood.
   expect(state).toMatchObject({ delayMs: expect.closeTo(45_000, -4.6) });
+});
+
+test('a certificate of files changes to a key that was announced, and to no other', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'viworks-pin-files-'));
+  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const [certificatePath, keyPath] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
+  const put = async ({ cert, key }: Certificate) => {
+    await writeFile(keyPath, key);
+    await writeFile(certificatePath, cert);
+  };
+  const [first, announced, other] = await Promise.all([
+    makeCertificate(),
+    makeCertificate(),
+    makeCertificate(),
+  ]);
+  const pinIn = ({ cert }: Certificate) => pinOf(new X509Certificate(cert));
+  await put(first);
+  const files = await openTlsFiles({
+    certificatePath,
+    keyPath,
+    intervalMs: 5,
+    clock: systemClock,
+    log: silentLogger,
+  });
+  const server = { source: 'files', files } as const;
+  const core = await (await ownCore({ certificates: { server, backupPins: [pinIn(announced)] } })).start();
+  expect(await pinsOf(core)).toEqual([pinIn(first), pinIn(announced)]);
+  const agent = await tlsAgent(core, 'filed');
+  await agent.start();
+  await agent.opened();
+  const shown = async () => (await certificatesOf(core).status()).serverCertificate?.pin;
+
+  // It is looked at, and not used: what comes after it is.
+  await put(other);
+  await put(announced);
+  await eventually(async () => (await shown()) === pinText(pinIn(announced)));
+  await agent.stop();
+  await agent.start();
+  await agent.opened();
+  expect(agent.states.filter(({ name }) => name === 'waiting')).toEqual([]);
+  const refused = await certificatesOf(core)
+    .rotatePins('ada', true)
+    .catch((error: ViworksError) => error);
+  expect(refused).toMatchObject({ code: 'certificate_state' });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Core, startCore } from '../support/app-core.ts';
+import { ownCore } from '../support/app-core-own.ts';
 import {
   certificatesOf,
   issuedBy,
@@ -99,6 +100,15 @@ test('a certificate does not replace the key of the identity', async () => {
   const other = await enrolled(core, 'prover');
   const tls = await showing(core, await issuedBy(core, agent));
   await refused({ ...agent, key: other.key }, { tls }, 'key_unknown');
+});
+
+test('where they are not required, none is fine, and a wrong one is not', async () => {
+  const own = await (await ownCore({ certificates: { clientCertificates: 'on' } })).start();
+  const [agent, other] = [await enrolled(own, 'free'), await enrolled(own, 'owner')];
+  await agent.connect({ tls: await showing(own) });
+  await agent.connect({ tls: await showing(own, await issuedBy(own, agent)) });
+  const tls = await showing(own, await issuedBy(own, other));
+  await expect(agent.connect({ tls })).rejects.toThrow(/authentication_failed/);
 });
 
 test('nor one that is over, and a session does not outlive its certificate', async () => {

@@ -223,6 +223,8 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     if (server.source === 'files') {
       const pin = pinOf(new X509Certificate(server.files.current.cert));
       const others = further([pin]);
+      if (others.length === 0 && present.length > 0)
+        log.warn('agents pin the server no more: agent_management.backup_pins names no key that may follow');
       return [others.length === 0 ? [] : [pin, ...others], []] as const;
     }
     const [primary, backup] = present;
