@@ -5,17 +5,16 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { auditedPresence } from './app/audited-presence.ts';
 import { callLimitsOf } from './app/call-limits.ts';
 import { commandLimitsOf } from './app/command-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
+import { nonceCachesOf } from './app/nonces.ts';
 import { createAudit } from './audit/audit.ts';
-import type { AuditTrail } from './audit/trail.ts';
 import { openWitness } from './audit/witness.ts';
 import { createMemoryBus } from './bus/bus.ts';
-import { createMemoryNonceCache, type NonceCache, nonceCapacity } from './bus/nonces.ts';
-import { createRedisNonceCache } from './bus/redis-nonces.ts';
 import { createCommandEngine } from './commands/engine.ts';
 import type { CommandService } from './commands/service.ts';
 import { checkSpec } from './commands/submission/specs.ts';
@@ -46,7 +45,7 @@ import { createResources, type Resources } from './lib/resources.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
 import { createAgentRegistry } from './registry/agents.ts';
-import { createPresence, type Presence } from './registry/presence.ts';
+import { createPresence } from './registry/presence.ts';
 import { createStanding } from './registry/standing.ts';
 import { createSchedules } from './schedules/schedules.ts';
 import { createSessions } from './session/sessions.ts';
@@ -165,8 +164,9 @@ async function compose(
     bus,
     clock,
     log,
+    audit: trail,
   });
-  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log, audit: trail });
   const enrollmentRequests = createEnrollmentRequests({
     database,
     bus,
@@ -189,17 +189,20 @@ async function compose(
   });
   await certificates.start();
   add('certificates', certificates.stop);
-  const nonces = nonceCacheOf(config.redis.url, resources, clock, log);
-  const refusedAgent = (action: string) => (reason: string, agent: { agentId: string; keyId: string }) =>
-    trail.refused({
-      actor: `agent:${agent.agentId}`,
-      action,
-      code: 'authentication_failed',
-      details: () => ({ reason, keyId: agent.keyId }),
-    });
+  const noncesFor = nonceCachesOf(config.redis.url, resources, clock, log);
+  const refusedAgent =
+    (action: string) =>
+    (reason: string, agent: { agentId: string; keyId: string; address: string | undefined }) =>
+      trail.refused({
+        actor: `agent:${agent.agentId}`,
+        address: agent.address,
+        action,
+        code: 'authentication_failed',
+        details: () => ({ reason, keyId: agent.keyId }),
+      });
   const renewal = createCertificateRenewal({
     database,
-    nonces,
+    nonces: noncesFor('renewals'),
     certificates,
     clock,
     log,
@@ -208,7 +211,7 @@ async function compose(
   const authentication = createAgentAuthentication({
     database,
     serverKey,
-    nonces,
+    nonces: noncesFor('handshakes'),
     certificates,
     sealing: config.security.sealed_envelopes,
     tlsExporter: config.security.tls_exporter,
@@ -276,7 +279,7 @@ async function compose(
   add('schedules', schedules.stop);
   const hold = engine.setHeld;
   const agents = createAgentRegistry({ database, bus, clock, log, hold });
-  const standing = createStanding({ database, bus, clock, log, metrics, hold });
+  const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
     authentication,
@@ -320,8 +323,7 @@ async function compose(
     proxies,
     accept: sessions.accept,
     unary: (router) => {
-      const tls = { certificates, renewal };
-      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits, tls);
+      enrollmentRoutes(router, enrollment, enrollmentRequests, trail, limits, { certificates, renewal });
       healthRoutes(health.sourceFor([AgentService.typeName]))(router);
     },
     maxConnections: config.agent_management.max_agent_connections,
@@ -414,28 +416,5 @@ async function compose(
       ),
     onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
     stop: resources.stop,
-  };
-}
-
-/** In Redis where there is one, for all instances; in this process otherwise. */
-function nonceCacheOf(url: string | undefined, { add }: Resources, clock: Clock, log: Logger): NonceCache {
-  const capacity = nonceCapacity;
-  if (url === undefined) return createMemoryNonceCache({ capacity }, clock);
-  const cache = createRedisNonceCache({ url, capacity, log });
-  add('nonces in Redis', async () => cache.close());
-  return cache;
-}
-
-/** An agent that came in is told in the audit log. */
-function auditedPresence(presence: Presence, audit: Pick<AuditTrail, 'admitted'>): Presence {
-  return {
-    ...presence,
-    async open(opening) {
-      const opened = await presence.open(opening);
-      const { agentId, remoteAddress: address, software: userAgent } = opening;
-      if (opened !== undefined)
-        audit.admitted({ actor: `agent:${agentId}`, address, userAgent }, 'sessions.open');
-      return opened;
-    },
   };
 }

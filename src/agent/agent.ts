@@ -17,6 +17,7 @@ import type { Generation } from './generation.ts';
 import { type HelloFacts, phaseOf, type SealingChoice } from './handshake.ts';
 import type { MachineFacts } from './host.ts';
 import type { AgentIdentity } from './identity.ts';
+import { createIdentityKeeper } from './identity-keeper.ts';
 import { createIntake } from './intake.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Ledger } from './ledger.ts';
@@ -96,8 +97,7 @@ const transports: Record<TransportName, Transport> = {
 };
 
 export function createAgent(options: AgentOptions): Agent {
-  const { dialer, executors, ledger, log, generation, keyRing } = options;
-  let { identity } = options;
+  const { identity, dialer, executors, ledger, log, generation, keyRing } = options;
   const { clock = systemClock, timers = systemTimers } = options;
   const { executionCredit = 64, concurrency = 8 } = options;
   const bootId = new Uint8Array(randomBytes(16));
@@ -119,7 +119,9 @@ export function createAgent(options: AgentOptions): Agent {
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
   const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
   const { verifyCommand = trust.verify, tls } = options;
-  const keeper = tls && createCertificateKeeper({ ...tls, identity: () => identity, timers, log, serverNow });
+  const own = createIdentityKeeper({ identity, generation, keyRing, log });
+  const keeper =
+    tls && createCertificateKeeper({ ...tls, identity: () => own.identity, timers, log, serverNow });
   const outbox = createOutbox({
     ledger,
     send: (result, delivered) => session?.send({ case: 'result', value: result }, delivered) ?? false,
@@ -195,15 +197,15 @@ export function createAgent(options: AgentOptions): Agent {
     let stored: bigint;
     try {
       await keeper?.beforeDial();
-      stored = (await generation?.durable()) ?? 0n;
+      stored = await own.generation();
     } catch (thrown) {
       onEnd({ error: ViworksError.from(thrown), drainMs: undefined, openForMs: 0 });
       return;
     }
     if (stopping()) return;
-    const nextKey = keyRing?.next;
+    const { nextKey } = own;
     const opening = createSession({
-      identity,
+      identity: own.identity,
       generation: stored,
       nextKey,
       hello,
@@ -262,46 +264,6 @@ export function createAgent(options: AgentOptions): Agent {
     };
   }
 
-  async function keepGeneration(store: Generation, opened: Session, epoch: bigint): Promise<void> {
-    try {
-      opened.stored(await store.keep(epoch));
-    } catch (err) {
-      log.error({ err }, 'the generation cannot be stored; a copy of this agent would not be found out');
-    }
-  }
-
-  /** One after the other, so that a session which ends for a new key is known to both sides before. */
-  async function settleIdentity(
-    opened: Session,
-    welcomed: SessionTerms,
-    offeredKeyId: string | undefined,
-  ): Promise<void> {
-    if (generation !== undefined) await keepGeneration(generation, opened, welcomed.epoch);
-    if (keyRing !== undefined) await turnKey(keyRing, opened, welcomed, offeredKeyId);
-  }
-
-  /** A new key is told of, and used, in a session of its own. */
-  async function turnKey(
-    ring: KeyRing,
-    opened: Session,
-    { rotateKey, acceptedKeyId }: SessionTerms,
-    offeredKeyId: string | undefined,
-  ): Promise<void> {
-    try {
-      if (acceptedKeyId !== '' && acceptedKeyId === offeredKeyId) {
-        identity = await ring.adopt();
-        log.info({ keyId: acceptedKeyId }, 'this agent has a new key');
-        opened.close(0);
-      } else if (rotateKey) {
-        await ring.make();
-        // One that was not accepted does not lead to a loop: the next one waits for the next session.
-        if (offeredKeyId === undefined) opened.close(0);
-      }
-    } catch (err) {
-      log.error({ err }, 'the new key of this agent cannot be stored');
-    }
-  }
-
   function onOpen(opened: Session, welcomed: SessionTerms, offeredKeyId: string | undefined): void {
     if (session !== opened || stopping()) {
       opened.close();
@@ -311,7 +273,7 @@ export function createAgent(options: AgentOptions): Agent {
     log.info({ session: welcomed.sessionId, epoch: welcomed.epoch.toString(), transport }, 'connected');
     setState({ name: 'open', sessionId: welcomed.sessionId, epoch: welcomed.epoch, transport });
     keeper?.opened(opened, welcomed.issuesCertificates);
-    void settleIdentity(opened, welcomed, offeredKeyId);
+    void own.opened(opened, welcomed, offeredKeyId);
     runner.reportAll();
     output.restart(welcomed.outputCreditBytes);
     outbox.restart();

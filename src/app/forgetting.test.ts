@@ -16,7 +16,13 @@ test('tokens that expired or were revoked are forgotten a month later, and no ot
   const core = await (await ownCore()).start();
   const { enrollment, clock, database } = core;
   const secret = createSecretBox(new Uint8Array(32), 'test');
-  const services = createServiceTokens({ database, secret, clock: createTestClock(clock.now()), log });
+  const services = createServiceTokens({
+    database,
+    secret,
+    clock: createTestClock(clock.now()),
+    log,
+    audit: core.audit.trail,
+  });
   const spec = { site: 'berlin', labels: {}, uses: 1 };
   await enrollment.create('ada', { ...spec, lifetimeMs: day });
   const { tokenId } = await enrollment.create('ada', { ...spec, lifetimeMs: 60 * day });

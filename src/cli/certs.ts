@@ -93,10 +93,25 @@ function authorityCommands(certs: Command, context: CliContext): void {
   const authority = certs
     .command('ca')
     .description('Replace the authority that issues certificates, in steps that strand nobody.');
+  withClientOptions(
+    authority
+      .command('show', { isDefault: true })
+      .description(
+        'Print the authorities that are believed, as PEM, for software that wants a file of them.',
+      ),
+  ).action(async (options: ClientOptions) => {
+    const { authorities } = await clientOf(context, options).certs.status.query();
+    if (options.json) return context.terminal.json({ authorities });
+    for (const { certificate } of authorities) context.terminal.write(pemOf(certificate));
+  });
   const step = (name: 'prepare' | 'drop' | 'activate', text: string) =>
     withClientOptions(authority.command(name).description(text)).action(async (options: ClientOptions) => {
       const { certs: calls } = clientOf(context, options);
-      const call = { prepare: calls.prepareCa, drop: calls.dropCa, activate: calls.activateCa }[name];
+      const call = {
+        prepare: calls.prepareAuthority,
+        drop: calls.dropAuthority,
+        activate: calls.activateAuthority,
+      }[name];
       show(context, options, await call.mutate());
     });
   step('prepare', 'Make a new authority, and let every agent know it. It does not issue yet.');
@@ -109,9 +124,12 @@ function authorityCommands(certs: Command, context: CliContext): void {
       .option('--force', 'those who still need it come back by the key of their identity'),
   ).action(async (options: ForceOptions) => {
     const force = options.force === true;
-    show(context, options, await clientOf(context, options).certs.retireCa.mutate({ force }));
+    show(context, options, await clientOf(context, options).certs.retireAuthority.mutate({ force }));
   });
 }
+
+const pemOf = (base64: string): string =>
+  `-----BEGIN CERTIFICATE-----\n${base64.replace(/(.{64})(?=.)/g, '$1\n')}\n-----END CERTIFICATE-----\n`;
 
 function pinCommands(certs: Command, context: CliContext): void {
   const pins = certs.command('pins').description('The keys by which agents know the server.');

@@ -147,7 +147,7 @@ export function createCommandEngine(deps: EngineDeps): CommandEngine {
     },
     async retry(actor, commandId, options) {
       const command = await commandAt(commandId);
-      const input = await retryInput({ query: database.query, verbs }, command, options);
+      const input = await retryInput({ query: database.query, verbs, binding }, command, options);
       return submitter.submit(actor, { ...input, within: options.within });
     },
     cancel,

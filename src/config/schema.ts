@@ -96,16 +96,6 @@ export const configSchema = z.strictObject({
       tls_exporter: z.enum(['require', 'record', 'off']).default('record'),
       /** A file with at least 32 random bytes in base64; opens the keys that sign commands. Made if not set. */
       command_secret_path: z.string().optional(),
-      /** Calls of the API that one client may make in a window, unless its token has a limit of its own; 0: any number. */
-      rate_limit_requests: z.int().min(0).max(1_000_000_000).default(100),
-      /** Seconds of a window. */
-      rate_limit_window: z.int().min(1).max(86_400).default(60),
-      /** Tokens that are not valid that may come from one address in a window; 0: any number. */
-      rate_limit_failures: z.int().min(0).max(1_000_000_000).default(20),
-      /** Streams, as those of `commands watch`, that one client may have open at once; 0: any number. */
-      rate_limit_streams: z.int().min(0).max(1_000_000).default(100),
-      /** Whether callers on this machine are limited too. Without it: in production. */
-      rate_limit_local: z.boolean().optional(),
       /**
        * PEM of the authority that issues certificates of agents, in place of one that is made. Further authorities
        * behind it are believed too.
@@ -121,6 +111,16 @@ export const configSchema = z.strictObject({
           'must be a name of lower-case letters, digits, dots and dashes',
         )
         .default('viworks'),
+      /** Calls of the API that one client may make in a window, unless its token has a limit of its own; 0: any number. */
+      rate_limit_requests: z.int().min(0).max(1_000_000_000).default(100),
+      /** Seconds of a window. */
+      rate_limit_window: z.int().min(1).max(86_400).default(60),
+      /** Tokens that are not valid that may come from one address in a window; 0: any number. */
+      rate_limit_failures: z.int().min(0).max(1_000_000_000).default(20),
+      /** Streams, as those of `commands watch`, that one client may have open at once; 0: any number. */
+      rate_limit_streams: z.int().min(0).max(1_000_000).default(100),
+      /** Whether callers on this machine are limited too. Without it: in production. */
+      rate_limit_local: z.boolean().optional(),
     })
     .prefault({}),
   agent_management: z

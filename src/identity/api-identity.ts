@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import type { Config } from '../config/schema.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -24,21 +25,23 @@ export interface ApiIdentityDeps {
   security: Config['security'];
   clock: Clock;
   log: Logger;
+  audit: Pick<AuditTrail, 'tell'>;
 }
 
 export function createApiIdentity(deps: ApiIdentityDeps): ApiIdentity {
-  const { database, bus, security, clock, log } = deps;
+  const { database, bus, security, clock, log, audit } = deps;
   const secret = tokenSecretBox(deps.secret);
   const rotateAfterMs = security.jwt_key_rotation * 86_400_000;
   const onRevoked = () => bus.publish('tokens.revoked', 'all');
   const keys = createIssuerKeys({ database, secret, clock, log, rotateAfterMs });
-  const serviceTokens = createServiceTokens({ database, secret, clock, log, onRevoked });
+  const serviceTokens = createServiceTokens({ database, secret, clock, log, audit, onRevoked });
   const { jwt_secret: shared } = security;
   const userTokens = createUserTokens({
     signer: shared === undefined ? rotatingSigner(keys) : secretSigner(shared),
     services: serviceTokens,
     external: externalOf(security, clock),
     clock,
+    audit,
   });
   bus.subscribe('tokens.revoked', 'all', userTokens.forget);
   const issuerKeys: IssuerKeys = {

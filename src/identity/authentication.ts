@@ -45,9 +45,10 @@ import type { CertificateRefusal, Certificates } from './certificates/certificat
 export interface AgentAuthentication {
   /**
    * Answers HELLO without the database.
+   * @param address where the agent is, for records
    * @throws protocol_violation, version_unsupported, unavailable
    */
-  challenge(hello: Hello): Promise<OpenChallenge>;
+  challenge(hello: Hello, address?: string): Promise<OpenChallenge>;
   /**
    * Checks PROOF against the keys of the newest incarnation, and takes the key that is to follow, where one was
    * asked for.
@@ -108,6 +109,7 @@ export interface RefusedAgent {
   agentId: string;
   incarnation: number;
   keyId: string;
+  address: string | undefined;
 }
 
 /** Whether envelopes are sealed: never, where the agent offers it, or else no session. */
@@ -150,9 +152,14 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
     write: (names) => findAgentKeys(database.query, names, new Date(clock.now())),
   });
 
-  function refuse({ agentId, incarnation, keyId }: HelloOffer, reason: RefusalReason): never {
-    log.warn({ agentId, incarnation, keyId, reason }, 'an agent failed to authenticate');
-    deps.onRefused?.(reason, { agentId, incarnation, keyId });
+  /** Where those are who made an offer: what is checked has the offer in hand, whatever it is. */
+  const addresses = new WeakMap<HelloOffer, string>();
+
+  function refuse(offer: HelloOffer, reason: RefusalReason): never {
+    const { agentId, incarnation, keyId } = offer;
+    const refused = { agentId, incarnation, keyId, address: addresses.get(offer) };
+    log.warn({ ...refused, reason }, 'an agent failed to authenticate');
+    deps.onRefused?.(reason, refused);
     throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
   }
 
@@ -210,10 +217,11 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
 
   return {
     keysSince,
-    async challenge(hello) {
+    async challenge(hello, address) {
       assertValid(HelloSchema, hello, 'protocol_violation', 'hello.');
       const offer = parse(HelloOfferSchema, hello.offer, 'hello.offer');
       assertValid(HelloOfferSchema, offer, 'protocol_violation', 'hello.offer.');
+      if (address !== undefined) addresses.set(offer, address);
       const version = chooseVersion(offer.protocolVersions);
       if (version === undefined) {
         throw new ViworksError(

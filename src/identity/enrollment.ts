@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { EnrollRequest } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -41,12 +42,14 @@ export interface EnrollmentDeps {
   serverKey: KeyPair;
   clock: Clock;
   log: Logger;
+  audit: Pick<AuditTrail, 'tell'>;
 }
 
 /** Shows in a log or a paste what the text is. */
 const prefix = 'vwe_';
 
-export function createEnrollment({ database, bus, serverKey, clock, log }: EnrollmentDeps): Enrollment {
+export function createEnrollment(deps: EnrollmentDeps): Enrollment {
+  const { database, bus, serverKey, clock, log, audit } = deps;
   async function tokenAt(tokenId: string): Promise<EnrollmentToken> {
     const row = await findEnrollmentToken(database.query, tokenId, new Date(clock.now()));
     if (row === undefined) throw invalidField('tokenId', 'no such enrolment token', 'enrollment_unknown');
@@ -59,6 +62,7 @@ export function createEnrollment({ database, bus, serverKey, clock, log }: Enrol
       const now = clock.now();
       const expiresAt = new Date(now + spec.lifetimeMs);
       const tokenId = newId();
+      audit.tell({ resourceId: tokenId });
       await insertEnrollmentToken(database.query, {
         tokenId,
         tokenHash: hashOf(token),

@@ -1,4 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { AuditTrail } from '../audit/trail.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
@@ -36,6 +37,7 @@ export interface ServiceTokensDeps {
   secret: Pick<SecretBox, 'macFor'>;
   clock: Pick<Clock, 'now'>;
   log: Logger;
+  audit: Pick<AuditTrail, 'tell'>;
   /** A token that counted until now counts no more. */
   onRevoked?: () => void;
 }
@@ -50,7 +52,7 @@ const usedEveryMs = 60_000;
 const longestLifeMs = 366 * 86_400_000;
 
 export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
-  const { database, secret, clock, log, onRevoked = () => {} } = deps;
+  const { database, secret, clock, log, audit, onRevoked = () => {} } = deps;
   const { query } = database;
   const hashOf = secret.macFor('hashing');
   const vouch = secret.macFor('vouching');
@@ -71,6 +73,7 @@ export function createServiceTokens(deps: ServiceTokensDeps): ServiceTokens {
         rateLimit: rateLimit ?? null,
         expiresAt: lifetimeMs === undefined ? null : new Date(now + lifetimeMs),
       };
+      audit.tell({ resourceId: facts.tokenId });
       const row = { ...facts, seal: sealOf(facts), createdBy: actor, createdAt: new Date(now) };
       await insertServiceToken(query, row);
       log.info({ tokenId: row.tokenId, name, role, by: actor }, 'service token made');

@@ -11,7 +11,11 @@ function at(now = start) {
   const clock = { time: now, now: () => clock.time };
   const revoked = new Set<string>();
   const services = { verify: async () => undefined, isRevoked: async (jti: string) => revoked.has(jti) };
-  return { clock, revoked, tokens: createUserTokens({ signer: secretSigner(secret), services, clock }) };
+  return {
+    clock,
+    revoked,
+    tokens: createUserTokens({ signer: secretSigner(secret), services, clock, audit: { tell() {} } }),
+  };
 }
 
 /** A token that is right but for what the caller changes. */

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { decodeJwt, errors, type JWTHeaderParameters, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
+import type { AuditTrail } from '../audit/trail.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
@@ -52,6 +53,7 @@ export interface UserTokensDeps {
   services: Pick<ServiceTokens, 'verify' | 'isRevoked'>;
   external?: ExternalIssuer | undefined;
   clock: Pick<Clock, 'now'>;
+  audit: Pick<AuditTrail, 'tell'>;
 }
 
 export interface UserTokens {
@@ -97,7 +99,8 @@ interface Checked {
   expiresAt: number;
 }
 
-export function createUserTokens({ signer, services, external, clock }: UserTokensDeps): UserTokens {
+export function createUserTokens(deps: UserTokensDeps): UserTokens {
+  const { signer, services, external, clock, audit } = deps;
   /** Tokens that were good a moment ago; the oldest one makes room. */
   const remembered = new Map<string, Checked & { at: number }>();
   const checking = new Map<string, Promise<Actor>>();
@@ -159,6 +162,8 @@ export function createUserTokens({ signer, services, external, clock }: UserToke
       }
       const now = Math.floor(clock.now() / 1000);
       const end = now + Math.ceil(lifetimeMs / 1000);
+      const tokenId = newId();
+      audit.tell({ resourceId: tokenId });
       const { keyId, key } = await signer.signer(new Date(end * 1000));
       const limits = scope && { sites: scope.sites, verbs: scope.verbs };
       return new SignJWT({ role, ...limits })
@@ -166,7 +171,7 @@ export function createUserTokens({ signer, services, external, clock }: UserToke
         .setIssuer(ownIssuer)
         .setAudience(audience)
         .setSubject(subject)
-        .setJti(newId())
+        .setJti(tokenId)
         .setIssuedAt(now)
         .setExpirationTime(end)
         .sign(key);

@@ -43,6 +43,14 @@ export function argsFromJson(verb: VerbSpec, json: JsonObject): { args: JsonObje
   return { args: jsonOf(type.message, message), bytes: toBinary(type.message, message) };
 }
 
+/** What a caller wrote, from its bytes; undefined where they are of another verb. */
+export function argsToJson(verb: VerbSpec, bytes: Uint8Array): JsonObject | undefined {
+  const { args: type } = verb;
+  if (type.kind === 'json') return objectOf(bytes);
+  const message = readMessage(type.message, bytes, ArgsEncoding.PROTOBUF);
+  return message && jsonOf(type.message, message);
+}
+
 /**
  * What came over the wire, checked again.
  * @throws invalid_args

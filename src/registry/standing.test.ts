@@ -21,7 +21,7 @@ let standing: Standing;
 const { core } = await startFileCore();
 
 beforeAll(async () => {
-  const deps = { ...core, log: silentLogger, metrics: createMetrics() };
+  const deps = { ...core, audit: core.audit.trail, log: silentLogger, metrics: createMetrics() };
   standing = createStanding({ ...deps, hold: core.engine.setHeld });
 });
 

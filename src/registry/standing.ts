@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -26,13 +27,34 @@ export interface StandingDeps {
   metrics: Pick<Metrics, 'agentsHeld'>;
   /** Holds the agent's queue. */
   hold(agentId: string, held: boolean, reason: string): Promise<void>;
+  audit: Pick<AuditTrail, 'append'>;
 }
 
-export function createStanding({ database, bus, clock, log, metrics, hold }: StandingDeps): Standing {
-  return {
-    async refusal({ agentId, incarnation, generation }) {
+export function createStanding(deps: StandingDeps): Standing {
+  const { database, bus, clock, log, metrics, hold, audit } = deps;
+
+  /** Holds the agent if it is a copy, and says why. The entry is stored with it. */
+  const holdCopy = ({ agentId, incarnation, generation }: Parameters<Standing['refusal']>[0]) =>
+    database.transaction(async (query) => {
       const at = new Date(clock.now());
-      const reason = await holdCopiedAgent(database.query, agentId, incarnation, generation, at);
+      const reason = await holdCopiedAgent(query, agentId, incarnation, generation, at);
+      if (reason !== undefined) {
+        await audit.append(query, {
+          actor: 'system:standing',
+          action: 'agents.hold',
+          resourceKind: 'agent',
+          resourceId: agentId,
+          outcome: 'done',
+          details: () => ({ reason, incarnation, generation }),
+        });
+      }
+      return reason;
+    });
+
+  return {
+    async refusal(agent) {
+      const { agentId, incarnation, generation } = agent;
+      const reason = await holdCopy(agent);
       if (reason !== undefined) {
         metrics.agentsHeld.inc();
         log.error({ agentId, generation, reason }, 'agent held: there may be two copies of it');

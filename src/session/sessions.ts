@@ -222,7 +222,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
     }
 
     async function challengeAgent(hello: Hello): Promise<void> {
-      const made = await authentication.challenge(hello);
+      const made = await authentication.challenge(hello, connection.peer.remoteAddress);
       if (phase !== 'challenging') return authentication.abandon(made);
       challenge = made;
       phase = 'proof';

@@ -1,3 +1,4 @@
+import type { UnapprovedRow } from './approvals.ts';
 import { plainColumn, textColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
@@ -287,20 +288,15 @@ export function cancelExecutions(
   });
 }
 
-const agentsIn = statement(
-  'executions_agents_in_states',
-  `select agent_id as "agentId" from executions where command_id = $1 and state = any($2::text[])
-   order by position`,
+const inStates = statement(
+  'executions_in_states',
+  `select execution_id as "executionId", agent_id as "agentId", incarnation, verb, binding
+   from executions where command_id = $1 and state = any($2::text[]) order by position`,
 );
 
-/** The agents on which a command is in one of these states, in its order. */
-export async function agentsInStates(
-  query: Database['query'],
-  commandId: string,
-  states: readonly string[],
-): Promise<string[]> {
-  return (await query<{ agentId: string }>(agentsIn, [commandId, states])).map((row) => row.agentId);
-}
+/** Of a command those that are in one of these states, in its order, with what they are bound to. */
+export const executionsInStates = (query: Database['query'], commandId: string, states: readonly string[]) =>
+  query<Omit<UnapprovedRow, 'commandId'>>(inStates, [commandId, states]);
 
 /** What belongs to a rollout goes back to it, which alone lets it go. */
 const toRollout = `case when $3 = 'queued'

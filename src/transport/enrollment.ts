@@ -66,10 +66,11 @@ export function enrollmentRoutes(
   const { renewal } = tls;
   router.rpc(AgentService.method.challengeRenewal, async () => ({ nonce: await renewal.challenge() }));
   router.rpc(AgentService.method.renewCertificate, async (request, { values, requestHeader }) => {
-    const answer = await renewal.renew(request);
+    const address = values.get(remoteAddress) || undefined;
+    const answer = await renewal.renew(request, address);
     const caller = {
       actor: `agent:${request.agentId}`,
-      address: values.get(remoteAddress) || undefined,
+      address,
       userAgent: requestHeader.get('user-agent') ?? undefined,
     };
     audit.admitted(caller, 'certificates.renew');

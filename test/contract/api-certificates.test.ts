@@ -18,7 +18,7 @@ test('tRPC and gRPC say the same of certificates', async () => {
     serverCertificate: { builtIn: true, pin: view.serverCertificate?.pin },
   });
   expect((await grpc.getPins({})).pins?.primary).toBe((await trpc.certs.pins.query()).primary);
-  for (const change of [trpc.certs.prepareCa, trpc.certs.dropCa, trpc.certs.activateCa])
+  for (const change of [trpc.certs.prepareAuthority, trpc.certs.dropAuthority, trpc.certs.activateAuthority])
     expect(await change.mutate()).toEqual(view);
   expect((await grpc.retireAuthority({ force: true })).status?.trustDomain).toBe('test');
   const issued = await trpc.certs.issue.mutate({ request: 'AQID', names: ['control.example'] });

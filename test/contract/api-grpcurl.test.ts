@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
+import { serial } from '../support/api-certificates.ts';
 import { otherRequestId, requestId, tokenId } from '../support/api-enrollment.ts';
 import { findGrpcurl, grpcurl } from '../support/api-grpcurl.ts';
 import { startApi } from '../support/api-server.ts';
@@ -157,6 +158,17 @@ if (binary === undefined) {
     expect((await call('VerifyAudit', {})).nextPageToken).toBe('next');
     expect((await call('ExportAudit', {})).lines).toHaveLength(2);
     expect((await call('GetAuditHead', {})).block).toBe('1');
+    expect((await call('GetCertificateStatus', {})).status.authorities).toHaveLength(1);
+    expect((await call('GetPins', {})).pins.primary).toMatch(/^sha256\//);
+    for (const step of ['PrepareAuthority', 'DropAuthority', 'ActivateAuthority'])
+      expect((await call(step, {})).status.trustDomain).toBe('test');
+    for (const step of ['RetireAuthority', 'RotatePins'])
+      expect((await call(step, { force: true })).status.trustDomain).toBe('test');
+    const certificate = { request: 'AQID', names: ['control.example'] };
+    expect((await call('IssueCertificate', certificate)).certificate.names).toEqual(['control.example']);
+    expect((await call('ListCertificates', {})).certificates).toMatchObject([{ serial }]);
+    const gone = await call('RevokeCertificate', { serial, reason: 'copied' });
+    expect(gone.certificate.revokeReason).toBe('copied');
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

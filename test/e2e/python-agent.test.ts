@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -111,6 +111,44 @@ function pythonTests(python: Python): void {
       expect(await agent.stop()).toBe(0);
     } finally {
       await app.stop();
+    }
+  }, 60_000);
+
+  test('it comes in over TLS with a certificate that an operator made for it', async () => {
+    const own = await createTestDatabase();
+    const app = await startApp(
+      configSchema.parse({
+        server: { port: 0, data_dir: join(folder, 'data-tls') },
+        database: { url: own.url },
+        agent_management: { port: 0, built_in_tls: true, client_certificates: 'required' },
+      }),
+      { log: silentLogger, drainWindowMs: 0 },
+    );
+    try {
+      const { token } = await app.createEnrollmentToken({
+        site: 's1',
+        labels: {},
+        uses: 1,
+        lifetimeMs: 60_000,
+      });
+      const bearer = await app.issueToken({ subject: 'ada', role: 'admin', lifetimeMs: 60_000 });
+      const access = ['--url', app.apiUrl, '--token', bearer];
+      const ca = join(folder, 'ca.pem');
+      writeFileSync(ca, (await runCli(['certs', 'ca', 'show', ...access])).stdout);
+      const server = `localhost:${new URL(app.agentUrl).port}`;
+      const args = ['--server', server, '--ca', ca, '--dir', join(folder, 'state-tls'), '--id', 'py-tls'];
+      const without = startPythonAgent(python, stubs, [...args, '--token', token]);
+      await without.line(/offline: authentication_failed/);
+      await without.stop();
+      const certificate = join(folder, 'py.pem');
+      const issued = await runCli(['certs', 'issue', '--agent', 'py-tls', '--out', certificate, ...access]);
+      expect(issued).toMatchObject({ code: 0 });
+      expect((await stat(certificate)).mode & 0o777).toBe(0o600);
+      const agent = startPythonAgent(python, stubs, [...args, '--certificate', certificate]);
+      await agent.line(/online epoch=1 .*sealed=True/);
+    } finally {
+      await app.stop();
+      await own.drop();
     }
   }, 60_000);
 }

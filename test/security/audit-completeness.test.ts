@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createClient as createRpcClient } from '@connectrpc/connect';
 import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import type { AnyTRPCProcedure, AnyTRPCRouter } from '@trpc/server';
+import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AgentService } from '#gen/viworks/agent/v1/agent_service_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
@@ -228,8 +229,7 @@ const cases: Record<string, Case> = {
   },
   'enrollment.createToken': {
     call: async () => {
-      await ada.enrollment.createToken.mutate({ site: 'oslo' });
-      return undefined;
+      return (await ada.enrollment.createToken.mutate({ site: 'oslo' })).tokenId;
     },
     changed: () => `enrollment_tokens where site = 'oslo'`,
   },
@@ -316,23 +316,23 @@ const cases: Record<string, Case> = {
     },
     changed: (id) => `certificates where serial = '${id}'`,
   },
-  'certs.prepareCa': {
+  'certs.prepareAuthority': {
     call: async () => {
-      await ada.certs.prepareCa.mutate();
+      await ada.certs.prepareAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,
   },
-  'certs.activateCa': {
+  'certs.activateAuthority': {
     call: async () => {
-      await ada.certs.activateCa.mutate();
+      await ada.certs.activateAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,
   },
-  'certs.retireCa': {
+  'certs.retireAuthority': {
     call: async () => {
-      await ada.certs.retireCa.mutate({ force: true });
+      await ada.certs.retireAuthority.mutate({ force: true });
       return undefined;
     },
     changed: () => newestTrust,
@@ -344,10 +344,10 @@ const cases: Record<string, Case> = {
     },
     changed: () => newestTrust,
   },
-  'certs.dropCa': {
+  'certs.dropAuthority': {
     call: async () => {
-      await ada.certs.prepareCa.mutate();
-      await ada.certs.dropCa.mutate();
+      await ada.certs.prepareAuthority.mutate();
+      await ada.certs.dropAuthority.mutate();
       return undefined;
     },
     changed: () => newestTrust,
@@ -355,20 +355,20 @@ const cases: Record<string, Case> = {
   'tokens.createEnrollment': {
     call: async () => {
       await ada.tokens.createEnrollment.mutate({ site: 'paris' });
-      return undefined;
+      const { tokens } = await ada.enrollment.listTokens.query({});
+      return tokens.find(({ site }) => site === 'paris')?.tokenId;
     },
     changed: () => `enrollment_tokens where site = 'paris'`,
   },
   'tokens.createApi': {
     call: async () => {
-      await ada.tokens.createApi.mutate({ subject: 'shop', role: 'viewer' });
-      return 'shop';
+      const { token } = await ada.tokens.createApi.mutate({ subject: 'shop', role: 'viewer' });
+      return decodeJwt(token).jti;
     },
   },
   'tokens.create': {
     call: async () => {
-      await ada.tokens.create.mutate({ name: 'till', role: 'viewer' });
-      return undefined;
+      return (await ada.tokens.create.mutate({ name: 'till', role: 'viewer' })).details.tokenId;
     },
     changed: () => `service_tokens where name = 'till'`,
   },

@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
+import type { CertificateSettings } from '../../src/identity/certificates/settings.ts';
 import { isIssuedBy } from '../../src/protocol/certificates/x509.ts';
+import { generateKeyPair } from '../../src/protocol/keys.ts';
 import { statement } from '../../src/storage/database.ts';
-import { type Core, startCore, stopAfterTest } from '../support/app-core.ts';
+import { type Core, type CoreOptions, startCore, stopAfterTest } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
-import { certificatesOf, issuedBy, showing } from '../support/certificates.ts';
+import { certificatesOf, issuedBy, showing, strangeAuthority } from '../support/certificates.ts';
 import { enrolled } from '../support/fake-agent.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 import { eventually, type TlsAgent, tlsAgent } from '../support/tls-agent.ts';
@@ -119,6 +121,69 @@ test('what was prepared can be dropped, and instances with the same secret share
   await agent.connect({ core: other, tls: await showing(core, await issuedBy(core, agent)) });
   await other.stop();
   await core.stop();
+  await database.drop();
+});
+
+test('instances that start at the same moment make one authority and one pair of pins', async () => {
+  const database = await createTestDatabase();
+  const serverKey = generateKeyPair();
+  const both = await Promise.all([0, 1].map(() => startCore(database.url, { ...required, serverKey })));
+  for (const core of both) await eventually(() => certificatesOf(core).trust !== undefined);
+  const [one, other] = await Promise.all(both.map((core) => certificatesOf(core).status()));
+  expect(other?.authorities).toEqual(one?.authorities);
+  expect(other?.pins).toEqual(one?.pins);
+  for (const core of both) await core.stop();
+  await database.drop();
+});
+
+test('a lost secret costs the authority its key: another one issues, and the one before is believed', async () => {
+  const database = await createTestDatabase();
+  const core = stopAfterTest(await startCore(database.url, required));
+  const agent = await enrolled(core, 'stays');
+  const held = await issuedBy(core, agent);
+  await core.stop();
+  const { serverKey, clock } = core;
+  const commandSecret = new Uint8Array(32).fill(8);
+  const again = stopAfterTest(
+    await startCore(database.url, { ...required, serverKey, clock, commandSecret }),
+  );
+  expect(await states(again)).toEqual(['retiring', 'active']);
+  await agent.connect({ core: again, tls: await showing(again, held) });
+  await again.stop();
+  await database.drop();
+});
+
+test('an operator’s own authority issues, and is replaced by the order in its file', async () => {
+  const now = Date.now();
+  const [first, second] = [strangeAuthority(now), strangeAuthority(now)];
+  const der = ({ certificate }: typeof first) => new Uint8Array(certificate.raw);
+  const database = await createTestDatabase();
+  const start = (ownAuthorities: CertificateSettings['ownAuthorities'], more: CoreOptions = {}) =>
+    startCore(database.url, { ...more, certificates: { clientCertificates: 'required', ownAuthorities } });
+  const core = stopAfterTest(await start({ certificates: [der(first)], key: first.key }));
+  const agent = await enrolled(core, 'own');
+  const held = await issuedBy(core, agent);
+  expect(isIssuedBy(new X509Certificate(held.cert), first.certificate)).toBe(true);
+  await expect(certificatesOf(core).prepareAuthority('ada')).rejects.toMatchObject({
+    code: 'certificate_state',
+    message: expect.stringContaining('security.ca_certificate_path'),
+  });
+  await core.stop();
+  const { serverKey, clock } = core;
+  const both = { certificates: [der(second), der(first)], key: second.key };
+  const next = stopAfterTest(await start(both, { serverKey, clock }));
+  expect(await states(next)).toEqual(['active', 'retiring']);
+  await agent.connect({ core: next, tls: await showing(next, held) });
+  const renewed = await issuedBy(next, agent);
+  await next.stop();
+  const last = stopAfterTest(
+    await start({ certificates: [der(second)], key: second.key }, { serverKey, clock }),
+  );
+  const connect = async (certificate: typeof held) =>
+    agent.connect({ core: last, tls: await showing(last, certificate) });
+  await connect(renewed);
+  await expect(connect(held)).rejects.toThrow(/authentication_failed/);
+  await last.stop();
   await database.drop();
 });
 

@@ -6,6 +6,7 @@ import { HeartbeatSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { agentIs, executionIn, submitTo } from '../support/app-core.ts';
 import { startFileCore } from '../support/app-core-file.ts';
 import { agentId, createProcessRig } from '../support/app-process.ts';
+import { auditRows } from '../support/audit.ts';
 import { enrolled, type FakeAgent, type FakeSession } from '../support/fake-agent.ts';
 
 /** A copy of an agent's data folder works for one session at most: then both are held, and an operator decides. */
@@ -63,6 +64,9 @@ test('a copy that comes back with what it had at the time of the copy is found o
   await expect(as(agent, copied)).rejects.toThrow(/agent_barred/);
   await original.closed;
   await agentIs(core, 'stale', 'held');
+  expect(await auditRows(core.database, `action = 'agents.hold' and resource_id = 'stale'`)).toMatchObject([
+    { actor: 'system:standing', outcome: 'done', details: expect.stringContaining('copied') },
+  ]);
   // Who comes first after it makes no difference.
   await expect(as(agent, original.welcome.epoch)).rejects.toThrow(/agent_barred/);
 });

@@ -27,7 +27,9 @@ let refusals: string[] = [];
 const indistinct = { code: 'authentication_failed', message: 'The agent could not be authenticated.' };
 
 const { core } = await startFileCore({
-  authentication: { onRefused: (reason, { agentId }) => refusals.push(`${agentId}: ${reason}`) },
+  authentication: {
+    onRefused: (reason, { agentId, address }) => refusals.push(`${agentId} at ${address}: ${reason}`),
+  },
 });
 
 type Handshake = { hello: Hello; challenge: Challenge; proof: Proof };
@@ -131,7 +133,7 @@ test.each<[string, { up: Tamper }, string]>([
   refusals = [];
   const agent = await startWatchedAgent(core, name, tamper);
   expect((await agent.state('waiting')).error).toMatchObject(indistinct);
-  expect(refusals).toContain(`${name}: ${reason}`);
+  expect(refusals).toContain(`${name} at 127.0.0.1: ${reason}`);
 });
 
 test('the name or the key of another agent gets the same error', async () => {
@@ -144,7 +146,7 @@ test('the name or the key of another agent gets the same error', async () => {
     const agent = await startWatchedAgent(core, 'honest', { as: wrong });
     expect((await agent.state('waiting')).error).toMatchObject(indistinct);
   }
-  expect(refusals).toEqual(['honest: key_unknown', 'honest: key_unknown']);
+  expect(refusals).toEqual(Array(2).fill('honest at 127.0.0.1: key_unknown'));
 });
 
 test('a WELCOME in the open, where both agreed to seal, is not believed', async () => {

@@ -67,7 +67,7 @@ async function startIssuer(keys: Key[]) {
   });
   const services = { verify: async () => undefined, isRevoked: async (jti: string) => jti === 'revoked' };
   const signer = secretSigner(new Uint8Array(32).fill(9));
-  const tokens = createUserTokens({ signer, services, external, clock: systemClock });
+  const tokens = createUserTokens({ signer, services, external, clock: systemClock, audit: { tell() {} } });
   return {
     tokens,
     stop,

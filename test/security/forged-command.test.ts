@@ -132,6 +132,24 @@ describe('rows that are written by hand', () => {
     expect(ran).toEqual(['once']);
   });
 
+  test.each([
+    ['another program', `update commands set args_bytes = args_bytes || '\\x0a0178' where command_id = $1`],
+    ['another verb', `update commands set verb = 'system.info' where command_id = $1`],
+    ['another agent', `update executions set agent_id = 'not-meant-again' where command_id = $1`],
+    ['no binding', 'update executions set binding = null where command_id = $1'],
+  ])('nobody tries %s again because a row says so', async (what, change) => {
+    const { agentId } = await sdkAgent(core, `retried-${what.replaceAll(' ', '-')}`);
+    const commandId = await waiting(agentId, 'first');
+    await core.engine.cancel('ada', commandId, '');
+    await executionIn(core.engine, commandId, 'cancelled');
+    // What is shown is not what is submitted.
+    await sql(`update commands set args = '{"argv":["evil"]}' where command_id = $1`, [commandId]);
+    const again = await core.engine.retry('ada', commandId, {});
+    expect(again.args).toEqual({ argv: ['first'] });
+    await sql(change, [commandId]);
+    await expect(core.engine.retry('ada', commandId, {})).rejects.toMatchObject({ code: 'not_authentic' });
+  });
+
   test('nothing is sent to another agent than it was submitted for', async () => {
     const [one, other] = [await sdkAgent(core, 'meant'), await sdkAgent(core, 'not-meant')];
     const commandId = await waiting(one.agentId, 'true');

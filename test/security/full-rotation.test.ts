@@ -10,6 +10,8 @@ import { type CliProcess, dataFolder, startCli } from '../support/process.ts';
 const settings = `
 [server]
 mode = "production"
+[security]
+rate_limit_requests = 0
 [agent_management]
 client_certificates = "required"
 heartbeat_interval = 1
@@ -104,14 +106,14 @@ test('certificates, pins and all keys are replaced under load, and no command is
   const status = () => client.certs.status.query();
   const followed = async (what: 'withoutTrust' | 'withOldCertificate') =>
     expect.poll(async () => (await status()).waiting[what].total, { timeout: 30_000 }).toBe(0);
-  await client.certs.prepareCa.mutate();
+  await client.certs.prepareAuthority.mutate();
   await followed('withoutTrust');
   await load.more(between);
-  await client.certs.activateCa.mutate();
+  await client.certs.activateAuthority.mutate();
   await followed('withOldCertificate');
   await followed('withoutTrust');
   await load.more(between);
-  await client.certs.retireCa.mutate({});
+  await client.certs.retireAuthority.mutate({});
   await followed('withoutTrust');
   await load.more(between);
   await client.certs.rotatePins.mutate({});

@@ -43,6 +43,7 @@ export function memoryCertificates(): CertificateService {
         subject: 'CN=test',
         notAfter: later,
         fingerprint: '0A:0A',
+        certificate: new Uint8Array([1, 2, 3]),
         hasKey: true,
       },
     ],

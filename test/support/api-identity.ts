@@ -15,6 +15,7 @@ export function memoryIdentity() {
     signer: secretSigner(testSecret),
     services: serviceTokens,
     clock: systemClock,
+    audit: { tell() {} },
   });
   serviceTokens.onRevoked = userTokens.forget;
   return { userTokens, serviceTokens, issuerKeys: memoryIssuerKeys() };

@@ -106,10 +106,10 @@ export interface CoreOptions {
   database?: Partial<Parameters<typeof createDatabase>[0]>;
   authentication?: Partial<AuthenticationDeps>;
   sealing?: SealingLimits;
-  /** What one agent may say in a second; without it any number. */
-  budget?: BudgetLimits;
   /** The agents' listener has TLS with a certificate that the core makes, unless they say otherwise. */
   certificates?: Partial<CertificateSettings>;
+  /** What one agent may say in a second; without it any number. */
+  budget?: BudgetLimits;
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
@@ -140,7 +140,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   });
   const { database } = audit.trail;
   await endAbandonedSessions(database.query, new Date(clock.now()));
-  const enrollment = createEnrollment({ database, bus, serverKey, clock, log });
+  const enrollment = createEnrollment({ database, bus, serverKey, clock, log, audit: audit.trail });
   const secret = options.commandSecret ?? testCommandSecret;
   const certificates =
     options.certificates &&
@@ -212,7 +212,15 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     commandKeys,
     certificates,
     presence,
-    standing: createStanding({ database, bus, clock, log, metrics, hold: engine.setHeld }),
+    standing: createStanding({
+      database,
+      bus,
+      clock,
+      log,
+      metrics,
+      hold: engine.setHeld,
+      audit: audit.trail,
+    }),
     engine,
     telemetry,
     clock,
@@ -266,8 +274,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     certificates,
     clock,
     serverKey,
-    metrics,
     url: `${(certificates?.tls ?? options.tls) === undefined ? 'http' : 'https'}://${listener.address}`,
+    metrics,
     async count(table) {
       const [row] = await database.query<{ n: number }>(
         statement(`count_${table}`, `select count(*)::int as n from ${table}`),

@@ -30,8 +30,15 @@ def system_info(args):
 VERBS = {'system.info': system_info}  # Each takes milliseconds; longer work needs a thread and a time limit.
 
 
+def dial(server, ca, certificate):
+    if not ca:
+        return grpc.insecure_channel(server)
+    own = certificate.read_bytes() if certificate else None  # Key and certificate in one file.
+    return grpc.secure_channel(server, grpc.ssl_channel_credentials(ca.read_bytes(), own, own))
+
+
 class Agent:
-    def __init__(self, server, folder, agent_id, token):
+    def __init__(self, connect, folder, agent_id, token):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key_file, identity_file = folder / 'agent.key', folder / 'identity.json'
         if not key_file.exists():  # For the owner alone; it never leaves this folder.
@@ -41,7 +48,7 @@ class Agent:
         if not identity_file.exists():
             public = self.key.public_key().public_bytes(*RAW)
             signed = self.key.sign(lp('viworks.enroll.v1', token.encode(), agent_id.encode(), public))
-            with grpc.insecure_channel(server) as channel:
+            with connect() as channel:
                 told = AgentServiceStub(channel).Enroll(EnrollRequest(
                     token=token, agent_id=agent_id, public_key=public, signature=signed), timeout=30)
             me = {'agent_id': told.agent_id, 'incarnation': told.incarnation, 'key_id': told.key_id}
@@ -165,15 +172,18 @@ class Agent:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--server', default='127.0.0.1:8081', help='host:port of the agent listener')
+    parser.add_argument('--ca', type=Path, help='PEM of who vouches for the server: connect with TLS')
+    parser.add_argument('--certificate', type=Path, help='PEM of a key and a certificate to show it')
     parser.add_argument('--dir', type=Path, default=Path('state'), help='keeps identity and ledger')
     parser.add_argument('--id', default=HOST['hostname'].lower(), help='the agent id to ask for')
     parser.add_argument('--token', default='', help='the enrolment token, for the first start')
     given = parser.parse_args()
-    agent = Agent(given.server, given.dir, given.id, given.token)
+    connect = lambda: dial(given.server, given.ca, given.certificate)
+    agent = Agent(connect, given.dir, given.id, given.token)
     while True:
         wait = random.uniform(0, 10)  # So that many agents do not come back at once.
         try:
-            with grpc.insecure_channel(given.server) as channel:
+            with connect() as channel:
                 agent.session(AgentServiceStub(channel))
         except (grpc.RpcError, ConnectionError, KeyError, StopIteration, InvalidTag) as error:
             print('offline:', getattr(error, 'details', lambda: error.args[0] if error.args else error)())

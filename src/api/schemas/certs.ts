@@ -95,6 +95,8 @@ export const certificateStatusOutput = z.strictObject({
       subject: z.string(),
       notAfter: timeSchema,
       fingerprint: z.string(),
+      /** DER, base64. */
+      certificate: z.string(),
       /** This server can issue with it. */
       hasKey: z.boolean(),
     }),
@@ -139,7 +141,11 @@ export function certificateStatusView(status: CertificateStatus): CertificateSta
     ...status,
     serverCertificate: server && { ...server, notAfter: timeView(server.notAfter) },
     trust: { version: trust.version, expiresAt: optionalTimeView(trust.expiresAt) },
-    authorities: authorities.map(({ notAfter, ...rest }) => ({ ...rest, notAfter: timeView(notAfter) })),
+    authorities: authorities.map(({ notAfter, certificate, ...rest }) => ({
+      ...rest,
+      notAfter: timeView(notAfter),
+      certificate: Buffer.from(certificate).toString('base64'),
+    })),
     pins: pinsView(pins),
   };
 }

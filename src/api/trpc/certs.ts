@@ -40,22 +40,22 @@ export function certsRouter({ certificates }: Pick<ApiDeps, 'certificates'>) {
       }),
 
     /** A new authority is believed from now on; it issues when it is activated. */
-    prepareCa: status
+    prepareAuthority: status
       .input(noInput)
       .mutation(async ({ ctx }) =>
         certificateStatusView(await certificates.prepareAuthority(ctx.actor.subject)),
       ),
-    dropCa: status
+    dropAuthority: status
       .input(noInput)
       .mutation(async ({ ctx }) =>
         certificateStatusView(await certificates.dropAuthority(ctx.actor.subject)),
       ),
-    activateCa: status
+    activateAuthority: status
       .input(noInput)
       .mutation(async ({ ctx }) =>
         certificateStatusView(await certificates.activateAuthority(ctx.actor.subject)),
       ),
-    retireCa: status
+    retireAuthority: status
       .input(forceInput)
       .mutation(async ({ ctx, input: { force } }) =>
         certificateStatusView(await certificates.retireAuthority(ctx.actor.subject, force)),

@@ -150,9 +150,9 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
       const needed = await trust.since(({ pins }) => pins.some((pin) => pinText(pin) === name));
       const missing = await without(needed);
       if (!force && missing.total > 0) throw stranded(missing, 'the backup pin is not known there');
-      await change(actor, (document, at) => {
+      await change(actor, (document, at, keyOf) => {
         const [, next, ...rest] = document.pins;
-        if (next === undefined || trust.keyOf(pinText(next)) === undefined)
+        if (next === undefined || keyOf(pinText(next)) === undefined)
           throw new ViworksError('certificate_state', 'The key of the backup pin is not here.');
         const { pin, made } = newServerKey();
         return { document: changed(document, { pins: [next, pin, ...rest] }, at), made: [made] };

@@ -98,6 +98,7 @@ export function authorityStatus(
         .digest('hex')
         .toUpperCase()
         .replace(/(..)(?=.)/g, '$1:'),
+      certificate: der,
       hasKey: keyOf(authorityId) !== undefined,
     };
   });

@@ -15,6 +15,7 @@ import {
   type ShownCertificate,
 } from '../../protocol/certificates/client-check.ts';
 import { pinOf, pinText } from '../../protocol/certificates/pins.ts';
+import type { TrustedAuthority } from '../../protocol/certificates/trust-document.ts';
 import { certificateIdOf, readRequest } from '../../protocol/certificates/x509.ts';
 import { verifyBytes } from '../../protocol/keys.ts';
 import { certificateRequestInput } from '../../protocol/signed.ts';
@@ -32,7 +33,7 @@ import { type Issued, issueFrom, issuerOf, newAuthority, newServerKey } from './
 import { createServerCertificates } from './server-certificate.ts';
 import type { CertificateDeps, CertificateSettings } from './settings.ts';
 import type { TlsIdentity } from './tls-files.ts';
-import { createTrust, type Decide, type NamedKey } from './trust.ts';
+import { createTrust, type Decide, type NamedKey, type Trust } from './trust.ts';
 import { changed, isOld, ownAuthorities, sameAuthorities, samePins } from './trust-changes.ts';
 import type { CertificateService } from './types.ts';
 
@@ -94,6 +95,8 @@ export interface ListenerTls extends TlsIdentity {
   /** PEM of the authorities whose certificates clients may show; undefined where none is asked for. */
   clientAuthorities: string[] | undefined;
 }
+
+type KeyOf = Trust['keyOf'];
 
 /** Revoked certificates that are not over, at most. */
 const revokedAtOnce = 100_000;
@@ -179,11 +182,11 @@ export function createCertificates(deps: CertificateDeps): Certificates {
   });
 
   /** What the document is to have by the configuration, where it has something else. */
-  const adapted: Decide = (document, now) => {
+  const adapted: Decide = (document, now, keyOf) => {
     const made: NamedKey[] = [];
-    const [theirs, keys] = authoritiesFor(document.authorities, now);
+    const [theirs, keys] = authoritiesFor(document.authorities, now, keyOf);
     made.push(...keys);
-    const [pins, pinKeys] = pinsFor(document.pins);
+    const [pins, pinKeys] = pinsFor(document.pins, keyOf);
     made.push(...pinKeys);
     if (sameAuthorities(theirs, document.authorities) && samePins(pins, document.pins)) return undefined;
     const [primary] = pins;
@@ -199,10 +202,10 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     return { document: changed(document, { authorities: theirs, pins }, now), made };
   };
 
-  function authoritiesFor(present: typeof trust.document.authorities, now: number) {
+  function authoritiesFor(present: readonly TrustedAuthority[], now: number, keyOf: KeyOf) {
     if (own !== undefined) return [ownAuthorities(own.certificates), []] as const;
     const active = present.find(({ state }) => state === 'active');
-    if (active !== undefined && trust.keyOf(certificateIdOf(active.certificate)) !== undefined)
+    if (active !== undefined && keyOf(certificateIdOf(active.certificate)) !== undefined)
       return [present, []] as const;
     if (active !== undefined) log.error('the key of the authority cannot be opened; another one is made');
     // What the one before issued stays good.
@@ -212,7 +215,7 @@ export function createCertificates(deps: CertificateDeps): Certificates {
   }
 
   /** Where this server makes its certificate, the first two are its keys. */
-  function pinsFor(present: readonly Uint8Array[]) {
+  function pinsFor(present: readonly Uint8Array[], keyOf: KeyOf) {
     const { server, backupPins } = settings;
     const further = (pins: readonly Uint8Array[]) =>
       backupPins.filter((pin) => !pins.some((known) => pinText(known) === pinText(pin)));
@@ -223,8 +226,8 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       return [others.length === 0 ? [] : [pin, ...others], []] as const;
     }
     const [primary, backup] = present;
-    if (primary !== undefined && backup !== undefined && trust.keyOf(pinText(primary)) !== undefined) {
-      const keys = trust.keyOf(pinText(backup)) === undefined ? [newServerKey()] : [];
+    if (primary !== undefined && backup !== undefined && keyOf(pinText(primary)) !== undefined) {
+      const keys = keyOf(pinText(backup)) === undefined ? [newServerKey()] : [];
       const pins = [primary, keys[0]?.pin ?? backup];
       return [[...pins, ...further(pins)], keys.map(({ made }) => made)] as const;
     }

@@ -26,7 +26,10 @@ export interface CertificateRenewal {
   /** A nonce that is good once. @throws unavailable */
   challenge(): Promise<Uint8Array>;
   /** @throws authentication_failed with one indistinct message; certificates_off, invalid_request, database_unavailable */
-  renew(request: RenewCertificateRequest): Promise<{ certificate: AgentCertificate; tlsTrust?: TlsTrust }>;
+  renew(
+    request: RenewCertificateRequest,
+    address?: string,
+  ): Promise<{ certificate: AgentCertificate; tlsTrust?: TlsTrust }>;
 }
 
 export type RenewalRefusal = 'challenge_used' | 'key_unknown' | 'signature_wrong' | 'held';
@@ -38,7 +41,10 @@ export interface CertificateRenewalDeps {
   clock: Clock;
   log: Logger;
   /** Told of every refusal beside the log. */
-  onRefused?: (reason: RenewalRefusal, agent: { agentId: string; keyId: string }) => void;
+  onRefused?: (
+    reason: RenewalRefusal,
+    agent: { agentId: string; keyId: string; address: string | undefined },
+  ) => void;
 }
 
 const nonceLifetimeMs = 30_000;
@@ -46,9 +52,13 @@ const nonceLifetimeMs = 30_000;
 export function createCertificateRenewal(deps: CertificateRenewalDeps): CertificateRenewal {
   const { database, nonces, certificates, clock, log } = deps;
 
-  function refuse({ agentId, keyId }: RenewCertificateRequest, reason: RenewalRefusal): never {
-    log.warn({ agentId, keyId, reason }, 'an agent failed to authenticate for a certificate');
-    deps.onRefused?.(reason, { agentId, keyId });
+  function refuse(
+    { agentId, keyId }: RenewCertificateRequest,
+    address: string | undefined,
+    reason: RenewalRefusal,
+  ): never {
+    log.warn({ agentId, keyId, address, reason }, 'an agent failed to authenticate for a certificate');
+    deps.onRefused?.(reason, { agentId, keyId, address });
     throw new ViworksError('authentication_failed', 'The agent could not be authenticated.');
   }
 
@@ -60,18 +70,18 @@ export function createCertificateRenewal(deps: CertificateRenewalDeps): Certific
       await nonces.issue(nonce, nonceLifetimeMs);
       return nonce;
     },
-    async renew(request) {
+    async renew(request, address) {
       assertValid(RenewCertificateRequestSchema, request);
       const { agentId, incarnation, keyId, nonce, request: asked, signature } = request;
       // First of all, so that nothing that follows is tried twice with one challenge.
-      if (!(await nonces.consume(nonce))) refuse(request, 'challenge_used');
+      if (!(await nonces.consume(nonce))) refuse(request, address, 'challenge_used');
       const name = { agentId, incarnation, keyId };
       const [key] = await findAgentKeys(database.query, [name], new Date(clock.now()));
-      if (key === undefined) refuse(request, 'key_unknown');
+      if (key === undefined) refuse(request, address, 'key_unknown');
       const input = renewCertificateInput(agentId, incarnation, nonce, asked);
-      if (!verifyBytes(key.publicKey, input, signature)) refuse(request, 'signature_wrong');
+      if (!verifyBytes(key.publicKey, input, signature)) refuse(request, address, 'signature_wrong');
       const standing = await findStanding(database.query, agentId, incarnation);
-      if (standing === undefined || standing.held) refuse(request, 'held');
+      if (standing === undefined || standing.held) refuse(request, address, 'held');
       const { message } = await certificates.issueTo({ agentId, incarnation }, asked, 'request');
       const { trust } = certificates;
       return { certificate: message, ...(trust === undefined ? {} : { tlsTrust: trust.message }) };

@@ -41,6 +41,7 @@ export interface Trust {
 export type Decide = (
   document: TrustDocument,
   now: number,
+  keyOf: Trust['keyOf'],
 ) => { document: TrustDocument; made?: readonly NamedKey[] } | undefined;
 
 export interface NamedKey {
@@ -137,7 +138,7 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
         await lockTrust(query);
         const before = (await newer(query, held.document.version)) ?? held;
         const now = clock.now();
-        const decided = decide(before.document, now);
+        const decided = decide(before.document, now, (name) => before.keys.get(name));
         if (decided === undefined) return before;
         const { document, made = [] } = decided;
         const createdAt = new Date(now);

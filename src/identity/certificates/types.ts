@@ -72,6 +72,8 @@ export interface AuthorityStatus {
   notAfter: Date;
   /** SHA-256 of the certificate, hex with colons. */
   fingerprint: string;
+  /** DER. */
+  certificate: Uint8Array;
   /** This server can issue with it. */
   hasKey: boolean;
 }

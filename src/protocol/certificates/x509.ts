@@ -91,6 +91,7 @@ export function writeRequest(key: KeyObject): Uint8Array {
   return new Uint8Array(AsnConvert.serialize(request));
 }
 
+const ecdsaWithSha256 = '1.2.840.10045.4.3.2';
 /** Bytes of a request: a key of P-256 and little else. */
 const largestRequest = 4096;
 
@@ -111,7 +112,7 @@ export function readRequest(der: Uint8Array, field: string): KeyObject {
   try {
     const request = AsnConvert.parse(der, CertificationRequest);
     const { certificationRequestInfo: info, certificationRequestInfoRaw: raw } = request;
-    if (raw === undefined) throw unreadable();
+    if (raw === undefined || request.signatureAlgorithm.algorithm !== ecdsaWithSha256) throw unreadable();
     const spki = Buffer.from(AsnConvert.serialize(info.subjectPKInfo));
     key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
     holds = verify('sha256', Buffer.from(raw), key, Buffer.from(request.signature));
@@ -254,7 +255,7 @@ const wholeSecond = (ms: number) => new Date(Math.floor(ms / 1000) * 1000);
 function signatureOf(key: KeyObject): { algorithm: AlgorithmIdentifier; hash: string | null } {
   switch (key.asymmetricKeyType) {
     case 'ec':
-      return { algorithm: new AlgorithmIdentifier({ algorithm: '1.2.840.10045.4.3.2' }), hash: 'sha256' };
+      return { algorithm: new AlgorithmIdentifier({ algorithm: ecdsaWithSha256 }), hash: 'sha256' };
     case 'rsa':
       return {
         algorithm: new AlgorithmIdentifier({ algorithm: '1.2.840.113549.1.1.11', parameters: null }),

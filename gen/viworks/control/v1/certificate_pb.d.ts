@@ -156,6 +156,13 @@ export declare type Authority = Message<"viworks.control.v1.Authority"> & {
    * @generated from field: bool has_key = 6;
    */
   hasKey: boolean;
+
+  /**
+   * DER.
+   *
+   * @generated from field: bytes certificate = 7;
+   */
+  certificate: Uint8Array;
 };
 
 /**
