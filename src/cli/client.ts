@@ -1,13 +1,20 @@
 import { createTRPCClient, httpLink, httpSubscriptionLink, splitLink, type TRPCClient } from '@trpc/client';
 import { type AppRouter, HeaderEventSource } from '../api/client.ts';
+import { patienceLink } from './patience.ts';
 
 /** About a minute in all, which is longer than a restart of the server takes. */
 const reconnectAttempts = 12;
 
 export type Client = TRPCClient<AppRouter>;
 
-/** The client that any backend application would make, with the token as a header on every request. */
-export function createClient({ url, token }: { url: string; token: string }): Client {
+/**
+ * The client that any backend application would make, with the token as a header on every request.
+ * @param onWait with it, calls over the limit are repeated after the wait that it is told
+ */
+export function createClient(
+  { url, token }: { url: string; token: string },
+  onWait?: (ms: number) => void,
+): Client {
   const endpoint = `${url.replace(/\/+$/, '')}/trpc`;
   const headers = { authorization: `Bearer ${token}` };
   return createTRPCClient<AppRouter>({
@@ -19,7 +26,10 @@ export function createClient({ url, token }: { url: string; token: string }): Cl
           EventSource: HeaderEventSource,
           eventSourceOptions: { headers, attempts: reconnectAttempts },
         }),
-        false: httpLink({ url: endpoint, headers }),
+        false: [
+          ...(onWait === undefined ? [] : [patienceLink(onWait)]),
+          httpLink({ url: endpoint, headers }),
+        ],
       }),
     ],
   });

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type ClientEnvironment, clientEnvironment, type Environment } from '../config/environment.ts';
 import { type FlagValue, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { formatDuration } from '../lib/duration.ts';
 import { type Client, createClient } from './client.ts';
 import { readOperatorFile } from './data-dir.ts';
 import { UsageError } from './failure.ts';
@@ -113,5 +114,7 @@ function clientDataDir({ env }: CliContext, options: { dataDir?: string }): stri
 }
 
 export function clientOf(context: CliContext, options: ClientOptions): Client {
-  return createClient(accessOf(context, options));
+  return createClient(accessOf(context, options), (ms) =>
+    context.terminal.note(`the server asks to wait ${formatDuration(ms)}`),
+  );
 }

@@ -57,8 +57,8 @@ const refusals: ReadonlySet<string> = new Set([
 function fromServer(error: TRPCClientError<never>): ViworksError {
   const name = property(error.data, 'code');
   if (typeof name === 'string' && name in catalogue) {
-    const wait = property(error.data, 'retryAfterMs');
-    const options = typeof wait === 'number' ? { cause: error, retryAfterMs: wait } : { cause: error };
+    const retryAfterMs = retryAfterOf(error);
+    const options = { cause: error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
     return new ViworksError(name as ErrorCode, error.message, options);
   }
   return new ViworksError('unavailable', `The server cannot be reached: ${reasonOf(error)}`, {
@@ -68,6 +68,12 @@ function fromServer(error: TRPCClientError<never>): ViworksError {
 
 function property(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+}
+
+/** Milliseconds after which the server wants to be asked again, if it said so. */
+export function retryAfterOf(error: { data?: unknown }): number | undefined {
+  const wait = property(error.data, 'retryAfterMs');
+  return typeof wait === 'number' ? wait : undefined;
 }
 
 /** fetch says only that it failed; the reason lies in its causes. */

@@ -43,6 +43,8 @@ export function noticesOf(config: Config, now: number): Notice[] {
   readable('security.ca_private_key_path', security.ca_private_key_path);
   if (security.ca_certificate_path !== undefined)
     expiry('security.ca_certificate_path', security.ca_certificate_path);
+  if (config.server.mode === 'production' && config.security.rate_limit_requests === 0)
+    add('security.rate_limit_requests', 'is 0: any client may make any number of calls');
   return notices;
 }
 

@@ -98,5 +98,11 @@ test('what works and deserves a look is told', () => {
   expect(noticesOf(open, Date.now())).toEqual([
     { setting: 'server.mode', text: expect.stringContaining('agent') },
   ]);
+  expect(
+    noticesOf(load({ VIWORKS_MODE: 'production', RATE_LIMIT_REQUESTS: '0' }), Date.now()),
+  ).toContainEqual({
+    setting: 'security.rate_limit_requests',
+    text: expect.stringContaining('any number of calls'),
+  });
   expect(noticesOf(load({}), Date.now())).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.js';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { createCallLimits } from '../../src/api/limits.ts';
 import { createMemoryRates } from '../../src/bus/rates.ts';
+import { createClient as createCliClient } from '../../src/cli/client.ts';
 import { ViworksError } from '../../src/errors.ts';
 import { startApi, type TestApi } from '../support/api-server.ts';
 
@@ -190,4 +191,19 @@ test('enrolment is guessed at no longer than other tokens are', async () => {
   expect(await guess('2001:db8::3')).toBe('rate_limited');
   expect(await guess('2001:db8:0:1::3')).toBe('enrollment_refused');
   for (let n = 0; n < 5; n++) expect(await guess('127.0.0.1')).toBe('enrollment_refused');
+});
+
+test('the command line waits as long as it is told, and then goes on', async () => {
+  await using api = await startApi({ limits: { callsPerWindow: 2, windowSeconds: 1 } });
+  const access = { url: api.url1, token: await api.tokenFor('viewer') };
+  const waits: number[] = [];
+  const patient = createCliClient(access, (ms) => waits.push(ms));
+  for (let n = 0; n < 5; n++) expect((await patient.agents.list.query({})).agents).toHaveLength(2);
+  expect(waits.length).toBeGreaterThan(0);
+  for (const ms of waits) expect(ms).toBeLessThanOrEqual(1000);
+  // Other errors are told at once.
+  const strange = createCliClient({ ...access, token: 'wrong' }, (ms) => waits.push(ms));
+  const told = waits.length;
+  await expect(strange.agents.list.query({})).rejects.toMatchObject({ data: { code: 'unauthenticated' } });
+  expect(waits).toHaveLength(told);
 });

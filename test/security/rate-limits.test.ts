@@ -1,5 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { callLimitsOf } from '../../src/app/call-limits.ts';
+import { configSchema } from '../../src/config/schema.ts';
+import { silentLogger } from '../../src/lib/logger.ts';
+import { createResources } from '../../src/lib/resources.ts';
 import { type ApiApp, startApiApp } from '../support/api-app.ts';
+import { startRedis } from '../support/redis.ts';
 
 /** The limits of a whole control plane: by configuration, by token, and not to be lifted in the database. */
 
@@ -46,6 +51,37 @@ test.each([
   await app.query(`tamper_${name}`, text, [made.details.tokenId]);
   // A check is good for two seconds.
   await expect.poll(() => granted(made.token, 1), { timeout: 10_000, interval: 1_100 }).toBe(0);
+});
+
+test('instances with one Redis limit a client together', async () => {
+  const redis = await startRedis();
+  if (redis === undefined) {
+    // biome-ignore lint/suspicious/noConsole: a test that did not run must not look like one that passed
+    console.warn('*** Limits in Redis were NOT tested. *** It needs redis-server (Debian: redis-server).');
+    return;
+  }
+  onTestFinished(() => redis.stop());
+  const config = configSchema.parse({
+    server: { mode: 'production' },
+    security: { rate_limit_requests: 6 },
+    redis: { url: redis.url },
+  });
+  const resources = createResources(silentLogger);
+  onTestFinished(resources.stop);
+  const instances = [0, 1].map(() => callLimitsOf(config, resources, silentLogger));
+  const granted = async (tokenId: string, calls: number): Promise<number> => {
+    const actor = { subject: 'shop', role: 'viewer' as const, tokenId };
+    let count = 0;
+    for (let n = 0; n < calls; n++) {
+      const refused = await instances[n % 2]?.countCall(actor, '127.0.0.1', () => {}).catch(String);
+      if (refused === undefined) count += 1;
+    }
+    return count;
+  };
+  // Both are connected when what one counted is known to the other.
+  await expect.poll(() => granted(`probe ${performance.now()}`, 12)).toBe(6);
+  expect(await granted('one token', 20)).toBe(6);
+  expect(await granted('another', 20)).toBe(6);
 });
 
 test('refusals stand in the audit log, counted', async () => {
