@@ -16,17 +16,7 @@ export function sessionsReport({ facts, handshakes, memory, storms, commands }: 
     '',
     'Handshakes: connection, HELLO to WELCOME, the session in the database; µs of CPU time for each',
     table(
-      [
-        'sessions',
-        'agents',
-        'per second',
-        'server',
-        'PostgreSQL',
-        'agent',
-        'KB each',
-        'of it heap',
-        'target',
-      ],
+      ['sessions', 'agents', 'per second', 'server', 'PostgreSQL', 'agent'],
       [false, true].map((secured) => handshakeRow(handshakes, secured)),
     ),
     '',
