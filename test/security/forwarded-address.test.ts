@@ -97,13 +97,11 @@ test('an agent that is refused is told of with the address that it came from', a
       'test_refused',
       `select address, code, details from audit_entries where actor = 'agent:stranger' and action = 'sessions.open'`,
     );
-  await expect
-    .poll(entries, { timeout: 10_000 })
-    .toEqual([
-      {
-        address: '127.0.0.1',
-        code: 'authentication_failed',
-        details: expect.stringContaining('key_unknown'),
-      },
-    ]);
+  await expect.poll(entries, { timeout: 10_000 }).toEqual([
+    {
+      address: '127.0.0.1',
+      code: 'authentication_failed',
+      details: expect.stringContaining('key_unknown'),
+    },
+  ]);
 });
