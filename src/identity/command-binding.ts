@@ -56,18 +56,18 @@ export function createCommandBinding(secret: Uint8Array): ExecutionBinding {
     at += args.byteLength;
   }
 
-  function code(): Buffer {
+  function code(): string {
     // By way of text: Node makes a string of a hash sooner than it makes a buffer.
     outer.write(hash('sha256', inner.subarray(0, at), 'binary'), blockBytes, 'binary');
-    return Buffer.from(hash('sha256', outer, 'binary').slice(0, bindingBytes), 'binary');
+    return hash('sha256', outer, 'hex').slice(0, 2 * bindingBytes);
   }
 
-  function bind(execution: BoundExecution): Buffer {
+  function bind(execution: BoundExecution): string {
     write(execution);
     return code();
   }
 
-  function bindAttempt(executionId: string, attempt: number): Buffer {
+  function bindAttempt(executionId: string, attempt: number): string {
     inner[blockBytes] = kinds.attempt;
     at = blockBytes + 1;
     text(executionId);
@@ -79,13 +79,16 @@ export function createCommandBinding(secret: Uint8Array): ExecutionBinding {
     bind,
     bindAttempt,
     holdsAttempt: (executionId, attempt, binding) =>
-      binding?.byteLength === bindingBytes && timingSafeEqual(bindAttempt(executionId, attempt), binding),
+      binding?.byteLength === bindingBytes && isCode(bindAttempt(executionId, attempt), binding),
     holds(execution, binding) {
       if (binding === null || binding.byteLength !== bindingBytes || !isPlausible(execution)) return false;
-      return timingSafeEqual(bind(execution), binding);
+      return isCode(bind(execution), binding);
     },
   };
 }
+
+const isCode = (code: string, binding: Uint8Array): boolean =>
+  timingSafeEqual(Buffer.from(code, 'hex'), binding);
 
 /** A row that somebody wrote may be of any size, and no submit made one that does not fit. */
 const isPlausible = ({ commandId, executionId, agentId, verb, actor }: BoundExecution): boolean =>

@@ -1,5 +1,9 @@
-import { create } from '@bufbuild/protobuf';
-import { type Command, CommandSchema, SignatureSchema } from '#gen/viworks/agent/v1/command_pb.js';
+import {
+  type Command,
+  CommandSchema,
+  type Signature,
+  SignatureSchema,
+} from '#gen/viworks/agent/v1/command_pb.js';
 import { ViworksError } from '../errors.ts';
 import type { CommandKeySignature, CommandSigner } from '../identity/command-keys.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -24,6 +28,15 @@ interface Waiting {
   handOver: (command: Command) => void;
 }
 
+const signatureType = SignatureSchema.typeName;
+
+/** As `create` would make it, which takes as long as all the hashes of a command. */
+const commandOf = (body: Uint8Array, signature: Signature): Command => ({
+  $typeName: CommandSchema.typeName,
+  body,
+  signatures: [signature],
+});
+
 export function createCommandSigning({
   signer,
   log,
@@ -43,14 +56,8 @@ export function createCommandSigning({
     const deliver = ({ keyId, value }: CommandKeySignature) => {
       const treeSize = batch.length === 1 ? 0 : batch.length;
       for (const [leafIndex, { body, handOver }] of batch.entries()) {
-        const signature = create(SignatureSchema, {
-          keyId,
-          value,
-          leafIndex,
-          treeSize,
-          path: tree.path(leafIndex),
-        });
-        handOver(create(CommandSchema, { body, signatures: [signature] }));
+        const path = tree.path(leafIndex);
+        handOver(commandOf(body, { $typeName: signatureType, keyId, value, leafIndex, treeSize, path }));
       }
     };
     // What is not handed over stays as sent, and its deadline brings it back.

@@ -21,7 +21,7 @@ function rig() {
         sent.push(id);
         line.bufferedBytes += bytes;
       };
-      if (outflow.free) go();
+      if (outflow.takes(bytes)) go();
       else outflow.wait(go);
     },
   };
@@ -41,7 +41,7 @@ test('what there is room for goes at once, the rest in order as the agent takes 
   expect(sent).toEqual(Array.from({ length: 30 }, (_each, id) => id));
   expect(errors).toEqual([]);
   line.bufferedBytes = 0;
-  expect(outflow.free).toBe(true);
+  expect(outflow.takes(mebibyte)).toBe(true);
   expect(vi.getTimerCount()).toBe(0);
 });
 

@@ -7,14 +7,16 @@ import { wireLimits } from '../protocol/limits.ts';
  * may buffer, and the agent that has to read them is not slow for that. Who takes nothing for a while is.
  */
 export interface Outflow {
-  /** Nothing waits, and there is room. */
-  readonly free: boolean;
+  /** Whether so many bytes may go now: nothing waits, and there is room. */
+  takes(bytes: number): boolean;
   /** Calls back when there is room, after everything that waits already. */
   wait(send: () => void): void;
 }
 
 /** Bytes in the connection over which the next waits; a message beside it still fits below the limit. */
 const highBytes = wireLimits.outboundBufferBytes / 2;
+/** So much goes without a look at the connection: small commands are many, and looking costs as much as sending. */
+const unlookedBytes = 256 * 1024;
 const lookEveryMs = 5;
 /** Milliseconds in which it takes nothing, after which the agent is too slow. */
 const patienceMs = 10_000;
@@ -27,6 +29,8 @@ export function createOutflow(
   let waiting: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
   let seen = 0;
+  /** Bytes that went since the connection was looked at. */
+  let unlooked = 0;
   /** Looks without any progress. */
   let idle = 0;
 
@@ -59,8 +63,12 @@ export function createOutflow(
   }
 
   return {
-    get free() {
-      return waiting.length === 0 && connection.bufferedBytes < highBytes;
+    takes(bytes) {
+      if (waiting.length > 0) return false;
+      unlooked += bytes;
+      if (unlooked < unlookedBytes) return true;
+      unlooked = 0;
+      return connection.bufferedBytes < highBytes;
     },
     wait(send) {
       waiting.push(send);

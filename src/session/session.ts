@@ -160,7 +160,7 @@ export function createSession(
     paused: facts.maintenance,
     deliver(order: OrderRow) {
       signing.sign(commandBody(order), (value) => {
-        if (outflow.free) handOver(order, value);
+        if (outflow.takes(value.body.byteLength)) handOver(order, value);
         else outflow.wait(() => handOver(order, value));
       });
     },
@@ -168,7 +168,7 @@ export function createSession(
       // It does not overtake its command.
       signing.flush();
       const value = create(CancelSchema, { executionId, attempt, reason });
-      if (outflow.free) send({ case: 'cancel', value });
+      if (outflow.takes(0)) send({ case: 'cancel', value });
       else outflow.wait(() => send({ case: 'cancel', value }));
     },
   };

@@ -1,4 +1,4 @@
-import { bytesColumn, plainColumn } from './columns.ts';
+import { hexColumn, plainColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
@@ -102,10 +102,10 @@ const bind = statement(
 
 export async function bindApproved(
   query: Query,
-  rows: readonly { executionId: string; binding: Uint8Array }[],
+  rows: readonly { executionId: string; binding: string }[],
 ): Promise<void> {
   if (rows.length === 0) return;
-  await query(bind, [plainColumn(rows, (row) => row.executionId), bytesColumn(rows, (row) => row.binding)]);
+  await query(bind, [plainColumn(rows, (row) => row.executionId), hexColumn(rows, (row) => row.binding)]);
 }
 
 const release = statement(

@@ -28,7 +28,7 @@ export interface StoredAuditRow extends AuditRow {
 type Query = Database['query'];
 
 /** In the order in which `auditColumns` makes them. */
-const names = `at, actor, role, action, resource_kind, resource_id, outcome, code, count, address, user_agent,
+export const auditNames = `at, actor, role, action, resource_kind, resource_id, outcome, code, count, address, user_agent,
   request_id, correlation_id, details`;
 const types = [
   'timestamptz',
@@ -47,13 +47,7 @@ const types = [
   'text',
 ];
 
-/** The clause that inserts entries from parameters, for statements that do something else as well. */
-export const insertAuditFrom = (firstParameter: number, join = '') => `insert into audit_entries (${names})
-  select x.* from unnest(${types.map((type, at) => `$${firstParameter + at}::${type}[]`).join(', ')})
-    as x(${names}) ${join}`;
-
-/** The parameters of that clause. */
-export const auditColumns = (rows: readonly AuditRow[]): string[] => [
+const auditColumns = (rows: readonly AuditRow[]): string[] => [
   timeColumn(rows, (row) => row.at),
   textColumn(rows, (row) => row.actor),
   textColumn(rows, (row) => row.role),
@@ -70,7 +64,11 @@ export const auditColumns = (rows: readonly AuditRow[]): string[] => [
   textColumn(rows, (row) => row.details),
 ];
 
-const insert = statement('audit_insert', insertAuditFrom(1));
+const insert = statement(
+  'audit_insert',
+  `insert into audit_entries (${auditNames})
+   select * from unnest(${types.map((type, at) => `$${at + 1}::${type}[]`).join(', ')})`,
+);
 
 export async function insertAuditEntries(query: Query, rows: readonly AuditRow[]): Promise<void> {
   await query(insert, auditColumns(rows));

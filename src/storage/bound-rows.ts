@@ -4,10 +4,11 @@
  * writes or alters in the database is no order.
  */
 export interface ExecutionBinding {
-  bind(execution: BoundExecution): Uint8Array;
+  /** In hexadecimal, as it is written into statements. */
+  bind(execution: BoundExecution): string;
   holds(execution: BoundExecution, binding: Uint8Array | null): boolean;
   /** For every attempt after the first: that it is to be made was decided here. */
-  bindAttempt(executionId: string, attempt: number): Uint8Array;
+  bindAttempt(executionId: string, attempt: number): string;
   holdsAttempt(executionId: string, attempt: number, binding: Uint8Array | null): boolean;
 }
 

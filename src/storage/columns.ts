@@ -41,6 +41,10 @@ export const timeColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Date>): st
 export const bytesColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Uint8Array>): string =>
   quotedColumn(rows, pick, hexOf);
 
+/** Of bytes that are hexadecimal digits already. */
+export const hexColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): string =>
+  quotedColumn(rows, pick, (digits) => `"\\\\x${digits}"`);
+
 /** Rows of one batch often say the same; what was written for the row before is written again. */
 function quotedColumn<Row, Value>(
   rows: readonly Row[],

@@ -1,10 +1,10 @@
 import { likePatterns, type Scope } from '../lib/scope.ts';
 import { approvalOf, type StoredApproval } from './approvals.ts';
-import { type AuditRow, auditColumns, insertAuditFrom } from './audit.ts';
-import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { bytesColumn, hexColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
+import { insertSubmitAudit, type SubmitAuditRow, submitAuditColumns } from './submit-audit.ts';
 
 export interface CommandRow {
   commandId: string;
@@ -33,7 +33,7 @@ export interface CommandRow {
   /** A second person must agree. */
   needsApproval: boolean;
   /** Its entry in the audit log. */
-  audit: AuditRow;
+  audit: SubmitAuditRow;
 }
 
 export interface NewExecutionRow {
@@ -52,7 +52,7 @@ export interface NewExecutionRow {
   deadlineAt: Date;
   transitions: TransitionRow[];
   /** Vouches for what was submitted. */
-  binding: Uint8Array;
+  binding: string;
 }
 
 const insert = statement(
@@ -93,7 +93,11 @@ const insert = statement(
      from unnest($36::uuid[], $37::text[], $38::timestamptz[]) as x(command_id, actor, at)
      join c on c.command_id = x.command_id
    ), u as (
-     ${insertAuditFrom(41, 'where not $39::bool or x.resource_id in (select command_id::text from c)')}
+     ${insertSubmitAudit(
+       { commandId: 1, actor: 2, verb: 3, args: 4, target: 6, correlationId: 16, createdAt: 18 },
+       41,
+       'not $39::bool or x.command_id in (select command_id from c)',
+     )}
    )
    select command_id from c`,
 );
@@ -150,8 +154,8 @@ export async function insertCommands(
     timeColumn(approvals, (row) => row.createdAt),
     // Without one, none of the commands can be left out.
     commands.some((row) => row.idempotencyKey !== null),
-    bytesColumn(executions, (row) => row.binding),
-    ...auditColumns(commands.map((row) => row.audit)),
+    hexColumn(executions, (row) => row.binding),
+    ...submitAuditColumns(commands),
   ]);
   return new Set(rows.map((row) => row.command_id));
 }

@@ -1,4 +1,4 @@
-import { bytesColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { bytesColumn, hexColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
 import { type Database, lookup } from './database.ts';
 
 /** The one way in which the state of an execution changes after it was made. */
@@ -62,7 +62,7 @@ export interface ExecutionChange {
   /** The attempt that is offered next; undefined leaves it as it is. */
   newAttempt?: number | undefined;
   /** Vouches for it. */
-  attemptBinding?: Uint8Array | undefined;
+  attemptBinding?: string | undefined;
   /** The next attempt is a retry, and counted as one. */
   retry?: boolean | undefined;
   deadlineAt: Date | null;
@@ -182,6 +182,6 @@ export async function applyExecutionChanges(
     plainColumn(changes, (c) => c.newAttempt),
     plainColumn(changes, (c) => c.hold),
     plainColumn(changes, (c) => c.retry || undefined),
-    bytesColumn(changes, (c) => c.attemptBinding),
+    hexColumn(changes, (c) => c.attemptBinding),
   ]);
 }

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { detailsText, isPlain, isSuspicious } from '../../audit/details.ts';
 import type { AuditTrail, TakenEntry } from '../../audit/trail.ts';
 import type { CommandRow } from '../../storage/commands.ts';
+import type { SubmitAuditRow } from '../../storage/submit-audit.ts';
 import type { CheckedSpec } from './specs.ts';
 
 /**
@@ -13,16 +14,33 @@ export function entryOf(
   audit: Pick<AuditTrail, 'take'>,
   row: Omit<CommandRow, 'audit'>,
   { spec }: Pick<CheckedSpec, 'spec'>,
-): TakenEntry {
+): Omit<TakenEntry, 'row'> & { row: SubmitAuditRow } {
   const { commandId: resourceId, actor, correlationId } = row;
   const call = { actor, action: 'commands.submit', resourceKind: 'command', resourceId };
-  return audit.take({ ...call, correlationId: correlationId ?? undefined }, detailsOf(row, spec));
+  const plain = plainDetails(row);
+  const taken = audit.take(
+    { ...call, correlationId: correlationId ?? undefined },
+    plain ?? detailsOf(row, spec),
+  );
+  // As long as nothing was put around them, the statement makes them of what it has already.
+  if (taken.row.details !== plain) return taken;
+  const { stored, left } = taken;
+  return { stored, left, row: { ...taken.row, details: null } };
+}
+
+function plainDetails({
+  verb,
+  args,
+  target,
+  origin,
+  retryOf,
+}: Omit<CommandRow, 'audit'>): string | undefined {
+  if (origin !== null || retryOf !== null || !isPlain(args) || !isPlain(target)) return undefined;
+  return `{"verb":"${verb}","args":${args},"target":${target}}`;
 }
 
 function detailsOf(row: Omit<CommandRow, 'audit'>, spec: CheckedSpec['spec']): string {
-  const { verb, args, target, origin, retryOf } = row;
-  if (origin === null && retryOf === null && isPlain(args) && isPlain(target))
-    return `{"verb":${JSON.stringify(verb)},"args":${args},"target":${target}}`;
+  const { args, verb, origin, retryOf } = row;
   return detailsText({
     verb,
     args: spec.args,
