@@ -128,6 +128,21 @@ test('agents know the backup before it is used, and reach the server through two
   expect(agent.states.filter(({ name }) => name === 'waiting')).toEqual([]);
 });
 
+test('of two rotations at once one counts: the other was checked for another backup', async () => {
+  const core = await (await ownCore({ certificates: {} })).start();
+  const certificates = certificatesOf(core);
+  const before = await certificates.pins();
+  const both = await Promise.allSettled([
+    certificates.rotatePins('ada', false),
+    certificates.rotatePins('bob', false),
+  ]);
+  expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  expect(both.find(({ status }) => status === 'rejected')).toMatchObject({
+    reason: { code: 'certificate_state', message: expect.stringContaining('at the same time') },
+  });
+  expect((await certificates.pins()).primary).toBe(before.backups[0]);
+});
+
 test('an agent that is led to another server says so and waits', async () => {
   const core = await (await ownCore({ certificates: {} })).start();
   const other = await (await ownCore({ certificates: {} })).start();

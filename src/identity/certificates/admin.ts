@@ -17,7 +17,15 @@ import { authorityStatus, type Issued, issueFrom, newAuthority, newServerKey } f
 import type { ServerCertificates } from './server-certificate.ts';
 import type { CertificateDeps } from './settings.ts';
 import type { Decide, Trust } from './trust.ts';
-import { activated, changed, dropped, prepared, retired, retiringAuthorities } from './trust-changes.ts';
+import {
+  activated,
+  changed,
+  dropped,
+  prepared,
+  retired,
+  retiringAuthorities,
+  sameAuthorities,
+} from './trust-changes.ts';
 import type {
   AgentSample,
   CertificateService,
@@ -57,8 +65,9 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
     return { primary, backups, version, expiresAt: version === 0 ? undefined : new Date(expiresAt) };
   };
 
-  const without = async (version: number): Promise<AgentSample> =>
-    sampleOf(await agentsWithoutTrust(database.query, version, namedAgents));
+  /** @param version undefined: no document is good enough, and so everybody is without one */
+  const without = async (version: number | undefined): Promise<AgentSample> =>
+    sampleOf(await agentsWithoutTrust(database.query, version ?? Number.MAX_SAFE_INTEGER, namedAgents));
 
   /** Who needs a document with every authority of now, and who holds what is about to end. */
   async function waiting(): Promise<WaitingAgents> {
@@ -132,12 +141,17 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
     activateAuthority: (actor) =>
       changeAuthorities(actor, (document, at) => ({ document: activated(document, at) })),
     async retireAuthority(actor, force) {
+      const checked = trust.document.authorities;
       const { withoutTrust, withOldCertificate } = await waiting();
       if (!force && withoutTrust.total > 0)
         throw stranded(withoutTrust, 'the authority that is left is not known there');
       if (!force && withOldCertificate.total > 0)
         throw stranded(withOldCertificate, 'they still have a certificate of the authority before');
-      return changeAuthorities(actor, (document, at) => ({ document: retired(document, at) }));
+      return changeAuthorities(actor, (document, at) => {
+        const next = retired(document, at);
+        if (!sameAuthorities(document.authorities, checked)) throw changedMeanwhile();
+        return { document: next };
+      });
     },
     async rotatePins(actor, force) {
       if (deps.serverCertificates.details?.source !== 'built-in')
@@ -146,14 +160,16 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
           'This server does not make its certificate; announce the key of the next one in agent_management.backup_pins.',
         );
       const [, backup] = trust.document.pins;
-      const name = backup && pinText(backup);
+      if (backup === undefined) throw noBackupKey();
+      const name = pinText(backup);
       const needed = await trust.since(({ pins }) => pins.some((pin) => pinText(pin) === name));
       const missing = await without(needed);
       if (!force && missing.total > 0) throw stranded(missing, 'the backup pin is not known there');
       await change(actor, (document, at, keyOf) => {
         const [, next, ...rest] = document.pins;
-        if (next === undefined || keyOf(pinText(next)) === undefined)
-          throw new ViworksError('certificate_state', 'The key of the backup pin is not here.');
+        // Another one may have come there since it was looked who knows the backup.
+        if (next === undefined || pinText(next) !== name) throw changedMeanwhile();
+        if (keyOf(name) === undefined) throw noBackupKey();
         const { pin, made } = newServerKey();
         return { document: changed(document, { pins: [next, pin, ...rest] }, at), made: [made] };
       });
@@ -199,6 +215,14 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
 }
 
 const nobody: AgentSample = { total: 0, agentIds: [] };
+
+const noBackupKey = () => new ViworksError('certificate_state', 'The key of the backup pin is not here.');
+
+const changedMeanwhile = () =>
+  new ViworksError(
+    'certificate_state',
+    'Somebody else changed it at the same time; look at `viworks certs status`, and try again.',
+  );
 
 const sampleOf = (rows: readonly { agentId: string; total: number }[]): AgentSample => ({
   total: rows[0]?.total ?? 0,

@@ -33,8 +33,8 @@ export interface Trust {
   refresh(): Promise<boolean>;
   /** One at a time over all instances: whoever changes it has seen what was changed before. */
   change(actor: string, decide: Decide): Promise<boolean>;
-  /** The version from which on, and up to now, every document was so; 0 if none is. */
-  since(holds: (document: TrustDocument) => boolean): Promise<number>;
+  /** The version from which on, and up to now, every document was so; undefined if the newest is not. */
+  since(holds: (document: TrustDocument) => boolean): Promise<number | undefined>;
 }
 
 /** What the document becomes, with the keys that are new in it; undefined leaves it as it is. */
@@ -161,7 +161,7 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
       return adopt(next);
     },
     async since(holds) {
-      let version = 0;
+      let version: number | undefined;
       for (const { document } of await signed(database.query, 0)) {
         if (!holds(document)) break;
         version = document.version;
