@@ -38,6 +38,8 @@ import { systemTimers, type Timers } from './timers.ts';
  */
 export interface Agent {
   readonly state: AgentState;
+  /** Milliseconds since 1970 by the server’s clock; undefined until it has told it for the first time. */
+  readonly serverNow: number | undefined;
   start(): void;
   /**
    * Takes nothing new, lets what runs end within the grace, ends the rest by force, and closes the session.
@@ -109,13 +111,14 @@ export function createAgent(options: AgentOptions): Agent {
   let failures = 0;
   let started = false;
   let stopped: Promise<void> | undefined;
-  /** Difference between the server's clock and our monotonic one. */
-  let serverOffset = clock.now() - clock.monotonic();
+  /** Difference between a clock and our monotonic one: our own, and the server's as soon as it has told it. */
+  const ownOffset = clock.now() - clock.monotonic();
+  let serverOffset: number | undefined;
   let offReconnect: (() => void) | undefined;
   let offTelemetry: (() => void) | undefined;
   let onSessionEnd: (() => void) | undefined;
 
-  const serverNow = () => clock.monotonic() + serverOffset;
+  const serverNow = () => clock.monotonic() + (serverOffset ?? ownOffset);
   const stopping = () => state.name === 'stopping' || state.name === 'stopped';
   const trust = createCommandTrust({ identity, store: options.trustStore, log, serverNow });
   const { verifyCommand = trust.verify, tls } = options;
@@ -323,6 +326,9 @@ export function createAgent(options: AgentOptions): Agent {
   return {
     get state() {
       return state;
+    },
+    get serverNow() {
+      return serverOffset === undefined ? undefined : serverNow();
     },
     start() {
       if (started) return;

@@ -84,8 +84,10 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   try {
     const plugins = await loadPlugins(options.plugins ?? [], { log, path });
     const identity = await identityOf(options);
-    const tls = await tlsOf(options, identity);
-    const dial = { url: options.url, tls: () => tls.store.terms(Date.now()) };
+    // The agent learns it, and dials before it does.
+    let serverNow: () => number | undefined = () => undefined;
+    const tls = await tlsOf(options, identity, () => serverNow());
+    const dial = { url: options.url, tls: () => tls.store.terms(Date.now(), serverNow()) };
     const [generation, keyRing, trustStore, ledger, executors, host] = await Promise.all([
       openGeneration(dataDir, identity),
       openKeyRing(dataDir, identity),
@@ -115,6 +117,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
       }),
       ...(onState === undefined ? {} : { onState }),
     });
+    serverNow = () => agent.serverNow;
     agent.start();
     return {
       agentId: identity.agentId,
@@ -195,11 +198,15 @@ async function identityOf(options: EnrollOptions): Promise<AgentIdentity> {
 }
 
 /** What the agent keeps of TLS, and how it gets a certificate where it has no session. */
-async function tlsOf(options: ReferenceAgentOptions, { serverKeys }: AgentIdentity): Promise<AgentTls> {
+async function tlsOf(
+  options: ReferenceAgentOptions,
+  { serverKeys }: AgentIdentity,
+  serverNow: () => number | undefined,
+): Promise<AgentTls> {
   const { url, dataDir, tlsCa: ca, serverPins: pins, log } = options;
   const store = await openTlsStore(dataDir, { signers: serverKeys, pins, ca, log });
   if (!url.startsWith('https:')) return { store };
-  const dial = { url, tls: () => store.terms(Date.now()) };
+  const dial = { url, tls: () => store.terms(Date.now(), serverNow()) };
   const signal = () => AbortSignal.timeout(enrollTimeoutMs);
   return {
     store,

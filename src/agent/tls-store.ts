@@ -30,8 +30,13 @@ export interface TlsStore {
   /** Of the newest document that is stored; 0 while there is none. */
   readonly trustVersion: bigint;
   readonly certificate: StoredCertificate | undefined;
-  /** For the next connection. @param now milliseconds since 1970 */
-  terms(now: number): TlsTerms;
+  /**
+   * For the next connection. Where the server's time is not known yet, a certificate is shown whatever our own clock
+   * says: what it is worth decides the server.
+   * @param now milliseconds since 1970, by our own clock
+   * @param serverNow the same by the server's, where it has told it
+   */
+  terms(now: number, serverNow?: number | undefined): TlsTerms;
   /**
    * Resolves when it is stored, with the version that counts from now on. A document that is older or over changes
    * nothing.
@@ -92,14 +97,15 @@ export async function openTlsStore(dir: string, options: TlsStoreOptions): Promi
         current: active === undefined || isIssuedBy(leaf, new X509Certificate(active.certificate)),
       };
     },
-    terms(now) {
+    terms(now, serverNow) {
       const pins = document?.pins ?? [];
-      const usable = held !== undefined && held.leaf.validToDate.getTime() > now;
+      const usable =
+        held !== undefined && (serverNow === undefined || held.leaf.validToDate.getTime() > serverNow);
       return {
         ca: options.ca,
         authorities: document?.authorities.map(({ certificate }) => certificatePem(certificate)),
         ...(pins.length > 0
-          ? { pins, pinsExpired: (document?.expiresAt ?? 0) <= now }
+          ? { pins, pinsExpired: (document?.expiresAt ?? 0) <= (serverNow ?? now) }
           : { pins: options.pins ?? [] }),
         ...(usable && held !== undefined ? { certificate: { cert: held.cert, key: held.key } } : {}),
       };

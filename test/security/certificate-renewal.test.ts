@@ -4,7 +4,7 @@ import { challengeRenewal, enroll, renewCertificate } from '../../src/agent/tran
 import { newTlsKey, writeRequest } from '../../src/protocol/certificates/x509.ts';
 import { generateKeyPair, signBytes } from '../../src/protocol/keys.ts';
 import { renewCertificateInput } from '../../src/protocol/signed.ts';
-import { type Core, startCore } from '../support/app-core.ts';
+import { type Core, createTestClock, startCore } from '../support/app-core.ts';
 import { certificatesOf, issuedBy, pinsOf, showing } from '../support/certificates.ts';
 import { enrolled, enrollRequest } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -52,6 +52,20 @@ test('one whose certificate ran out while it was off comes back by the key of it
   expect(agent.store.certificate?.notAfter).toBeGreaterThan(core.clock.now());
   expect(agent.states.filter(({ name }) => name === 'waiting')).toEqual([]);
 });
+
+test.for([25, -25])(
+  'an agent whose clock is %i hours off shows its certificate all the same',
+  async (hours) => {
+    const clock = createTestClock(core.clock.now() + hours * 3_600_000);
+    const agent = await tlsAgent(core, `clock-${hours > 0 ? 'ahead' : 'behind'}`, clock);
+    await agent.start();
+    await agent.opened();
+    await agent.stop();
+    await agent.start();
+    await agent.opened();
+    expect(agent.states.filter(({ name }) => name === 'waiting')).toEqual([]);
+  },
+);
 
 test('the way back needs the key of the identity, a fresh challenge and good standing', async () => {
   const agent = await enrolled(core, 'asks');

@@ -67,7 +67,7 @@ export async function tlsAgent(
     async start(to = core) {
       const opening = await openTlsStore(dir, { signers: identity.serverKeys, log: silentLogger });
       store = opening;
-      const dial = { url: to.url, tls: () => opening.terms(clock.now()) };
+      const dial = { url: to.url, tls: () => opening.terms(clock.now(), agent?.serverNow) };
       const signal = () => AbortSignal.timeout(10_000);
       agent = createAgent({
         identity,
