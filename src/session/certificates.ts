@@ -1,9 +1,7 @@
 import type { AgentCertificate, CertificateRequest } from '#gen/viworks/agent/v1/certificate_pb.js';
 import { CertificateRequestSchema } from '#gen/viworks/agent/v1/certificate_pb.js';
 import type { HelloOffer, Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { ViworksError } from '../errors.ts';
 import type { Certificates } from '../identity/certificates/certificates.ts';
-import type { Clock } from '../lib/clock.ts';
 import type { AgentName } from '../protocol/certificates/agent-name.ts';
 import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
 import { assertValid } from '../protocol/validation.ts';
@@ -21,29 +19,15 @@ export type IssuingCertificates = Pick<
   'trust' | 'issues' | 'onChange' | 'holds' | 'issueTo' | 'stored'
 >;
 
-/** Requests that an agent may make at once, and how long until one more is granted. */
-const requests = { atOnce: 10, refillMs: 60_000 };
-
 /** @param holder has the certificate that counts for the session */
 export function certificatesOf(
   certificates: IssuingCertificates,
   agent: AgentName,
   holder: { certificate: ShownCertificate | undefined },
-  clock: Clock,
 ): SessionCertificates {
-  let left = requests.atOnce;
-  let since = clock.monotonic();
   return {
     async request(message) {
       assertValid(CertificateRequestSchema, message, 'protocol_violation', 'certificate_request.');
-      const granted = Math.floor((clock.monotonic() - since) / requests.refillMs);
-      left = Math.min(requests.atOnce, left + granted);
-      since += granted * requests.refillMs;
-      if (left < 1)
-        throw new ViworksError('rate_limited', 'certificate_request: too many of them.', {
-          retryAfterMs: requests.refillMs,
-        });
-      left -= 1;
       const issued = await certificates.issueTo(agent, message.request, 'certificate_request.request');
       holder.certificate = issued.certificate;
       return issued.message;

@@ -189,7 +189,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         });
         peer.connection = sealed;
       }
-      const ofAgent = certificates && certificatesOf(certificates, offer, peer, clock);
+      const ofAgent = certificates && certificatesOf(certificates, offer, peer);
       const own = { ...deps, certificates: ofAgent, signing, log };
       const session = createSession(own, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.

@@ -29,6 +29,7 @@ import {
   storeAgentTrust,
 } from '../../storage/certificates.ts';
 import { createCertificateAdmin } from './admin.ts';
+import { createAllowance } from './allowance.ts';
 import { type Issued, issueFrom, issuerOf, newAuthority, newServerKey } from './authorities.ts';
 import { createServerCertificates } from './server-certificate.ts';
 import type { CertificateDeps, CertificateSettings } from './settings.ts';
@@ -57,9 +58,9 @@ export interface Certificates extends CertificateService {
   check(agent: AgentName, shown: Uint8Array | undefined): CheckedCertificate;
   /** Whether a session that came in with it may go on. */
   holds(certificate: ShownCertificate | undefined): boolean;
-  /** @param field how the agent calls the request @throws certificates_off, invalid_request */
+  /** @param field how the agent calls the request @throws certificates_off, invalid_request, rate_limited */
   issueTo(agent: AgentName, request: Uint8Array, field: string): Promise<IssuedToAgent>;
-  /** What an enrolment answers beside the identity. @throws invalid_request */
+  /** What an enrolment answers beside the identity. @throws invalid_request, rate_limited */
   atEnrollment(
     agent: AgentName & { publicKey: Uint8Array },
     asked: AskedAtEnrollment,
@@ -98,6 +99,8 @@ export interface ListenerTls extends TlsIdentity {
 
 type KeyOf = Trust['keyOf'];
 
+/** A busy agent renews a few times in a day; more at once is a loop that has gone wrong. */
+const allowedToAgents = { atOnce: 10, refillMs: 60_000, maximumNames: 100_000 };
 /** Revoked certificates that are not over, at most. */
 const revokedAtOnce = 100_000;
 const keepMs = 7 * 86_400_000;
@@ -106,6 +109,7 @@ const purgedAtOnce = 10_000;
 export function createCertificates(deps: CertificateDeps): Certificates {
   const { database, bus, serverKey, secret, settings, clock, log } = deps;
   const { trustDomain, clientCertificates } = settings;
+  const allowance = createAllowance(allowedToAgents);
   const own = settings.ownAuthorities;
   const trust = createTrust({ database, serverKey, secret, ownKeys: ownKeysOf(own), clock, log });
   const serverCertificates = createServerCertificates(settings.server, { trust, clock, log });
@@ -275,6 +279,9 @@ export function createCertificates(deps: CertificateDeps): Certificates {
   async function issueTo(agent: AgentName, request: Uint8Array, field: string): Promise<IssuedToAgent> {
     if (!certificates.issues)
       throw new ViworksError('certificates_off', 'This server does not issue certificates for agents.');
+    const retryAfterMs = allowance.take(agent.agentId, clock.monotonic());
+    if (retryAfterMs > 0)
+      throw new ViworksError('rate_limited', `${field}: too many of them.`, { retryAfterMs });
     const { lifetimeMs } = settings;
     const issued = await issue(agent, readRequest(request, field), lifetimeMs, `agent:${agent.agentId}`);
     const { certificate, authorityId, serial, notAfter } = issued;

@@ -25,7 +25,7 @@ import type { Certificates } from './certificates.ts';
 export interface CertificateRenewal {
   /** A nonce that is good once. @throws unavailable */
   challenge(): Promise<Uint8Array>;
-  /** @throws authentication_failed with one indistinct message; certificates_off, invalid_request, database_unavailable */
+  /** @throws authentication_failed with one indistinct message; certificates_off, invalid_request, rate_limited, database_unavailable */
   renew(
     request: RenewCertificateRequest,
     address?: string,
