@@ -47,6 +47,24 @@ test('a new pair is used as soon as both files have it, and half of one is not',
   expect(opened.current).toEqual(next);
 });
 
+test('a pair that is refused is judged again, and used as soon as nothing speaks against it', async () => {
+  const { certificatePath, keyPath, put, opened, heard, said } = await files();
+  const next = await makeCertificate();
+  const changed = Promise.withResolvers<void>();
+  opened.onChange(changed.resolve);
+  let looks = 0;
+  opened.start(() => {
+    looks += 1;
+    return looks < 4 ? 'not yet' : undefined;
+  });
+  await put(keyPath, next.key);
+  await put(certificatePath, next.cert);
+  await heard;
+  await changed.promise;
+  expect(opened.current).toEqual(next);
+  expect(said.filter((problem) => problem === 'not yet')).toHaveLength(1);
+});
+
 test('what is refused for a reason is not used', async () => {
   const { certificatePath, keyPath, put, first, opened, heard, said } = await files();
   const next = await makeCertificate();

@@ -37,20 +37,23 @@ const usualIntervalMs = 10_000;
 export async function openTlsFiles(options: TlsFilesOptions): Promise<TlsFiles> {
   const { certificatePath, keyPath, clock, log, intervalMs = usualIntervalMs } = options;
   let current = await read(certificatePath, keyPath);
-  /** What was looked at last: a pair that is wrong is spoken of once. */
-  let seen = current;
+  /** What was refused last, and why: it is judged at every look, and spoken of once. */
+  let refused: (TlsIdentity & { problem: string }) | undefined;
   const listeners = new Set<() => void>();
   let refuse: RefuseCertificate = () => undefined;
 
   async function look(): Promise<void> {
     const found = await read(certificatePath, keyPath);
-    if (found.cert === seen.cert && found.key === seen.key) return;
-    seen = found;
+    if (same(found, current)) return;
     const problem = problemOf(found, clock.now()) ?? refuse(new X509Certificate(found.cert));
     if (problem !== undefined) {
-      log.error({ certificatePath, problem }, 'the new certificate is not used; the one before stays');
+      const spoken = refused !== undefined && same(found, refused) && refused.problem === problem;
+      refused = { ...found, problem };
+      if (!spoken)
+        log.error({ certificatePath, problem }, 'the new certificate is not used; the one before stays');
       return;
     }
+    refused = undefined;
     current = found;
     log.info(
       { certificatePath, until: new X509Certificate(found.cert).validToDate },
@@ -80,6 +83,9 @@ export async function openTlsFiles(options: TlsFilesOptions): Promise<TlsFiles> 
     stop: ticker.stop,
   };
 }
+
+const same = (one: TlsIdentity, other: TlsIdentity): boolean =>
+  one.cert === other.cert && one.key === other.key;
 
 async function read(certificatePath: string, keyPath: string): Promise<TlsIdentity> {
   try {
