@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { CertificateStatusView, CertificateView, PinsView } from '../api/schemas/certs.ts';
@@ -157,16 +157,36 @@ async function issue(context: CliContext, options: IssueOptions): Promise<void> 
     throw new UsageError('give --agent for an agent, or --name for a server');
   const x509 = await import('../protocol/certificates/x509.ts');
   const key = x509.newTlsKey();
-  const { certificate, chain } = await clientOf(context, options).certs.issue.mutate({
-    request: Buffer.from(x509.writeRequest(key)).toString('base64'),
-    ...defined({ agentId, names, lifetimeMs }),
-  });
-  const pem = x509.chainPem(chain.map((text) => new Uint8Array(Buffer.from(text, 'base64'))));
   const file = resolve(options.out);
-  // What is there already is somebody's key.
-  writeFileSync(file, x509.privateKeyPem(key) + pem, { mode: 0o600, flag: 'wx' });
+  // Before anything is issued. What is there already is somebody's key.
+  const opened = openNew(file);
+  let certificate: CertificateView;
+  try {
+    const issued = await clientOf(context, options).certs.issue.mutate({
+      request: Buffer.from(x509.writeRequest(key)).toString('base64'),
+      ...defined({ agentId, names, lifetimeMs }),
+    });
+    const pem = x509.chainPem(issued.chain.map((text) => new Uint8Array(Buffer.from(text, 'base64'))));
+    writeFileSync(opened, x509.privateKeyPem(key) + pem);
+    ({ certificate } = issued);
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(opened);
+  }
   if (options.json) return context.terminal.json({ certificate, file });
   context.terminal.line(`${file}: key and certificate, good until ${certificate.notAfter}`);
+}
+
+/** @throws UsageError */
+function openNew(file: string): number {
+  try {
+    return openSync(file, 'wx', 0o600);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new UsageError(`--out: ${code === 'EEXIST' ? `${file} is there already` : message}`);
+  }
 }
 
 async function list(context: CliContext, options: ListOptions): Promise<void> {
