@@ -215,11 +215,11 @@ async function compose(
     maxHandshakes: config.agent_management.max_concurrent_handshakes,
     log,
   });
-  await named('VIWORKS_AGENT_PORT', agentListener.start());
-  add('agent listener', () => agentListener.stop(graceMs / 2));
   certificates.onChange(() => {
     if (certificates.tls !== undefined) agentListener.setTls(certificates.tls);
   });
+  await named('VIWORKS_AGENT_PORT', agentListener.start());
+  add('agent listener', () => agentListener.stop(graceMs / 2));
   add('enrolment requests', enrollmentRequests.stop);
 
   // The listener of applications and operators.
