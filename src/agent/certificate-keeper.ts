@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import {
   type AgentCertificate,
   CertificateRequestSchema,
@@ -11,6 +12,7 @@ import {
 } from '#gen/viworks/agent/v1/certificate_pb.js';
 import { ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import { renewAtPart } from '../protocol/certificates/renewal.ts';
 import { newTlsKey, writeRequest } from '../protocol/certificates/x509.ts';
 import { signBytes } from '../protocol/keys.ts';
 import { renewCertificateInput } from '../protocol/signed.ts';
@@ -57,15 +59,21 @@ export interface CertificateKeeperDeps extends AgentTls {
   serverNow(): number;
 }
 
-/** A certificate is replaced when this part of its life is over. */
-const renewAtPart = 2 / 3;
 /** Between two requests in a session, and the longest wait that is measured at once. */
 const againMs = 60_000;
 const longestWaitMs = 3_600_000;
 
-/** Milliseconds until the next one is to be asked for; 0 or less: now. */
-export function renewalDue(certificate: StoredCertificate | undefined, now: number): number {
+/**
+ * Milliseconds until the next one is to be asked for; 0 or less: now.
+ * @param renewAt when the server wants to be asked, as far as it is known
+ */
+export function renewalDue(
+  certificate: StoredCertificate | undefined,
+  now: number,
+  renewAt: number | undefined,
+): number {
   if (certificate?.current !== true) return 0;
+  if (renewAt !== undefined) return renewAt - now;
   const { notBefore, notAfter } = certificate;
   return notBefore + (notAfter - notBefore) * renewAtPart - now;
 }
@@ -74,6 +82,8 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
   const { store, calls, timers, log, serverNow, spreadMs = 30_000 } = deps;
   let session: Pick<Session, 'send'> | undefined;
   let issues = false;
+  /** By the server's clock; what it said with the certificate that is there now. */
+  let renewAt: number | undefined;
   let pending: KeyObject | undefined;
   let refused = false;
   /** Another certificate was tried since the last session. */
@@ -83,7 +93,7 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
   function look(spread = 0): void {
     offTimer?.();
     if (session === undefined || !issues) return;
-    const dueMs = renewalDue(store.certificate, serverNow());
+    const dueMs = renewalDue(store.certificate, serverNow(), renewAt);
     const waitMs = dueMs > 0 ? Math.min(dueMs, longestWaitMs) : Math.random() * spread;
     if (waitMs > 0) offTimer = timers.after(waitMs, () => look());
     else ask(session);
@@ -111,7 +121,17 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
     const signature = signBytes(key, renewCertificateInput(agentId, incarnation, nonce, request));
     const answer = await renew({ agentId, incarnation, keyId: key.keyId, nonce, request, signature });
     if (answer.tlsTrust !== undefined) await store.accept(answer.tlsTrust, serverNow());
-    if (answer.certificate !== undefined) await store.keep(answer.certificate, made);
+    if (answer.certificate === undefined) return;
+    await store.keep(answer.certificate, made);
+    // The server's time may not be known yet.
+    renewAt = undefined;
+  }
+
+  /** In a session, in which the server has told its time. */
+  async function keep(message: AgentCertificate, key: KeyObject): Promise<void> {
+    await store.keep(message, key);
+    const afterMs = message.renewAfter === undefined ? 0 : durationMs(message.renewAfter);
+    renewAt = afterMs > 0 ? serverNow() + afterMs : undefined;
   }
 
   return {
@@ -156,7 +176,7 @@ export function createCertificateKeeper(deps: CertificateKeeperDeps): Certificat
       const key = pending;
       pending = undefined;
       if (key === undefined) return log.warn('a certificate that nobody asked for; ignored');
-      store.keep(message, key).then(
+      keep(message, key).then(
         () => look(),
         (err: unknown) => log.error({ err }, 'the certificate cannot be used'),
       );

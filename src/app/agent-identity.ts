@@ -33,6 +33,7 @@ export async function composeAgentIdentity(foundation: Foundation) {
     settings: await certificateSettings(config, { clock, log }),
     clock,
     log,
+    audit: trail,
   });
   await certificates.start();
   add('certificates', certificates.stop);

@@ -66,6 +66,12 @@ const keysByName = statement(
 
 export const findTlsKeys = (query: Query, names: readonly string[]) => query<TlsKeyRow>(keysByName, [names]);
 
+const dropKeys = statement('tls_keys_delete', 'delete from tls_keys where name = any($1::text[])');
+
+export async function deleteTlsKeys(query: Query, names: readonly string[]): Promise<void> {
+  if (names.length > 0) await query(dropKeys, [names]);
+}
+
 export interface CertificateRow {
   serial: string;
   authorityId: string;
@@ -162,21 +168,24 @@ export const revokeBeforeEnrollment = async (
 
 const revoked = statement(
   'certificates_revoked',
-  `select serial from certificates where revoked_at is not null and not_after > $1 limit $2`,
+  `select serial from certificates
+   where revoked_at is not null and not_after > $1 and serial > $2 order by serial limit $3`,
 );
 
-export const revokedSerials = (query: Query, now: Date, limit: number) =>
-  query<{ serial: string }>(revoked, [now, limit]);
+/** Those that are not over, after a serial. */
+export const revokedSerials = (query: Query, now: Date, after: string, limit: number) =>
+  query<{ serial: string }>(revoked, [now, after, limit]);
 
 const purge = statement(
   'certificates_purge',
   `delete from certificates where serial in (
-     select serial from certificates where not_after < $1 order by not_after limit $2)`,
+     select serial from certificates where not_after < $1 order by not_after limit $2)
+   returning serial`,
 );
 
-export async function purgeCertificates(query: Query, before: Date, limit: number): Promise<void> {
-  await query(purge, [before, limit]);
-}
+/** Resolves with how many there were. */
+export const purgeCertificates = async (query: Query, before: Date, limit: number): Promise<number> =>
+  (await query(purge, [before, limit])).length;
 
 const store = lookup(
   'agent_trust_store',
@@ -216,6 +225,17 @@ const without = statement(
 /** Agents that are not revoked and have not stored that version or a later one. */
 export const agentsWithoutTrust = (query: Query, version: number, limit: number) =>
   query<{ agentId: string; total: number }>(without, [version, limit]);
+
+const storing = statement(
+  'agent_trust_any',
+  `select 1 from agent_trust t
+   join agents a on a.agent_id = t.agent_id and a.incarnation = t.incarnation
+   where a.revoked is null and t.version >= $1 limit 1`,
+);
+
+/** Whether an agent that is not revoked has stored that version or a later one. */
+export const hasAgentsWithTrust = async (query: Query, version: number): Promise<boolean> =>
+  (await query(storing, [version])).length > 0;
 
 const holders = statement(
   'certificates_holders',

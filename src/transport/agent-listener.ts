@@ -1,12 +1,13 @@
 import type { ConnectRouter } from '@connectrpc/connect';
 import { ViworksError } from '../errors.ts';
+import type { ListenerTls } from '../identity/certificates/tls-files.ts';
 import { type AddressList, createAddressList } from '../lib/addresses.ts';
 import { defined } from '../lib/defined.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
-import { clearTextOnlyFrom, createListener, type Listener, type ListenerTls } from './listen.ts';
+import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
 import { createNewcomers, socketName } from './newcomers.ts';
 import { createUnaryHandler } from './unary.ts';
 import { createWebSocketUpgrade, refuseUpgrade } from './websocket.ts';

@@ -4,6 +4,7 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { ViworksError } from '../errors.ts';
+import type { ListenerTls } from '../identity/certificates/tls-files.ts';
 import { type AddressList, isLoopback } from '../lib/addresses.ts';
 import { defined } from '../lib/defined.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -35,17 +36,6 @@ export interface ListenerOptions extends Http2Handlers {
   /** Milliseconds that an answer may wait for a client that takes nothing of it. */
   unreadTimeoutMs?: number;
   log: Logger;
-}
-
-/** PEM. */
-export interface ListenerTls {
-  cert: string;
-  key: string;
-  /**
-   * Authorities whose certificates clients may show; absent: none is asked for. A client that shows another one, or
-   * none, is let in all the same: what a certificate is worth is decided where it is known who shows it.
-   */
-  clientAuthorities?: readonly string[] | undefined;
 }
 
 export interface Listener {

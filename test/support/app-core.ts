@@ -159,6 +159,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       },
       clock,
       log,
+      audit: audit.trail,
     });
   await certificates?.start();
   const nonces = createMemoryNonceCache({ capacity: 1000 }, clock);

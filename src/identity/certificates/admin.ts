@@ -38,17 +38,29 @@ import type {
 /** What operators see and change of certificates. */
 
 export interface CertificateAdminDeps
-  extends Pick<CertificateDeps, 'database' | 'settings' | 'clock' | 'log'> {
+  extends Pick<CertificateDeps, 'database' | 'settings' | 'clock' | 'log' | 'audit'> {
   trust: Trust;
   serverCertificates: Pick<ServerCertificates, 'details'>;
   change(actor: string, decide: Decide): Promise<void>;
   /** Makes the first document, where there is none yet. */
   ensure(): Promise<void>;
   issuer(): Issuer | undefined;
-  issue(agent: AgentName, publicKey: KeyObject, lifetimeMs: number, issuedTo: string): Promise<Issued>;
-  record(issued: Issued, agent: undefined, names: readonly string[], issuedTo: string): Promise<void>;
+  /** @throws certificates_off */
+  make(agent: AgentName, publicKey: KeyObject, lifetimeMs: number): Made;
+  record(
+    issued: Issued,
+    agent: AgentName | undefined,
+    names: readonly string[],
+    issuedTo: string,
+  ): Promise<void>;
   /** A certificate was revoked. */
   revoked(): Promise<void>;
+}
+
+/** A certificate for an agent, and the names in it. */
+export interface Made {
+  issued: Issued;
+  names: readonly string[];
 }
 
 /** Agents that are named; the others are counted. */
@@ -56,7 +68,7 @@ const namedAgents = 20;
 const serverLifetimeMs = 90 * 86_400_000;
 
 export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateService {
-  const { database, settings, clock, log, trust, change } = deps;
+  const { database, settings, clock, log, audit, trust, change } = deps;
   const now = () => new Date(clock.now());
 
   const pinStatus = (): PinStatus => {
@@ -183,7 +195,9 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
         if (incarnation === undefined)
           throw invalidField('agentId', 'no such agent, or a revoked one', 'agent_unknown');
         const agent = { agentId, incarnation };
-        const issued = await deps.issue(agent, publicKey, lifetimeMs ?? settings.lifetimeMs, actor);
+        const { issued, names: own } = deps.make(agent, publicKey, lifetimeMs ?? settings.lifetimeMs);
+        audit.tell({ resourceId: issued.serial });
+        await deps.record(issued, agent, own, actor);
         return { details: detailsOf(issued, agentId, [], actor), certificates: [issued.certificate] };
       }
       const issuer = deps.issuer();
@@ -198,6 +212,7 @@ export function createCertificateAdmin(deps: CertificateAdminDeps): CertificateS
         lifetimeMs: lifetimeMs ?? serverLifetimeMs,
       };
       const issued = issueFrom(issuer, terms, clock.now());
+      audit.tell({ resourceId: issued.serial });
       await deps.record(issued, undefined, names, actor);
       const chain = [issued.certificate, new Uint8Array(issuer.certificate.raw)];
       return { details: detailsOf(issued, undefined, names, actor), certificates: chain };

@@ -7,6 +7,7 @@ import {
   type TlsTrust,
 } from '#gen/viworks/agent/v1/certificate_pb.js';
 import { invalidField, ViworksError } from '../../errors.ts';
+import { createCleaner } from '../../lib/cleaner.ts';
 import { createTicker } from '../../lib/ticker.ts';
 import { type AgentName, agentUri } from '../../protocol/certificates/agent-name.ts';
 import {
@@ -14,28 +15,30 @@ import {
   checkClient,
   type ShownCertificate,
 } from '../../protocol/certificates/client-check.ts';
-import { pinOf, pinText } from '../../protocol/certificates/pins.ts';
-import type { TrustedAuthority } from '../../protocol/certificates/trust-document.ts';
+import { pinText } from '../../protocol/certificates/pins.ts';
+import { renewAtPart } from '../../protocol/certificates/renewal.ts';
 import { certificateIdOf, readRequest } from '../../protocol/certificates/x509.ts';
 import { verifyBytes } from '../../protocol/keys.ts';
 import { certificateRequestInput } from '../../protocol/signed.ts';
 import { createBatchWriter } from '../../storage/batch-writer.ts';
 import {
+  hasAgentsWithTrust,
   insertCertificate,
   purgeCertificates,
   revokeBeforeEnrollment,
-  revokedSerials,
   type StoredTrust,
   storeAgentTrust,
 } from '../../storage/certificates.ts';
-import { createCertificateAdmin } from './admin.ts';
+import { adapted, unannounced } from './adapted.ts';
+import { createCertificateAdmin, type Made } from './admin.ts';
 import { createAllowance } from './allowance.ts';
-import { type Issued, issueFrom, issuerOf, newAuthority, newServerKey } from './authorities.ts';
+import { type Issued, issueFrom, issuerOf } from './authorities.ts';
+import { createRevokedCertificates } from './revoked.ts';
 import { createServerCertificates } from './server-certificate.ts';
 import type { CertificateDeps, CertificateSettings } from './settings.ts';
-import type { TlsIdentity } from './tls-files.ts';
-import { createTrust, type Decide, type NamedKey, type Trust } from './trust.ts';
-import { changed, isOld, ownAuthorities, sameAuthorities, samePins } from './trust-changes.ts';
+import type { ListenerTls } from './tls-files.ts';
+import { createTrust, type Decide, type NamedKey } from './trust.ts';
+import { changed, isOld } from './trust-changes.ts';
 import type { CertificateService } from './types.ts';
 
 /**
@@ -92,31 +95,26 @@ export interface EnrollmentTls {
   tlsTrust?: TlsTrust;
 }
 
-export interface ListenerTls extends TlsIdentity {
-  /** PEM of the authorities whose certificates clients may show; undefined where none is asked for. */
-  clientAuthorities: string[] | undefined;
-}
-
-type KeyOf = Trust['keyOf'];
-
 /** A busy agent renews a few times in a day; more at once is a loop that has gone wrong. */
 const allowedToAgents = { atOnce: 10, refillMs: 60_000, maximumNames: 100_000 };
-/** Revoked certificates that are not over, at most. */
-const revokedAtOnce = 100_000;
 const keepMs = 7 * 86_400_000;
-const purgedAtOnce = 10_000;
+const purged = { atOnce: 10_000, batches: 100 };
+/** Many enrolments at once are told together. */
+const announceAfterMs = 100;
+/** Agents whose version is remembered; of one that is forgotten it is written again. */
+const rememberedAgents = 100_000;
 
 export function createCertificates(deps: CertificateDeps): Certificates {
   const { database, bus, serverKey, secret, settings, clock, log } = deps;
   const { trustDomain, clientCertificates } = settings;
+  const revoked = createRevokedCertificates({ database, clock });
   const allowance = createAllowance(allowedToAgents);
-  const own = settings.ownAuthorities;
-  const trust = createTrust({ database, serverKey, secret, ownKeys: ownKeysOf(own), clock, log });
+  const ownKeys = ownKeysOf(settings.ownAuthorities);
+  const trust = createTrust({ database, serverKey, secret, ownKeys, clock, log, audit: deps.audit });
   const serverCertificates = createServerCertificates(settings.server, { trust, clock, log });
   const listeners = new Set<() => void>();
   let authorities: readonly X509Certificate[] = [];
   let authorityIds: ReadonlySet<string> = new Set();
-  let revoked: ReadonlySet<string> = new Set();
   let unsubscribe: (() => void)[] = [];
   /** The newest version that each agent has stored, as far as it was said to this process. */
   const told = new Map<string, number>();
@@ -130,16 +128,9 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     for (const listener of listeners) listener();
   }
 
-  async function readRevoked(): Promise<boolean> {
-    const rows = await revokedSerials(database.query, new Date(clock.now()), revokedAtOnce);
-    const isNew = rows.length !== revoked.size || rows.some(({ serial }) => !revoked.has(serial));
-    revoked = new Set(rows.map(({ serial }) => serial));
-    return isNew;
-  }
-
   /** What changed here or elsewhere takes effect. */
   async function refresh(): Promise<void> {
-    const changes = [await trust.refresh(), await readRevoked(), serverCertificates.renew()];
+    const changes = [await trust.refresh(), await revoked.read(), serverCertificates.renew()];
     if (changes.includes(true)) announce();
   }
 
@@ -151,9 +142,20 @@ export function createCertificates(deps: CertificateDeps): Certificates {
   }
 
   async function revokedSome(): Promise<void> {
-    await readRevoked();
+    await revoked.read();
     announce();
     bus.publish('certificates.changed', 'all');
+  }
+
+  let soon: NodeJS.Timeout | undefined;
+
+  function revokedSoon(): void {
+    soon ??= setTimeout(() => {
+      soon = undefined;
+      revokedSome().catch((err: unknown) =>
+        log.warn({ err: ViworksError.from(err) }, 'cannot read which certificates are revoked now'),
+      );
+    }, announceAfterMs);
   }
 
   async function look(): Promise<void> {
@@ -169,9 +171,15 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     work: look,
     failed: (err) => log.warn({ err: ViworksError.from(err) }, 'cannot look after certificates now'),
   });
-  const cleaning = createTicker({
+  const cleaning = createCleaner({
     intervalMs: 3_600_000,
-    work: () => purgeCertificates(database.query, new Date(clock.now() - keepMs), purgedAtOnce),
+    batchesAtOnce: purged.batches,
+    async cleanSome() {
+      const before = new Date(clock.now() - keepMs);
+      const count = await purgeCertificates(database.query, before, purged.atOnce);
+      return { count, more: count === purged.atOnce };
+    },
+    cleaned: (count) => log.info({ count }, 'certificates that are long over are forgotten'),
     failed: (err) => log.warn({ err: ViworksError.from(err) }, 'cannot remove old certificates now'),
   });
   const confirmations = createBatchWriter<StoredTrust, void>({
@@ -186,60 +194,25 @@ export function createCertificates(deps: CertificateDeps): Certificates {
   });
 
   /** What the document is to have by the configuration, where it has something else. */
-  const adapted: Decide = (document, now, keyOf) => {
-    const made: NamedKey[] = [];
-    const [theirs, keys] = authoritiesFor(document.authorities, now, keyOf);
-    made.push(...keys);
-    const [pins, pinKeys] = pinsFor(document.pins, keyOf);
-    made.push(...pinKeys);
-    if (sameAuthorities(theirs, document.authorities) && samePins(pins, document.pins)) return undefined;
-    const [primary] = pins;
-    if (
-      document.pins.length > 0 &&
-      primary !== undefined &&
-      !document.pins.some((pin) => pinText(pin) === pinText(primary))
-    )
-      log.error(
-        { pin: pinText(primary) },
-        'agents do not know the key of this certificate: announce it in agent_management.backup_pins before it is used',
-      );
-    return { document: changed(document, { authorities: theirs, pins }, now), made };
+  const adaptedToSettings: Decide = (document, now, keyOf) => {
+    const found = adapted(settings, document, now, keyOf);
+    for (const { level, text } of found?.notices ?? []) log[level](text);
+    return found;
   };
 
-  function authoritiesFor(present: readonly TrustedAuthority[], now: number, keyOf: KeyOf) {
-    if (own !== undefined) return [ownAuthorities(own.certificates), []] as const;
-    const active = present.find(({ state }) => state === 'active');
-    if (active !== undefined && keyOf(certificateIdOf(active.certificate)) !== undefined)
-      return [present, []] as const;
-    if (active !== undefined) log.error('the key of the authority cannot be opened; another one is made');
-    // What the one before issued stays good.
-    const before = present.map((one) => ({ ...one, state: 'retiring' as const }));
-    const { certificate, made } = newAuthority(trustDomain, now);
-    return [[...before, { certificate, state: 'active' as const }], [made]] as const;
-  }
-
-  /** Where this server makes its certificate, the first two are its keys. */
-  function pinsFor(present: readonly Uint8Array[], keyOf: KeyOf) {
-    const { server, backupPins } = settings;
-    const further = (pins: readonly Uint8Array[]) =>
-      backupPins.filter((pin) => !pins.some((known) => pinText(known) === pinText(pin)));
-    if (server.source === 'none') return [present, []] as const;
-    if (server.source === 'files') {
-      const pin = pinOf(new X509Certificate(server.files.current.cert));
-      const others = further([pin]);
-      if (others.length === 0 && present.length > 0)
-        log.warn('agents pin the server no more: agent_management.backup_pins names no key that may follow');
-      return [others.length === 0 ? [] : [pin, ...others], []] as const;
-    }
-    const [primary, backup] = present;
-    if (primary !== undefined && backup !== undefined && keyOf(pinText(primary)) !== undefined) {
-      const keys = keyOf(pinText(backup)) === undefined ? [newServerKey()] : [];
-      const pins = [primary, keys[0]?.pin ?? backup];
-      return [[...pins, ...further(pins)], keys.map(({ made }) => made)] as const;
-    }
-    const keys = [newServerKey(), newServerKey()];
-    const pins = keys.map(({ pin }) => pin);
-    return [[...pins, ...further(pins)], keys.map(({ made }) => made)] as const;
+  /** Agents that stored pins would all be turned away by a key that nobody announced. */
+  async function refuseUnannounced(): Promise<void> {
+    const { server } = settings;
+    const { document } = trust;
+    if (server.source !== 'files' || document.pins.length === 0 || document.expiresAt <= clock.now()) return;
+    const pin = unannounced(new X509Certificate(server.files.current.cert), document);
+    if (pin === undefined) return;
+    const version = await trust.since(({ pins }) => pins.length > 0);
+    if (version === undefined || !(await hasAgentsWithTrust(database.query, version))) return;
+    throw new ViworksError(
+      'config_invalid',
+      `agent_management.tls_certificate_path: its key ${pin} is none of those that agents were told, and they would refuse it; use a certificate of ${document.pins.map((known) => pinText(known)).join(' or ')}, and announce the next key in agent_management.backup_pins before it is used`,
+    );
   }
 
   async function record(
@@ -260,20 +233,14 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     });
   }
 
-  async function issue(
-    agent: AgentName,
-    publicKey: KeyObject,
-    lifetimeMs: number,
-    issuedTo: string,
-  ): Promise<Issued> {
+  /** Not recorded yet. */
+  function make(agent: AgentName, publicKey: KeyObject, lifetimeMs: number): Made {
     const from = issuer();
     if (from === undefined)
       throw new ViworksError('certificates_off', 'This server does not issue certificates for agents.');
     const names = [agentUri(trustDomain, agent)];
     const terms = { subject: agent.agentId, publicKey, use: 'client' as const, names, lifetimeMs };
-    const issued = issueFrom(from, terms, clock.now());
-    await record(issued, agent, names, issuedTo);
-    return issued;
+    return { issued: issueFrom(from, terms, clock.now()), names };
   }
 
   async function issueTo(agent: AgentName, request: Uint8Array, field: string): Promise<IssuedToAgent> {
@@ -282,11 +249,11 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     const retryAfterMs = allowance.take(agent.agentId, clock.monotonic());
     if (retryAfterMs > 0)
       throw new ViworksError('rate_limited', `${field}: too many of them.`, { retryAfterMs });
-    const { lifetimeMs } = settings;
-    const issued = await issue(agent, readRequest(request, field), lifetimeMs, `agent:${agent.agentId}`);
+    const { issued, names } = make(agent, readRequest(request, field), settings.lifetimeMs);
+    await record(issued, agent, names, `agent:${agent.agentId}`);
     const { certificate, authorityId, serial, notAfter } = issued;
     log.info({ agentId: agent.agentId, serial, until: new Date(notAfter) }, 'an agent has a certificate');
-    const renewAfter = durationFromMs(Math.floor((notAfter - clock.now()) * (2 / 3)));
+    const renewAfter = durationFromMs(Math.floor((notAfter - clock.now()) * renewAtPart));
     const message = create(AgentCertificateSchema, { certificates: [certificate], renewAfter });
     return { message, certificate: { authorityId, serial, notAfter } };
   }
@@ -297,10 +264,10 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     serverCertificates,
     change,
     async ensure() {
-      if (trust.document.version === 0) await change('system', adapted);
+      if (trust.document.version === 0) await change('system', adaptedToSettings);
     },
     issuer,
-    issue,
+    make,
     record,
     revoked: revokedSome,
   });
@@ -309,8 +276,9 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     ...admin,
     async start() {
       await trust.refresh();
-      if (inUse) await trust.change('system', adapted);
-      await readRevoked();
+      await refuseUnannounced();
+      if (inUse) await trust.change('system', adaptedToSettings);
+      await revoked.read();
       serverCertificates.renew();
       announce();
       if (settings.server.source === 'built-in' && serverCertificates.current === undefined)
@@ -329,16 +297,15 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       if (server.source === 'files') {
         unsubscribe.push(
           server.files.onChange(() => {
-            change('system', adapted).catch((err: unknown) =>
+            change('system', adaptedToSettings).catch((err: unknown) =>
               log.warn({ err: ViworksError.from(err) }, 'the pins cannot be written now'),
             );
             announce();
           }),
         );
         server.files.start((certificate) => {
-          const { pins } = trust.document;
-          const pin = pinText(pinOf(certificate));
-          if (pins.length === 0 || pins.some((known) => pinText(known) === pin)) return undefined;
+          const pin = unannounced(certificate, trust.document);
+          if (pin === undefined) return undefined;
           return `its key ${pin} is none of those that agents were told; announce it in agent_management.backup_pins`;
         });
       }
@@ -347,6 +314,7 @@ export function createCertificates(deps: CertificateDeps): Certificates {
     },
     async stop() {
       for (const off of unsubscribe) off();
+      clearTimeout(soon);
       if (settings.server.source === 'files') await settings.server.files.stop();
       await ticker.stop();
       await cleaning.stop();
@@ -391,7 +359,7 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       told.delete(`${agentId} ${incarnation}`);
       const reason = 'the agent was enrolled anew';
       const at = new Date(clock.now());
-      if (await revokeBeforeEnrollment(database.query, agentId, incarnation, at, reason)) await revokedSome();
+      if (await revokeBeforeEnrollment(database.query, agentId, incarnation, at, reason)) revokedSoon();
       const tlsTrust = trust.message;
       const answer = tlsTrust === undefined ? {} : { tlsTrust };
       if (request.byteLength === 0 || !certificates.issues) return answer;
@@ -407,6 +375,8 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       const name = `${agentId} ${incarnation}`;
       const number = Number(version);
       if (number === 0 || number > trust.document.version || told.get(name) === number) return;
+      const [oldest] = told.keys();
+      if (told.size >= rememberedAgents && oldest !== undefined) told.delete(oldest);
       told.set(name, number);
       confirmations.addLazily({ agentId, incarnation, version: number }).catch((err: unknown) => {
         told.delete(name);

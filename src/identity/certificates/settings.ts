@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import type { AuditTrail } from '../../audit/trail.ts';
 import type { Bus } from '../../bus/bus.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
@@ -30,6 +31,7 @@ export interface CertificateDeps {
   settings: CertificateSettings;
   clock: Clock;
   log: Logger;
+  audit: Pick<AuditTrail, 'tell' | 'append'>;
   /** Milliseconds between looks at what other instances changed and what is due. */
   lookMs?: number;
 }

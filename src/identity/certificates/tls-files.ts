@@ -22,6 +22,15 @@ export interface TlsIdentity {
   key: string;
 }
 
+/** What a listener shows, and what it asks for. */
+export interface ListenerTls extends TlsIdentity {
+  /**
+   * PEM of authorities whose certificates clients may show; absent: none is asked for. A client that shows another
+   * one, or none, is let in all the same: what a certificate is worth is decided where it is known who shows it.
+   */
+  clientAuthorities?: readonly string[] | undefined;
+}
+
 export interface TlsFilesOptions {
   certificatePath: string;
   keyPath: string;

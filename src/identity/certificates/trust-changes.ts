@@ -1,4 +1,5 @@
 import { ViworksError } from '../../errors.ts';
+import { pinText } from '../../protocol/certificates/pins.ts';
 import type { TrustDocument, TrustedAuthority } from '../../protocol/certificates/trust-document.ts';
 import { certificateIdOf } from '../../protocol/certificates/x509.ts';
 import { sameBytes } from '../../protocol/sealing/primitives.ts';
@@ -96,6 +97,40 @@ export function sameAuthorities(
     list.map(({ certificate, state }) => `${state} ${certificateIdOf(certificate)}`).join();
   return names(one) === names(other);
 }
+
+/** The names of keys in a document: ids of authorities, and pins. */
+export const namesIn = ({ authorities, pins }: TrustDocument): string[] => [
+  ...authorities.map(({ certificate }) => certificateIdOf(certificate)),
+  ...pins.map((pin) => pinText(pin)),
+];
+
+/** For the audit log; what is the same in both is left out, so that one that is only issued again says nothing more. */
+export function trustDifference(before: TrustDocument, after: TrustDocument): Record<string, unknown> {
+  const known = namesIn(before);
+  const left = namesIn(after);
+  const active = ({ authorities }: TrustDocument) =>
+    authorities.flatMap(({ certificate, state }) =>
+      state === 'active' ? [certificateIdOf(certificate)] : [],
+    );
+  const [issuer] = active(after);
+  const [pin] = after.pins;
+  const [pinBefore] = before.pins;
+  return {
+    expiresAt: new Date(after.expiresAt).toISOString(),
+    ...listed(
+      'added',
+      left.filter((name) => !known.includes(name)),
+    ),
+    ...listed(
+      'removed',
+      known.filter((name) => !left.includes(name)),
+    ),
+    ...(issuer === active(before)[0] ? {} : { issuer: issuer ?? 'none' }),
+    ...(samePins(pin ? [pin] : [], pinBefore ? [pinBefore] : []) ? {} : { pin: pin ? pinText(pin) : 'none' }),
+  };
+}
+
+const listed = (name: string, items: readonly string[]) => (items.length === 0 ? {} : { [name]: items });
 
 export const samePins = (one: readonly Uint8Array[], other: readonly Uint8Array[]): boolean =>
   one.length === other.length && one.every((pin, index) => sameBytes(pin, other[index] ?? new Uint8Array()));

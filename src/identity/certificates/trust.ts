@@ -1,13 +1,14 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { type TlsTrust, TlsTrustSchema } from '#gen/viworks/agent/v1/certificate_pb.js';
+import type { AuditTrail } from '../../audit/trail.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
-import { pinText } from '../../protocol/certificates/pins.ts';
 import { openTrust, signTrust, type TrustDocument } from '../../protocol/certificates/trust-document.ts';
-import { certificateIdOf, privateKeyPem } from '../../protocol/certificates/x509.ts';
+import { privateKeyPem } from '../../protocol/certificates/x509.ts';
 import type { KeyPair } from '../../protocol/keys.ts';
 import {
+  deleteTlsKeys,
   findTlsKeys,
   insertTlsKey,
   insertTrust,
@@ -16,7 +17,7 @@ import {
 } from '../../storage/certificates.ts';
 import type { Database } from '../../storage/database.ts';
 import { commandSecretBox } from '../secret-box.ts';
-import { noTrust } from './trust-changes.ts';
+import { namesIn, noTrust, trustDifference } from './trust-changes.ts';
 
 /**
  * The trust document as the database has it: signed by the server's identity key, so that an authority or a pin that
@@ -58,10 +59,13 @@ export interface TrustDeps {
   ownKeys: readonly NamedKey[];
   clock: Clock;
   log: Logger;
+  audit: Pick<AuditTrail, 'append'>;
 }
 
 /** What a sealed key belongs to; no id of a command key is written so. */
 const contextOf = (name: string) => `tls ${name}`;
+/** What nobody asked for; what somebody did is in the entry of the call. */
+const system = 'system';
 /** Rows that are looked through for one that holds. */
 const rowsAtOnce = 100;
 
@@ -71,7 +75,7 @@ interface Held {
   keys: ReadonlyMap<string, KeyObject>;
 }
 
-export function createTrust({ database, serverKey, secret, ownKeys, clock, log }: TrustDeps): Trust {
+export function createTrust({ database, serverKey, secret, ownKeys, clock, log, audit }: TrustDeps): Trust {
   const box = commandSecretBox(secret);
   let held: Held = { document: noTrust, message: undefined, keys: new Map() };
 
@@ -103,14 +107,10 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
 
   async function openKeys(
     query: Database['query'],
-    { authorities, pins }: TrustDocument,
+    document: TrustDocument,
   ): Promise<Map<string, KeyObject>> {
     const keys = new Map(ownKeys.map(({ name, key }) => [name, key]));
-    const names = [
-      ...authorities.map(({ certificate }) => certificateIdOf(certificate)),
-      ...pins.map((pin) => pinText(pin)),
-    ];
-    for (const { name, sealedKey } of await findTlsKeys(query, names)) {
+    for (const { name, sealedKey } of await findTlsKeys(query, namesIn(document))) {
       const pem = box.open(contextOf(name), sealedKey);
       if (pem === undefined) log.error({ name }, 'a key of TLS cannot be opened with the command secret');
       else keys.set(name, createPrivateKey(Buffer.from(pem).toString('utf8')));
@@ -155,6 +155,21 @@ export function createTrust({ database, serverKey, secret, ownKeys, clock, log }
           createdAt,
           createdBy: actor,
         });
+        // A key that cannot be opened here may be there for who has the secret; what was replaced is of use to nobody.
+        const named = new Set(namesIn(document));
+        await deleteTlsKeys(
+          query,
+          [...before.keys.keys()].filter((name) => !named.has(name)),
+        );
+        if (actor === system)
+          await audit.append(query, {
+            actor: 'system:certificates',
+            action: 'certificates.changeTrust',
+            resourceKind: 'trust_document',
+            resourceId: String(document.version),
+            outcome: 'done',
+            details: () => trustDifference(before.document, document),
+          });
         log.info({ actor, version: document.version }, 'the trust document changed');
         return { document, message, keys: await openKeys(query, document) };
       });
