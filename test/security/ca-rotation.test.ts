@@ -207,3 +207,33 @@ test('an authority that somebody writes into the database is not believed', asyn
   const server = new X509Certificate(certificatesOf(again).tls?.cert ?? '');
   expect(isIssuedBy(server, new X509Certificate(authority ?? ''))).toBe(true);
 });
+
+test('what the server changes by itself is in the audit log, and a key that nothing names is deleted', async () => {
+  const core = await (await ownCore(required)).start();
+  const certificates = certificatesOf(core);
+  const { items } = await core.audit.service.list({ actor: 'system:certificates' }, { size: 10 });
+  const { authorities, pins, trust } = await certificates.status();
+  const ids = authorities.map(({ authorityId }) => authorityId);
+  expect(items).toMatchObject([
+    {
+      action: 'certificates.changeTrust',
+      resourceId: String(trust.version),
+      details: { added: [...ids, pins.primary, ...pins.backups], pin: pins.primary },
+    },
+  ]);
+  const keys = async () => {
+    const all = statement('tls_key_names', 'select name from tls_keys order by name');
+    return (await core.database.query<{ name: string }>(all, [])).map(({ name }) => name);
+  };
+  await certificates.prepareAuthority('ada');
+  await certificates.activateAuthority('ada');
+  expect(await keys()).toHaveLength(4);
+  await certificates.retireAuthority('ada', true);
+  await certificates.rotatePins('ada', true);
+  const now = await certificates.status();
+  const named = [now.authorities[0]?.authorityId, now.pins.primary, ...now.pins.backups];
+  expect(await keys()).toEqual(named.toSorted());
+  // What they did is in the entries of their calls.
+  const after = await core.audit.service.list({ actor: 'system:certificates' }, { size: 10 });
+  expect(after.items).toHaveLength(1);
+});

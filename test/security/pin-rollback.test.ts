@@ -17,10 +17,11 @@ import { pinOf, pinOfSpki, pinText } from '../../src/protocol/certificates/pins.
 import { signTrust, type TrustDocument } from '../../src/protocol/certificates/trust-document.ts';
 import { generateKeyPair } from '../../src/protocol/keys.ts';
 import { statement } from '../../src/storage/database.ts';
-import type { Core } from '../support/app-core.ts';
+import { type Core, createTestClock, startCore, stopAfterTest } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import { certificatesOf, pinsOf } from '../support/certificates.ts';
 import { enrollRequest } from '../support/fake-agent.ts';
+import { createTestDatabase } from '../support/postgres.ts';
 import { eventually, tlsAgent } from '../support/tls-agent.ts';
 import { type Certificate, makeCertificate } from '../support/tls-certificate.ts';
 
@@ -196,4 +197,38 @@ test('a certificate of files changes to a key that was announced, and to no othe
     .rotatePins('ada', true)
     .catch((error: ViworksError) => error);
   expect(refused).toMatchObject({ code: 'certificate_state' });
+});
+
+test('a server does not start with a key that nobody announced once agents pin it', async () => {
+  const [first, announced, other] = await Promise.all([
+    makeCertificate(),
+    makeCertificate(),
+    makeCertificate(),
+  ]);
+  const pinIn = ({ cert }: Certificate) => pinOf(new X509Certificate(cert));
+  const database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  const serverKeyOfBoth = generateKeyPair();
+  const clock = createTestClock();
+  const start = async (current: Certificate) => {
+    const files = { current, onChange: () => () => true, start() {}, stop: () => Promise.resolve() };
+    const certificates = { server: { source: 'files', files } as const, backupPins: [pinIn(announced)] };
+    const options = { certificates, serverKey: serverKeyOfBoth, clock };
+    return stopAfterTest(await startCore(database.url, options));
+  };
+  const core = await start(first);
+  await core.stop();
+  // Nobody has stored it yet.
+  const again = await start(other);
+  const agent = await tlsAgent(again, 'pins');
+  await agent.start();
+  await agent.opened();
+  await eventually(async () => (await storedBy(again, 'pins')) > 0n);
+  await agent.stop();
+  await again.stop();
+  await expect(start(first)).rejects.toMatchObject({
+    code: 'config_invalid',
+    message: expect.stringMatching(/^agent_management.tls_certificate_path: .*backup_pins/),
+  });
+  await (await start(announced)).stop();
 });
