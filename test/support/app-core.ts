@@ -161,7 +161,12 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       log,
       audit: audit.trail,
     });
-  await certificates?.start();
+  try {
+    await certificates?.start();
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   const nonces = createMemoryNonceCache({ capacity: 1000 }, clock);
   const authentication = createAgentAuthentication({
     database,
