@@ -56,6 +56,17 @@ test('in production an agent enrols by a pin, and works with a certificate, over
   const { certificates } = await client.certs.list.query({ agentId: 'web-1' });
   expect(certificates).toHaveLength(1);
 
+  // Where the file is there already, nothing is issued; what was issued is in the audit log by its serial.
+  const out = join(folder, 'issued.pem');
+  const issue = ['certs', 'issue', '--agent', 'web-1', '--out', out, '--json', '--data-dir', dataDir];
+  const { certificate } = JSON.parse((await runCli(issue)).stdout);
+  const kept = readFileSync(out, 'utf8');
+  expect(kept).toMatch(/PRIVATE KEY[\s\S]+BEGIN CERTIFICATE/);
+  expect(await runCli(issue)).toMatchObject({ code: 2, stderr: expect.stringContaining('is there already') });
+  expect(readFileSync(out, 'utf8')).toBe(kept);
+  const { entries } = await client.audit.list.query({ action: 'certs.issue' });
+  expect(entries).toMatchObject([{ resourceKind: 'certificate', resourceId: certificate.serial }]);
+
   // Neither keys nor pins change by a restart, and the agent needs nobody to tell it anything.
   const again = agent.stderr.next(/connected/);
   server.kill('SIGTERM');

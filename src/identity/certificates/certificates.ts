@@ -375,6 +375,7 @@ export function createCertificates(deps: CertificateDeps): Certificates {
       const name = `${agentId} ${incarnation}`;
       const number = Number(version);
       if (number === 0 || number > trust.document.version || told.get(name) === number) return;
+      told.delete(name);
       const [oldest] = told.keys();
       if (told.size >= rememberedAgents && oldest !== undefined) told.delete(oldest);
       told.set(name, number);
