@@ -64,7 +64,7 @@ test('in production an agent enrols by a pin, and works with a certificate, over
   expect(kept).toMatch(/PRIVATE KEY[\s\S]+BEGIN CERTIFICATE/);
   expect(await runCli(issue)).toMatchObject({ code: 2, stderr: expect.stringContaining('is there already') });
   expect(readFileSync(out, 'utf8')).toBe(kept);
-  const { entries } = await client.audit.list.query({ action: 'certs.issue' });
+  const { entries } = await client.audit.list.query({ filter: { action: 'certs.issue' } });
   expect(entries).toMatchObject([{ resourceKind: 'certificate', resourceId: certificate.serial }]);
 
   // Neither keys nor pins change by a restart, and the agent needs nobody to tell it anything.
