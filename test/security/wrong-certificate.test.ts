@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createRevokedCertificates } from '../../src/identity/certificates/revoked.ts';
 import { type Core, startCore } from '../support/app-core.ts';
 import { ownCore } from '../support/app-core-own.ts';
 import {
@@ -93,6 +94,19 @@ test('nor with one that was taken back; a session that came in with it ends', as
   await session.closed;
   await refused(agent, { tls: await showing(core, certificate) }, 'certificate_revoked');
   await agent.connect({ tls: await showing(core, await issuedBy(core, agent)) });
+});
+
+test('however many are taken back, all of them are read, and again only what changed is news', async () => {
+  const agents = await Promise.all([1, 2, 3, 4, 5].map((number) => enrolled(core, `many-${number}`)));
+  const held = await Promise.all(agents.map((agent) => issuedBy(core, agent)));
+  const revoked = createRevokedCertificates({ ...core, rowsAtOnce: 2 });
+  await revoked.read();
+  for (const { serial } of held) await certificatesOf(core).revoke('ada', serial, 'copied');
+  expect(held.map(({ serial }) => revoked.has(serial))).not.toContain(true);
+  // Those that are asked for before a look begins share it.
+  expect(await Promise.all([revoked.read(), revoked.read()])).toEqual([true, true]);
+  expect(held.map(({ serial }) => revoked.has(serial))).not.toContain(false);
+  expect(await revoked.read()).toBe(false);
 });
 
 test('a certificate does not replace the key of the identity', async () => {

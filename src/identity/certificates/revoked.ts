@@ -9,16 +9,18 @@ export interface RevokedCertificates {
   read(): Promise<boolean>;
 }
 
-/** Rows of one query; all of them are read, however many there are. */
-const rowsAtOnce = 10_000;
+export interface RevokedCertificatesDeps {
+  database: Database;
+  clock: Clock;
+  /** Rows of one query; all of them are read, however many there are. */
+  rowsAtOnce?: number;
+}
 
 export function createRevokedCertificates({
   database,
   clock,
-}: {
-  database: Database;
-  clock: Clock;
-}): RevokedCertificates {
+  rowsAtOnce = 10_000,
+}: RevokedCertificatesDeps): RevokedCertificates {
   let serials: ReadonlySet<string> = new Set();
   let running: Promise<unknown> = Promise.resolve();
   let waiting: Promise<boolean> | undefined;
