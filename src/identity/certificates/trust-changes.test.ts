@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { pinText } from '../../protocol/certificates/pins.ts';
 import type { TrustDocument } from '../../protocol/certificates/trust-document.ts';
+import { certificateIdOf } from '../../protocol/certificates/x509.ts';
 import {
   activated,
   changed,
@@ -10,6 +12,7 @@ import {
   noTrust,
   prepared,
   retired,
+  trustDifference,
 } from './trust-changes.ts';
 
 const named = (name: number) => new Uint8Array([name]);
@@ -66,4 +69,20 @@ test('a document is made anew long before its end', () => {
   expect(isOld(noTrust, 1_000)).toBe(false);
   expect(isOld(begun, 1_000)).toBe(false);
   expect(isOld(begun, 1_000 + documentLifetimeMs / 3 + 1)).toBe(true);
+});
+
+test('what became of a document is told by what came, what went, and what is in use', () => {
+  const [one, other] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
+  const before = changed(begun, { pins: [one, other] }, 2_000);
+  const again = changed(before, {}, 3_000);
+  const expiresAt = new Date(3_000 + documentLifetimeMs).toISOString();
+  expect(trustDifference(before, again)).toEqual({ expiresAt });
+  const next = activated(prepared(before, named(2), 2_500), 2_600);
+  expect(trustDifference(before, changed(retired(next, 2_700), { pins: [other] }, 3_000))).toEqual({
+    expiresAt,
+    added: [certificateIdOf(named(2))],
+    removed: [certificateIdOf(named(1)), pinText(one)],
+    issuer: certificateIdOf(named(2)),
+    pin: pinText(other),
+  });
 });
