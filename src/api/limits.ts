@@ -51,7 +51,11 @@ export interface CallLimitSettings {
 }
 
 /** Codes that say that what somebody showed does not count. */
-const wrongTokens: ReadonlySet<string> = new Set(['unauthenticated', 'enrollment_refused']);
+const wrongTokens: ReadonlySet<string> = new Set([
+  'unauthenticated',
+  'enrollment_refused',
+  'authentication_failed',
+]);
 
 /** Tokens that were right, by which a caller is known where somebody else at its address guesses. */
 const rememberedTokens = 10_000;

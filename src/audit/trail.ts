@@ -174,7 +174,7 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
     },
 
     admitted(caller, action) {
-      const key = [caller.actor, caller.role ?? '', caller.address ?? ''].join('\n');
+      const key = [action, caller.actor, caller.role ?? '', caller.address ?? ''].join('\n');
       const now = clock.monotonic();
       const last = admitted.get(key);
       if (last !== undefined && now - last < admittedAgainMs) return;

@@ -17,7 +17,7 @@ export const nonceName = (nonce: Uint8Array): string => Buffer.from(nonce).toStr
 export const noncesFull = (capacity: number) =>
   new ViworksError(
     'unavailable',
-    `${capacity} agents shake hands at this moment; there is no room for more.`,
+    `${capacity} challenges wait for their proof at this moment; there is no room for more.`,
     {
       retryAfterMs: 1000,
     },

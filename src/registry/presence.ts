@@ -48,11 +48,16 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
     maximumWaiting: 100_000,
     retryForMs: 0,
     async write(items) {
+      const rounds = roundsOf(items);
       const opened = new Map<SessionOpening, OpenedSession | undefined>();
-      for (const round of roundsOf(items)) {
-        const answers = await openSessions(database.query, round);
-        for (const [at, opening] of round.entries()) opened.set(opening, answers[at]);
-      }
+      const openAll = async (query: Database['query']) => {
+        for (const round of rounds) {
+          const answers = await openSessions(query, round);
+          for (const [at, opening] of round.entries()) opened.set(opening, answers[at]);
+        }
+      };
+      // All or nothing: a batch that is written again must find its rows as they were.
+      await (rounds.length === 1 ? openAll(database.query) : database.transaction(openAll));
       return items.map((item) => opened.get(item));
     },
   });

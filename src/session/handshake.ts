@@ -93,6 +93,10 @@ export function openingOf(
     kernel: storableText(host?.kernel ?? ''),
     architecture: storableText(host?.architecture ?? ''),
     containerEngine: storableText(host?.containerEngine ?? ''),
-    generation: Number(offer.generation),
+    generation: generationOf(offer),
   };
 }
+
+/** What no database would take was never handed out, and is refused as any that is wrong. */
+export const generationOf = ({ generation }: Pick<HelloOffer, 'generation'>): number =>
+  Math.min(Number(generation), Number.MAX_SAFE_INTEGER);

@@ -42,7 +42,8 @@ export function createOutflow(
 
   function look(): void {
     const { bufferedBytes } = connection;
-    idle = bufferedBytes === seen ? idle + 1 : 0;
+    // What others add meanwhile is no progress of the agent's.
+    idle = bufferedBytes < seen ? 0 : idle + 1;
     seen = bufferedBytes;
     if (idle * lookEveryMs >= patienceMs) {
       end();
@@ -59,6 +60,7 @@ export function createOutflow(
       return fail(ViworksError.from(error));
     }
     waiting = waiting.slice(next);
+    seen = connection.bufferedBytes;
     if (waiting.length === 0) end();
   }
 

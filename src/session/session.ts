@@ -161,7 +161,7 @@ export function createSession(
     deliver(order: OrderRow) {
       signing.sign(commandBody(order), (value) => {
         if (outflow.takes(value.body.byteLength)) handOver(order, value);
-        else outflow.wait(() => handOver(order, value));
+        else outflow.wait(() => handOverStill(order, value));
       });
     },
     cancel(executionId, attempt, reason) {
@@ -172,6 +172,11 @@ export function createSession(
       else outflow.wait(() => send({ case: 'cancel', value }));
     },
   };
+
+  /** What waited for too long counts as not handed over, and is offered again. */
+  function handOverStill(order: OrderRow, value: Command): void {
+    if (link.inFlight.get(order.executionId)?.attempt === order.attempt) handOver(order, value);
+  }
 
   function handOver(order: OrderRow, value: Command): void {
     const sequence = send({ case: 'command', value }, order.traceparent);

@@ -30,7 +30,7 @@ import type { TelemetryIngest } from '../telemetry/ingest.ts';
 import type { BudgetLimits } from './budget.ts';
 import { certificateFacts, certificatesOf, type IssuingCertificates } from './certificates.ts';
 import { createCommandSigning } from './command-signing.ts';
-import { accountOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
+import { accountOf, generationOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
 import { createSession, type Session } from './session.ts';
 
@@ -174,7 +174,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       // It may have closed before there was anything to take back.
       if (!peers.has(peer)) for (const off of unsubscribe) off();
       if (opened === undefined) {
-        throw await standing.refusal({ agentId, incarnation, generation: Number(offer.generation) });
+        throw await standing.refusal({ agentId, incarnation, generation: generationOf(offer) });
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;

@@ -14,6 +14,8 @@ import { remoteAddress } from '../protocol/peer.ts';
 export interface Guesses {
   /** @throws rate_limited, and what `work` throws */
   attempt<T>(address: string, work: () => Promise<T>): Promise<T>;
+  /** A call that costs something and proves nothing. @throws rate_limited */
+  countAddress(address: string): Promise<void>;
 }
 
 /** The calls with which an agent gets its identity, on the agent listener. */
@@ -64,10 +66,13 @@ export function enrollmentRoutes(
   });
   if (tls === undefined) return;
   const { renewal } = tls;
-  router.rpc(AgentService.method.challengeRenewal, async () => ({ nonce: await renewal.challenge() }));
+  router.rpc(AgentService.method.challengeRenewal, async (_request, { values }) => {
+    await guesses.countAddress(values.get(remoteAddress));
+    return { nonce: await renewal.challenge() };
+  });
   router.rpc(AgentService.method.renewCertificate, async (request, { values, requestHeader }) => {
     const address = values.get(remoteAddress) || undefined;
-    const answer = await renewal.renew(request, address);
+    const answer = await guesses.attempt(address ?? '', () => renewal.renew(request, address));
     const caller = {
       actor: `agent:${request.agentId}`,
       address,

@@ -95,12 +95,9 @@ describe('one session for each agent', () => {
 
   test('enrolled anew, its old queue is cancelled, its old session ends, and its old key opens nothing', async () => {
     const agent = await enrolled(core, 'anew');
-    const session = await agent.connect();
-    await session.beat();
+    const session = await agent.connect({ offer: { executionCredit: 1 } });
     const sent = await submit('anew');
     await session.order();
-    session.send({ case: 'credit', value: { executions: 1 } });
-    await session.beat();
     const queued = await submit('anew');
     const next = await enrolled(core, 'anew', { again: true });
     expect(next.incarnation).toBe(2);

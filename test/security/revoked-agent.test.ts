@@ -8,9 +8,8 @@ import { connected, enrolled } from '../support/fake-agent.ts';
 const { core } = await startFileCore();
 
 test('a revoked agent’s session ends, its key is refused, and what waited for it is cancelled with the reason', async () => {
-  const { agent, session } = await connected(core, 'stolen');
-  session.send({ case: 'credit', value: { executions: 1 } });
-  await session.beat();
+  const agent = await enrolled(core, 'stolen');
+  const session = await agent.connect({ offer: { executionCredit: 1 } });
   const sent = await submitTo(core, 'stolen');
   await session.order();
   const queued = await submitTo(core, 'stolen');

@@ -247,7 +247,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       const renewal = createCertificateRenewal({ database, nonces, certificates, clock, log });
       const { trail } = audit;
       const ask = () => Promise.reject(new Error('nobody asks'));
-      const guesses: Guesses = { attempt: (_address, work) => work() };
+      const guesses: Guesses = { attempt: (_address, work) => work(), countAddress: async () => {} };
       enrollmentRoutes(router, enrollment, { ask }, trail, guesses, { certificates, renewal });
     },
     maxConnections: options.maxConnections ?? 1000,

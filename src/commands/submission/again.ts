@@ -16,7 +16,8 @@ interface RetryDeps {
 }
 
 /**
- * What to submit: that which was submitted before, and not what somebody has written into its row.
+ * What to submit: verb, args, time limit and retries as they were submitted, and not as somebody has written them into
+ * the row. Priority, time to live and correlation id are those of the row.
  * @throws command_state where it is not done, or nothing of it is to be tried again; not_authentic
  */
 export async function retryInput(

@@ -34,8 +34,11 @@ function plainDetails({
   target,
   origin,
   retryOf,
+  rollout,
+  needsApproval,
 }: Omit<CommandRow, 'audit'>): string | undefined {
-  if (origin !== null || retryOf !== null || !isPlain(args) || !isPlain(target)) return undefined;
+  if (origin !== null || retryOf !== null || rollout !== null || needsApproval) return undefined;
+  if (!isPlain(args) || !isPlain(target)) return undefined;
   return `{"verb":"${verb}","args":${args},"target":${target}}`;
 }
 
