@@ -302,10 +302,10 @@ const cases: Record<string, Case> = {
   'certs.issue': {
     call: async () => {
       const request = Buffer.from(writeRequest(newTlsKey())).toString('base64');
-      await ada.certs.issue.mutate({ request, names: ['control.example'] });
-      return undefined;
+      const { certificate } = await ada.certs.issue.mutate({ request, names: ['control.example'] });
+      return certificate.serial;
     },
-    changed: () => `certificates where names = '{control.example}'`,
+    changed: (id) => `certificates where serial = '${id}'`,
   },
   'certs.revoke': {
     call: async () => {
