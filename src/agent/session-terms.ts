@@ -1,7 +1,7 @@
 import type { Welcome } from '#gen/viworks/agent/v1/handshake_pb.js';
 import type { BackoffPolicy } from '../lib/backoff.ts';
+import { positiveMs } from '../protocol/wire-errors.ts';
 import { defaultReconnect } from './reconnect.ts';
-import { positiveMs } from './wire-errors.ts';
 
 /** What WELCOME said. */
 export interface SessionTerms {

@@ -14,6 +14,7 @@ import { type SealedConnection, type SealingLimits, sealConnection } from '../pr
 import { type Ephemeral, newEphemeral, sameBytes } from '../protocol/sealing/primitives.ts';
 import type { SessionSecrets } from '../protocol/sealing/secrets.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
+import { errorBody, errorOf, positiveMs } from '../protocol/wire-errors.ts';
 import {
   agreementOf,
   checkChallenge,
@@ -26,7 +27,6 @@ import type { AgentIdentity } from './identity.ts';
 import type { SessionEnd } from './reconnect.ts';
 import { type SessionTerms, termsOf } from './session-terms.ts';
 import type { Timers } from './timers.ts';
-import { errorBody, errorOf, positiveMs } from './wire-errors.ts';
 
 /**
  * A session is the agent's authenticated conversation with the control plane over one connection: the

@@ -1,7 +1,6 @@
 import { create } from '@bufbuild/protobuf';
-import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
-import { ErrorSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { type Hello, type Proof, SessionTokenSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
 import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
@@ -24,6 +23,7 @@ import {
   sealConnection,
   sealedEnvelopeBytes,
 } from '../protocol/sealing/connection.ts';
+import { errorBody } from '../protocol/wire-errors.ts';
 import type { Presence } from '../registry/presence.ts';
 import { barred, type Standing } from '../registry/standing.ts';
 import type { TelemetryIngest } from '../telemetry/ingest.ts';
@@ -123,7 +123,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         if (error === undefined) peer.connection.close();
         else peer.connection.destroy();
       } else {
-        const value = errorMessage(error);
+        const value = errorBody(error, true, 0n);
         if (phase !== 'open') connection.send(envelope({ case: 'error', value }, clock.now()));
         else peer.session?.send({ case: 'error', value });
         peer.connection.close(error);
@@ -395,13 +395,3 @@ export function createSessions(deps: SessionsDeps): Sessions {
 }
 
 const superseded = () => new ViworksError('superseded', 'A newer session of this agent took over.');
-
-function errorMessage(error: ViworksError) {
-  return create(ErrorSchema, {
-    code: error.code,
-    message: error.message,
-    retryable: error.retryable,
-    fatal: true,
-    ...(error.retryAfterMs === undefined ? {} : { retryAfter: durationFromMs(error.retryAfterMs) }),
-  });
-}

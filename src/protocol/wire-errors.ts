@@ -29,7 +29,7 @@ export function errorBody(error: ViworksError, fatal: boolean, sequence: bigint)
   });
 }
 
-/** The server may know codes that this agent does not; whether it may try again counts then. */
+/** The peer may know codes that this end does not; whether it may try again counts then. */
 export function errorOf(error: ErrorBody): ViworksError {
   const retryAfterMs = positiveMs(error.retryAfter, 0);
   const options = retryAfterMs === 0 ? {} : { retryAfterMs };
