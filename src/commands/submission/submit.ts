@@ -89,7 +89,7 @@ export function createSubmitter(deps: SubmitterDeps): Submitter {
       return items.map((item) => stored.has(item.command.commandId));
     },
     weight: (item) => item.executions.length,
-    maximumBatch: 2000,
+    maximumBatch: 4000,
     maximumWaiting: settings.maximumWaiting,
     retryForMs: 0,
     onBatch: (weight) => metrics.batchRows.observe({ writer: 'commands' }, weight),
