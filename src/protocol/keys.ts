@@ -1,18 +1,10 @@
-import {
-  createHash,
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-  verify,
-} from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
 import { invalidField } from '../errors.ts';
+import { publicKeyOf, rawKeyBytes, rawPublicKey } from './raw-keys.ts';
 
 /** Ed25519 keys in the raw 32-byte form that travels, and signatures over exact bytes (RFC 8032). */
 
-/** PKCS#8 and SPKI wrap the raw key in a constant prefix (RFC 8410). */
-const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+/** PKCS#8 wraps the raw key in a constant prefix (RFC 8410). */
 const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 export interface KeyPair {
@@ -48,8 +40,7 @@ export function keyPairToPem(pair: KeyPair): string {
 
 function keyPairOf(privateKey: KeyObject): KeyPair {
   if (privateKey.asymmetricKeyType !== 'ed25519') throw invalidField('key', 'must be an Ed25519 private key');
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
-  const publicKey = new Uint8Array(spki.subarray(spkiPrefix.length));
+  const publicKey = rawPublicKey(privateKey);
   return { keyId: keyIdOf(publicKey), publicKey, privateKey };
 }
 
@@ -59,7 +50,7 @@ export function signBytes(pair: KeyPair, bytes: Uint8Array): Uint8Array {
 
 /** @param publicKey raw, 32 bytes */
 export function verifyBytes(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.byteLength !== 32 || signature.byteLength !== 64) return false;
+  if (publicKey.byteLength !== rawKeyBytes || signature.byteLength !== 64) return false;
   return createVerifier(publicKey)(bytes, signature);
 }
 
@@ -67,6 +58,6 @@ export type Verifier = (bytes: Uint8Array, signature: Uint8Array) => boolean;
 
 /** For a key that is used often. @param publicKey raw, 32 bytes */
 export function createVerifier(publicKey: Uint8Array): Verifier {
-  const key = createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' });
+  const key = publicKeyOf('ed25519', publicKey);
   return (bytes, signature) => signature.byteLength === 64 && verify(null, bytes, key, signature);
 }

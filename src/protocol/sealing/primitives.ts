@@ -1,28 +1,27 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createPrivateKey,
-  createPublicKey,
   createSecretKey,
   diffieHellman,
   generateKeyPairSync,
+  hash,
   hkdfSync,
   type KeyObject,
   timingSafeEqual,
 } from 'node:crypto';
 import { ViworksError } from '../../errors.ts';
+import { publicKeyOf, rawKeyBytes, rawPublicKey } from '../raw-keys.ts';
 
 /**
  * The one suite of sealed envelopes: X25519 (RFC 7748), HKDF-SHA-256 (RFC 5869), ChaCha20-Poly1305 (RFC 8439). There
- * is no choice of another. Nothing else here knows of node:crypto.
+ * is no choice of another. Nothing else of sealing knows of node:crypto.
  */
 
-/** SPKI and PKCS#8 wrap the raw key in a constant prefix (RFC 8410). */
-const spkiPrefix = Buffer.from('302a300506032b656e032100', 'hex');
+/** PKCS#8 wraps the raw key in a constant prefix (RFC 8410). */
 const pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
-export const publicKeyBytes = 32;
+export const publicKeyBytes = rawKeyBytes;
 export const tagBytes = 16;
 const keyBytes = 32;
 
@@ -45,18 +44,13 @@ export function ephemeralFromSeed(seed: Uint8Array): Ephemeral {
 }
 
 function ephemeralOf(privateKey: KeyObject): Ephemeral {
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   return {
-    publicKey: new Uint8Array(spki.subarray(spkiPrefix.length)),
+    publicKey: rawPublicKey(privateKey),
     agree(peerKey) {
       if (peerKey.byteLength !== publicKeyBytes) throw noKey();
-      const key = Buffer.concat([spkiPrefix, peerKey]);
       try {
         // Points of small order end in an error here, as RFC 7748 section 6.1 asks for.
-        return diffieHellman({
-          privateKey,
-          publicKey: createPublicKey({ key, format: 'der', type: 'spki' }),
-        });
+        return diffieHellman({ privateKey, publicKey: publicKeyOf('x25519', peerKey) });
       } catch (cause) {
         throw noKey(cause);
       }
@@ -67,13 +61,17 @@ function ephemeralOf(privateKey: KeyObject): Ephemeral {
 const noKey = (cause?: unknown) =>
   new ViworksError('protocol_violation', 'ephemeral_key: is not an X25519 public key.', { cause });
 
-/** HKDF-SHA-256, 32 bytes. */
-export function expand(ikm: Uint8Array, salt: Uint8Array, info: string): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', ikm, salt, info, keyBytes));
+/** What keys are derived from: HKDF-SHA-256, 32 bytes each, one for each use. */
+export type Derivation = (info: string) => Uint8Array;
+
+export function derivation(ikm: Uint8Array, salt: Uint8Array): Derivation {
+  // With its bytes instead of a KeyObject each would take twice as long.
+  const key = createSecretKey(ikm);
+  return (info) => new Uint8Array(hkdfSync('sha256', key, salt, info, keyBytes));
 }
 
 export function digest(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest();
+  return hash('sha256', bytes, 'buffer');
 }
 
 /** Compares in a time that tells nothing of where they differ. */

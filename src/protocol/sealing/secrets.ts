@@ -1,5 +1,5 @@
 import { signedInput } from '../signed.ts';
-import { digest, expand } from './primitives.ts';
+import { derivation, digest } from './primitives.ts';
 
 /** Which way a frame goes, as it stands in nonces and additional data. */
 export const directions = { agent: 1, server: 2 } as const;
@@ -33,20 +33,20 @@ export function transcriptHash(said: Transcript): Uint8Array {
 
 /** @param shared of the two ephemeral keys */
 export function sessionSecrets(shared: Uint8Array, said: Transcript): SessionSecrets {
-  const salt = transcriptHash(said);
+  const derive = derivation(shared, transcriptHash(said));
   const of = (info: string): Record<Role, Uint8Array> => ({
-    agent: expand(shared, salt, `${info}.agent.v1`),
-    server: expand(shared, salt, `${info}.server.v1`),
+    agent: derive(`${info}.agent.v1`),
+    server: derive(`${info}.server.v1`),
   });
   return { chains: of('viworks.seal'), confirmations: of('viworks.seal.confirm') };
 }
 
 /** The key that encrypts, of one generation. */
-export const keyOfChain = (chain: Uint8Array): Uint8Array => expand(chain, none, 'viworks.seal.key.v1');
+export const keyOfChain = (chain: Uint8Array): Uint8Array => derivation(chain, none)('viworks.seal.key.v1');
 
 /** What is known of the next chain tells nothing of this one. */
-export const nextChain = (chain: Uint8Array): Uint8Array => expand(chain, none, 'viworks.seal.next.v1');
+export const nextChain = (chain: Uint8Array): Uint8Array => derivation(chain, none)('viworks.seal.next.v1');
 
 /** What was known of this chain tells nothing of the next one. */
 export const freshChain = (chain: Uint8Array, shared: Uint8Array): Uint8Array =>
-  expand(shared, chain, 'viworks.seal.fresh.v1');
+  derivation(shared, chain)('viworks.seal.fresh.v1');
