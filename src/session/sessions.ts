@@ -150,7 +150,8 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const reason = error?.code ?? (draining ? 'draining' : 'closed by the agent');
       presence.changed({ agentId, epoch, presence: 'offline', seenAt: at });
       presence.ended({ sessionId: session.sessionId, at, reason });
-      log.info({ agentId, epoch, reason }, 'session ended');
+      if (reason === 'internal') log.error({ agentId, epoch, err: error }, 'session ended by a defect');
+      else log.info({ agentId, epoch, reason }, 'session ended');
     }
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {

@@ -1,4 +1,4 @@
-import { plainColumn, textColumn } from './columns.ts';
+import { int8Column, textColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 
 /** The keys with which an agent proves itself: the one it has, the one that follows, and for a while the one before. */
@@ -33,7 +33,7 @@ export async function findAgentKeys(
 ): Promise<(AgentKeyRow | undefined)[]> {
   const rows = await query<AgentKeyRow & { at: number }>(findKeys, [
     textColumn(names, (name) => name.agentId),
-    plainColumn(names, (name) => name.incarnation),
+    int8Column(names, (name) => name.incarnation),
     textColumn(names, (name) => name.keyId),
     now,
   ]);

@@ -1,4 +1,4 @@
-import { hexColumn, plainColumn } from './columns.ts';
+import { hexColumn, uuidColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
@@ -105,7 +105,7 @@ export async function bindApproved(
   rows: readonly { executionId: string; binding: string }[],
 ): Promise<void> {
   if (rows.length === 0) return;
-  await query(bind, [plainColumn(rows, (row) => row.executionId), hexColumn(rows, (row) => row.binding)]);
+  await query(bind, [uuidColumn(rows, (row) => row.executionId), hexColumn(rows, (row) => row.binding)]);
 }
 
 const release = statement(

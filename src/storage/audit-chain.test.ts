@@ -31,6 +31,13 @@ interface PlanNode {
   Plans?: PlanNode[];
 }
 
+/** A parameter as text; a binary array is one of int8 without nulls. */
+function textOf(value: unknown): string {
+  if (!Buffer.isBuffer(value)) return String(value);
+  const [elements, from, each] = [value.readInt32BE(12), 24, 12];
+  return `{${Array.from({ length: elements }, (_, n) => value.readBigInt64BE(from + n * each)).join(',')}}`;
+}
+
 /** Runs a statement with the plan that PostgreSQL keeps of it; answers with how many rows each step looked at. */
 async function rowsLookedAt(use: (query: Database['query']) => Promise<unknown>): Promise<number> {
   let most = 0;
@@ -43,7 +50,7 @@ async function rowsLookedAt(use: (query: Database['query']) => Promise<unknown>)
     await client.query(`set plan_cache_mode = ${mode}`);
     await use(async ({ name, text }, values) => {
       await client.query(`prepare ${name} as ${text}`);
-      const literals = values.map((value) => pg.escapeLiteral(String(value))).join(', ');
+      const literals = values.map((value) => pg.escapeLiteral(textOf(value))).join(', ');
       const { rows } = await client.query(`explain (analyze, format json) execute ${name}(${literals})`);
       await client.query(`deallocate ${name}`);
       look(rows[0]['QUERY PLAN'][0].Plan);

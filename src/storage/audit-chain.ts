@@ -1,5 +1,5 @@
 import { auditEntryColumns, type StoredAuditRow } from './audit.ts';
-import { plainColumn } from './columns.ts';
+import { int8Column } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 
 /**
@@ -105,8 +105,8 @@ export async function digestEntries(
 }
 
 const rangeColumns = (ranges: readonly SeqRange[]) => [
-  plainColumn(ranges, ([first]) => first),
-  plainColumn(ranges, ([, last]) => last),
+  int8Column(ranges, ([first]) => first),
+  int8Column(ranges, ([, last]) => last),
 ];
 
 const blockColumns = `b.number::float8 as number, b.previous, b.ranges, b.highest::float8 as highest,

@@ -1,4 +1,4 @@
-import { plainColumn, textColumn, timeColumn } from './columns.ts';
+import { int4Column, textColumn, timeColumn } from './columns.ts';
 import { type Database, statement } from './database.ts';
 
 /** Entries of the audit log. */
@@ -47,7 +47,7 @@ const types = [
   'text',
 ];
 
-const auditColumns = (rows: readonly AuditRow[]): string[] => [
+const auditColumns = (rows: readonly AuditRow[]): Buffer[] => [
   timeColumn(rows, (row) => row.at),
   textColumn(rows, (row) => row.actor),
   textColumn(rows, (row) => row.role),
@@ -56,7 +56,7 @@ const auditColumns = (rows: readonly AuditRow[]): string[] => [
   textColumn(rows, (row) => row.resourceId),
   textColumn(rows, (row) => row.outcome),
   textColumn(rows, (row) => row.code),
-  plainColumn(rows, (row) => row.count),
+  int4Column(rows, (row) => row.count),
   textColumn(rows, (row) => row.address),
   textColumn(rows, (row) => row.userAgent),
   textColumn(rows, (row) => row.requestId),

@@ -1,78 +1,82 @@
+import { createArrayWriter } from './array-writer.ts';
+
 /**
- * Columns of many rows as the text of PostgreSQL arrays, for statements that unnest them together. The driver makes
- * them too, and cannot know what needs no quotes: for a batch of executions that costs more than all else that it does.
+ * Columns of many rows as binary PostgreSQL arrays, for statements that unnest them together. As text each value would
+ * be written, quoted and parsed again: for a batch of executions that costs more than all else that is done for it.
  *
- * A column of nothing but nulls is an empty array: `unnest` fills up with nulls what is shorter than the longest of
- * its arrays, and parsing an array costs PostgreSQL as much for a null as for a value.
+ * The type of the parameter in the statement has to be that of the column; PostgreSQL refuses any other. A column of
+ * nothing but nulls is an empty array: `unnest` fills up with nulls what is shorter than the longest of its arrays.
+ * A value that is none of its type throws a RangeError.
  */
 
-type Null = null | undefined;
-type Pick<Row, Value> = (row: Row) => Value | Null;
+type Pick<Row, Value> = (row: Row) => Value | null | undefined;
 
-const nothing = '{}';
+const out = createArrayWriter();
 
-/** Of what has no quotes, commas, braces or spaces: ids, numbers, booleans. */
-export function plainColumn<Row>(rows: readonly Row[], pick: Pick<Row, string | number | boolean>): string {
-  let text = '{';
-  let empty = true;
-  for (let at = 0; at < rows.length; at++) {
-    const value = pick(rows[at] as Row);
-    if (value !== null && value !== undefined) empty = false;
-    text += at > 0 ? `,${value ?? 'NULL'}` : (value ?? 'NULL');
-  }
-  return empty ? nothing : `${text}}`;
-}
+/** Of `uuid[]`. */
+export const uuidColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): Buffer =>
+  column(rows, pick, oids.uuid, out.uuid);
 
-/** Of any text. */
-export const textColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): string =>
-  quotedColumn(rows, pick, quoted);
+/** Of `text[]`. */
+export const textColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): Buffer =>
+  column(rows, pick, oids.text, out.text);
 
-/** Of values as JSON; the same value in the row after it is not written again. */
-export const jsonColumn = <Row>(rows: readonly Row[], pick: Pick<Row, object>): string =>
-  quotedColumn(rows, pick, (value) => quoted(JSON.stringify(value)));
+/** Of `text[]`: values as JSON. */
+export const jsonColumn = <Row>(rows: readonly Row[], pick: Pick<Row, object>): Buffer =>
+  column(rows, pick, oids.text, writeJson);
 
-export const timeColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Date>): string =>
-  quotedColumn(
-    rows,
-    (row) => pick(row)?.getTime(),
-    (ms) => `"${new Date(ms).toISOString()}"`,
-  );
+/** Of `int2[]`. */
+export const int2Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): Buffer =>
+  column(rows, pick, oids.int2, out.int2);
 
-export const bytesColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Uint8Array>): string =>
-  quotedColumn(rows, pick, hexOf);
+/** Of `int4[]`. */
+export const int4Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): Buffer =>
+  column(rows, pick, oids.int4, out.int4);
 
-/** Of bytes that are hexadecimal digits already. */
-export const hexColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): string =>
-  quotedColumn(rows, pick, (digits) => `"\\\\x${digits}"`);
+/** Of `int8[]`. Safe integers only. */
+export const int8Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): Buffer =>
+  column(rows, pick, oids.int8, out.int8);
 
-/** Rows of one batch often say the same; what was written for the row before is written again. */
-function quotedColumn<Row, Value>(
+/** Of `bool[]`. */
+export const boolColumn = <Row>(rows: readonly Row[], pick: Pick<Row, boolean>): Buffer =>
+  column(rows, pick, oids.bool, out.bool);
+
+/** Of `timestamptz[]`. */
+export const timeColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Date>): Buffer =>
+  column(rows, (row) => pick(row)?.getTime(), oids.timestamptz, out.time);
+
+/** Of `bytea[]`. */
+export const bytesColumn = <Row>(rows: readonly Row[], pick: Pick<Row, Uint8Array>): Buffer =>
+  column(rows, pick, oids.bytea, out.bytes);
+
+/** Of `bytea[]`: bytes that are hexadecimal digits already. */
+export const hexColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): Buffer =>
+  column(rows, pick, oids.bytea, out.hex);
+
+/** Of types (pg_type.dat of PostgreSQL). */
+const oids = { bool: 16, bytea: 17, int8: 20, int2: 21, int4: 23, text: 25, timestamptz: 1184, uuid: 2950 };
+
+const writeJson = (value: object): void => out.text(JSON.stringify(value));
+
+/** Rows of one batch often say the same; what was written for the row before is copied. */
+function column<Row, Value>(
   rows: readonly Row[],
   pick: Pick<Row, Value>,
-  write: (value: Value) => string,
-): string {
-  let text = '{';
+  type: number,
+  write: (value: Value) => void,
+): Buffer {
+  out.begin();
   let last: Value | undefined;
-  let written = '';
   for (let at = 0; at < rows.length; at++) {
-    if (at > 0) text += ',';
     const value = pick(rows[at] as Row);
     if (value === null || value === undefined) {
-      text += 'NULL';
-      continue;
-    }
-    if (value !== last) {
+      out.null();
+      last = undefined;
+    } else if (value === last) out.again();
+    else {
+      write(value);
       last = value;
-      written = write(value);
     }
-    text += written;
   }
-  return last === undefined ? nothing : `${text}}`;
+  return out.end(type);
 }
-
-const special = /["\\]/;
-const everySpecial = /["\\]/g;
-const quoted = (value: string) => `"${special.test(value) ? value.replace(everySpecial, '\\$&') : value}"`;
-
-const hexOf = ({ buffer, byteOffset, byteLength }: Uint8Array) =>
-  `"\\\\x${Buffer.from(buffer, byteOffset, byteLength).toString('hex')}"`;

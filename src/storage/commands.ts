@@ -1,6 +1,16 @@
 import { likePatterns, type Scope } from '../lib/scope.ts';
 import { approvalOf, type StoredApproval } from './approvals.ts';
-import { bytesColumn, hexColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import {
+  bytesColumn,
+  hexColumn,
+  int2Column,
+  int4Column,
+  int8Column,
+  jsonColumn,
+  textColumn,
+  timeColumn,
+  uuidColumn,
+} from './columns.ts';
 import { type Database, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 import { rolloutOf, type StoredRollout } from './rollout-columns.ts';
@@ -114,18 +124,18 @@ export async function insertCommands(
   const rollouts = commands.filter((row) => row.rollout !== null);
   const approvals = commands.filter((row) => row.needsApproval);
   const rows = await query<{ command_id: string }>(insert, [
-    plainColumn(commands, (row) => row.commandId),
+    uuidColumn(commands, (row) => row.commandId),
     textColumn(commands, (row) => row.actor),
     textColumn(commands, (row) => row.verb),
     textColumn(commands, (row) => row.args),
     bytesColumn(commands, (row) => row.argsBytes),
     textColumn(commands, (row) => row.target),
-    plainColumn(commands, (row) => row.priority),
-    plainColumn(commands, (row) => row.timeoutMs),
-    plainColumn(commands, (row) => row.timeToLiveMs),
-    plainColumn(commands, (row) => row.maxRetries),
-    plainColumn(commands, (row) => row.skipped),
-    plainColumn(commands, (row) => row.retryOf),
+    int2Column(commands, (row) => row.priority),
+    int8Column(commands, (row) => row.timeoutMs),
+    int8Column(commands, (row) => row.timeToLiveMs),
+    int2Column(commands, (row) => row.maxRetries),
+    int4Column(commands, (row) => row.skipped),
+    uuidColumn(commands, (row) => row.retryOf),
     textColumn(commands, (row) => row.origin),
     textColumn(commands, (row) => row.idempotencyKey),
     bytesColumn(commands, (row) => row.idempotencyDigest),
@@ -133,23 +143,23 @@ export async function insertCommands(
     textColumn(commands, (row) => row.traceparent),
     timeColumn(commands, (row) => row.createdAt),
     timeColumn(commands, (row) => row.expiresAt),
-    plainColumn(executions, (row) => row.executionId),
-    plainColumn(executions, (row) => row.commandId),
+    uuidColumn(executions, (row) => row.executionId),
+    uuidColumn(executions, (row) => row.commandId),
     textColumn(executions, (row) => row.agentId),
-    plainColumn(executions, (row) => row.incarnation),
-    plainColumn(executions, (row) => row.position),
+    int4Column(executions, (row) => row.incarnation),
+    int4Column(executions, (row) => row.position),
     textColumn(executions, (row) => row.verb),
-    plainColumn(executions, (row) => row.rank),
-    plainColumn(executions, (row) => row.state),
-    plainColumn(executions, (row) => row.hold),
-    plainColumn(executions, (row) => row.epoch),
+    int8Column(executions, (row) => row.rank),
+    textColumn(executions, (row) => row.state),
+    textColumn(executions, (row) => row.hold),
+    int8Column(executions, (row) => row.epoch),
     timeColumn(executions, (row) => row.expiresAt),
     timeColumn(executions, (row) => row.deadlineAt),
     jsonColumn(executions, (row) => row.transitions),
-    plainColumn(rollouts, (row) => row.commandId),
+    uuidColumn(rollouts, (row) => row.commandId),
     textColumn(rollouts, (row) => row.rollout),
     timeColumn(rollouts, (row) => row.createdAt),
-    plainColumn(approvals, (row) => row.commandId),
+    uuidColumn(approvals, (row) => row.commandId),
     textColumn(approvals, (row) => row.actor),
     timeColumn(approvals, (row) => row.createdAt),
     // Without one, none of the commands can be left out.

@@ -1,4 +1,14 @@
-import { bytesColumn, hexColumn, jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import {
+  boolColumn,
+  bytesColumn,
+  hexColumn,
+  int4Column,
+  int8Column,
+  jsonColumn,
+  textColumn,
+  timeColumn,
+  uuidColumn,
+} from './columns.ts';
 import { type Database, lookup } from './database.ts';
 
 /** The one way in which the state of an execution changes after it was made. */
@@ -154,34 +164,34 @@ export async function applyExecutionChanges(
 ): Promise<AppliedChange[]> {
   if (changes.length === 0) return [];
   return query<AppliedChange>(applyChanges, [
-    plainColumn(changes, (c) => c.executionId),
+    uuidColumn(changes, (c) => c.executionId),
     textColumn(changes, (c) => c.from.join(',')),
-    plainColumn(changes, (c) => c.epoch),
-    plainColumn(changes, (c) => c.attempt),
-    plainColumn(changes, (c) => c.revision),
+    int8Column(changes, (c) => c.epoch),
+    int8Column(changes, (c) => c.attempt),
+    int4Column(changes, (c) => c.revision),
     textColumn(changes, (c) => c.agentId),
-    plainColumn(changes, (c) => c.transitions.at(-1)?.state),
+    textColumn(changes, (c) => c.transitions.at(-1)?.state),
     jsonColumn(changes, (c) => c.transitions),
     // Epochs begin at 1.
-    plainColumn(changes, (c) => (c.newEpoch === null ? 0 : c.newEpoch)),
+    int8Column(changes, (c) => (c.newEpoch === null ? 0 : c.newEpoch)),
     timeColumn(changes, (c) => c.deadlineAt),
-    plainColumn(changes, (c) => c.result !== undefined || undefined),
-    plainColumn(changes, (c) => c.result?.exitCode),
+    boolColumn(changes, (c) => c.result !== undefined || undefined),
+    int4Column(changes, (c) => c.result?.exitCode),
     textColumn(changes, (c) => c.result?.signal),
     bytesColumn(changes, (c) => c.result?.stdout),
-    plainColumn(changes, (c) => c.result?.stdoutTotal),
-    plainColumn(changes, (c) => c.result?.stdoutTruncated),
+    int8Column(changes, (c) => c.result?.stdoutTotal),
+    boolColumn(changes, (c) => c.result?.stdoutTruncated),
     bytesColumn(changes, (c) => c.result?.stderr),
-    plainColumn(changes, (c) => c.result?.stderrTotal),
-    plainColumn(changes, (c) => c.result?.stderrTruncated),
+    int8Column(changes, (c) => c.result?.stderrTotal),
+    boolColumn(changes, (c) => c.result?.stderrTruncated),
     textColumn(changes, (c) => c.result?.output),
     textColumn(changes, (c) => c.result?.failureCode),
     textColumn(changes, (c) => c.result?.failureMessage),
     timeColumn(changes, (c) => c.result?.startedAt),
     timeColumn(changes, (c) => c.result?.finishedAt),
-    plainColumn(changes, (c) => c.newAttempt),
-    plainColumn(changes, (c) => c.hold),
-    plainColumn(changes, (c) => c.retry || undefined),
+    int4Column(changes, (c) => c.newAttempt),
+    textColumn(changes, (c) => c.hold),
+    boolColumn(changes, (c) => c.retry || undefined),
     hexColumn(changes, (c) => c.attemptBinding),
   ]);
 }

@@ -1,5 +1,5 @@
 import type { UnapprovedRow } from './approvals.ts';
-import { plainColumn, textColumn } from './columns.ts';
+import { int8Column, textColumn, uuidColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 import type { TransitionRow } from './execution-changes.ts';
 
@@ -216,9 +216,9 @@ export async function openExecutions(
   const lines = agents.flatMap(({ account }, index) => account.map((id) => ({ at: index + 1, id })));
   const rows = await query<OpenRow & { at: number }>(openOfAgents, [
     textColumn(agents, (agent) => agent.agentId),
-    plainColumn(agents, (agent) => agent.incarnation),
-    plainColumn(lines, (line) => line.at),
-    textColumn(lines, (line) => line.id),
+    int8Column(agents, (agent) => agent.incarnation),
+    int8Column(lines, (line) => line.at),
+    uuidColumn(lines, (line) => line.id),
   ]);
   const found: OpenRow[][] = agents.map(() => []);
   for (const { at, ...row } of rows) found[at - 1]?.push(row);

@@ -1,4 +1,4 @@
-import { jsonColumn, plainColumn, textColumn, timeColumn } from './columns.ts';
+import { boolColumn, int8Column, jsonColumn, textColumn, timeColumn, uuidColumn } from './columns.ts';
 import { type Database, lookup, statement } from './database.ts';
 
 export interface SessionOpening {
@@ -73,13 +73,13 @@ export async function openSessions(
   openings: readonly SessionOpening[],
 ): Promise<(OpenedSession | undefined)[]> {
   const rows = await query<OpenedSession & { sessionId: string }>(open, [
-    plainColumn(openings, (o) => o.sessionId),
+    uuidColumn(openings, (o) => o.sessionId),
     textColumn(openings, (o) => o.agentId),
-    plainColumn(openings, (o) => o.incarnation),
+    int8Column(openings, (o) => o.incarnation),
     timeColumn(openings, (o) => o.startedAt),
     textColumn(openings, (o) => o.transport),
     textColumn(openings, (o) => o.remoteAddress),
-    plainColumn(openings, (o) => o.tls),
+    boolColumn(openings, (o) => o.tls),
     jsonColumn(openings, (o) => o.capabilities),
     textColumn(openings, (o) => o.software),
     textColumn(openings, (o) => o.hostname),
@@ -87,7 +87,7 @@ export async function openSessions(
     textColumn(openings, (o) => o.kernel),
     textColumn(openings, (o) => o.architecture),
     textColumn(openings, (o) => o.containerEngine),
-    plainColumn(openings, (o) => o.generation),
+    int8Column(openings, (o) => o.generation),
     timeColumn(openings, (o) => o.keysSince),
   ]);
   const opened = new Map(rows.map(({ sessionId, ...session }) => [sessionId, session]));

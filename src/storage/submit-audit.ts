@@ -50,7 +50,7 @@ export const insertSubmitAudit = (
 };
 
 /** The parameters of that clause. */
-export const submitAuditColumns = (rows: readonly AuditedCommand[]): string[] => [
+export const submitAuditColumns = (rows: readonly AuditedCommand[]): Buffer[] => [
   timeColumn(rows, ({ audit, createdAt }) => (audit.at.getTime() === createdAt.getTime() ? null : audit.at)),
   textColumn(rows, ({ audit, actor }) => (audit.actor === actor ? null : audit.actor)),
   textColumn(rows, ({ audit }) => audit.role),
