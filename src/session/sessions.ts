@@ -156,7 +156,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
       const authenticated = await authentication.verify(asked, proof, connection.peer);
-      const { publicKey, secrets, acceptedKeyId } = authenticated;
+      const { publicKey, secrets, acceptedKeyId, executions } = authenticated;
       peer.certificate = authenticated.certificate;
       const { offer } = asked;
       const { agentId, incarnation } = offer;
@@ -198,7 +198,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const session = createSession(own, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
-      const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
+      const cancels = await engine.reconcile(session.link, accountOf(executions));
       if (!peers.has(peer)) return;
       phase = 'open';
       const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
