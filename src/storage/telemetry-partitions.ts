@@ -85,26 +85,34 @@ export async function listPartitions(query: Database['query'], table: Partitione
 const lock = statement('partitions_lock', 'select pg_advisory_xact_lock($1)');
 const patience = definition(`set local lock_timeout = ${patienceMs}`);
 
-/** Makes the partition that begins then, if it is not there. */
-export async function createPartition(
+/** Makes those partitions that are not there. */
+export async function createPartitions(
   database: Pick<Database, 'transaction'>,
-  table: PartitionedTable,
-  start: number,
+  wanted: readonly { table: PartitionedTable; start: number }[],
 ): Promise<void> {
+  if (wanted.length === 0) return;
   await database.transaction(async (query) => {
     await query(patience, []);
     await query(lock, [partitionLock]);
-    if ((await listPartitions(query, table)).includes(start)) return;
-    const name = nameOf(table, start);
-    const [from, to] = [start, partitionEnd(table, start)].map((at) => new Date(at).toISOString());
-    // Made apart and attached: that waits for nobody who writes, and nobody waits for it.
-    await query(
-      definition(`create table ${name} (like ${table.name} including defaults including constraints)`),
-      [],
-    );
-    const attach = `alter table ${table.name} attach partition ${name} for values from ('${from}') to ('${to}')`;
-    await query(definition(attach), []);
+    for (const { table, start } of wanted) await createPartition(query, table, start);
   });
+}
+
+async function createPartition(
+  query: Database['query'],
+  table: PartitionedTable,
+  start: number,
+): Promise<void> {
+  if ((await listPartitions(query, table)).includes(start)) return;
+  const name = nameOf(table, start);
+  const [from, to] = [start, partitionEnd(table, start)].map((at) => new Date(at).toISOString());
+  // Made apart and attached: that waits for nobody who writes, and nobody waits for it.
+  await query(
+    definition(`create table ${name} (like ${table.name} including defaults including constraints)`),
+    [],
+  );
+  const attach = `alter table ${table.name} attach partition ${name} for values from ('${from}') to ('${to}')`;
+  await query(definition(attach), []);
 }
 
 /** Drops the partition that begins then, with all in it. */

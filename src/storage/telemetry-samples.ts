@@ -6,7 +6,7 @@ import { type MetricValues, telemetryMetrics } from './telemetry-metrics.ts';
 
 type Query = Database['query'];
 
-export interface SampleRow extends MetricValues {
+export interface StoredSample extends MetricValues {
   agentId: string;
   at: Date;
   bootId: Uint8Array;
@@ -18,8 +18,13 @@ export interface SampleRow extends MetricValues {
   sample: Uint8Array;
 }
 
+export interface SampleRow extends StoredSample {
+  /** The time that the agent said, of a skewed one, where it is one at all. */
+  claimedAt: Date | null;
+}
+
 /** What names a sample, for maps. */
-export const sampleKey = (row: Pick<SampleRow, 'agentId' | 'bootId' | 'number'>): string =>
+export const sampleKey = (row: Pick<StoredSample, 'agentId' | 'bootId' | 'number'>): string =>
   `${Buffer.from(row.bootId).toString('latin1')} ${row.number} ${row.agentId}`;
 
 /** Seconds of the finest roll-up. */
@@ -52,7 +57,11 @@ const insert = statement(
 const claim = statement(
   'telemetry_skewed_claim',
   `insert into telemetry_skewed (agent_id, boot_id, number, at)
-   select * from unnest($1::text[], $2::bytea[], $3::int8[], $4::timestamptz[])
+   select agent_id, boot_id, number, at
+   from unnest($1::text[], $2::bytea[], $3::int8[], $4::timestamptz[], $5::timestamptz[])
+     as x(agent_id, boot_id, number, at, claimed_at)
+   where claimed_at is null or not exists (select from telemetry_samples s where s.agent_id = x.agent_id
+     and s.at = x.claimed_at and s.boot_id = x.boot_id and s.number = x.number)
    on conflict do nothing
    returning agent_id, boot_id, number`,
 );
@@ -82,6 +91,7 @@ export async function storeSamples(
       bytesColumn(skewed, (row) => row.bootId),
       int8Column(skewed, (row) => row.number),
       timeColumn(skewed, (row) => row.at),
+      timeColumn(skewed, (row) => row.claimedAt),
     ]);
     const mine = claimed.flatMap(
       (row) =>
@@ -154,11 +164,11 @@ const lastAgent = statement(
 const agentsAtOnce = 500;
 
 /** The newest sample of each agent that has one, some agents at a time. */
-export async function* newestSamples(query: Query): AsyncGenerator<SampleRow[]> {
+export async function* newestSamples(query: Query): AsyncGenerator<StoredSample[]> {
   for (let after: string | null = null; ; ) {
     const [page]: { last: string | null }[] = await query(lastAgent, [after, agentsAtOnce]);
     if (page === undefined || page.last === null) return;
-    yield await query<SampleRow>(newest, [after, agentsAtOnce]);
+    yield await query<StoredSample>(newest, [after, agentsAtOnce]);
     after = page.last;
   }
 }

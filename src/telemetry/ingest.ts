@@ -43,6 +43,8 @@ const crowdedAt = 20_000;
 const unbounded = Number.POSITIVE_INFINITY;
 /** Milliseconds for which a database that is away is waited for, with all sessions open. */
 const retryForMs = 600_000;
+/** Milliseconds since 1970 that JavaScript still takes for a date. */
+const lastMoment = 8.64e15;
 /** Milliseconds between two lines of the log on what one agent says wrong. */
 const quietMs = 60_000;
 
@@ -113,6 +115,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
         receivedAt: new Date(receivedAt),
         ...time,
         at: new Date(time.at),
+        claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
         ...values,
         sample: toBinary(SampleSchema, sample),
       });

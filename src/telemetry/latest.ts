@@ -1,18 +1,18 @@
-import type { SampleRow } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/telemetry-samples.ts';
 
 /** The newest sample of each agent, without asking the database. It is filled from there at the start. */
 export interface LatestSamples {
-  get(agentId: string): Promise<SampleRow | undefined>;
+  get(agentId: string): Promise<StoredSample | undefined>;
   /** Those of the agents that have one; of all agents without ids. */
-  list(agentIds?: readonly string[]): Promise<SampleRow[]>;
+  list(agentIds?: readonly string[]): Promise<StoredSample[]>;
   /** Keeps of each agent the newest, in whatever order they come. */
-  put(samples: readonly SampleRow[]): Promise<void>;
+  put(samples: readonly StoredSample[]): Promise<void>;
   forget(agentId: string): Promise<void>;
 }
 
 /** In the memory of this instance: right as long as all agents are connected here. */
 export function createMemoryLatest(): LatestSamples {
-  const samples = new Map<string, SampleRow>();
+  const samples = new Map<string, StoredSample>();
   return {
     get: async (agentId) => samples.get(agentId),
     list: async (agentIds) =>
@@ -33,8 +33,8 @@ export function createMemoryLatest(): LatestSamples {
 
 /** Within a boot numbers decide: they are right also where the clock was set back. */
 export function isNewer(
-  row: Pick<SampleRow, 'at' | 'bootId' | 'number'>,
-  other: Pick<SampleRow, 'at' | 'bootId' | 'number'>,
+  row: Pick<StoredSample, 'at' | 'bootId' | 'number'>,
+  other: Pick<StoredSample, 'at' | 'bootId' | 'number'>,
 ): boolean {
   if (Buffer.compare(row.bootId, other.bootId) === 0) return row.number > other.number;
   return row.at.getTime() >= other.at.getTime();

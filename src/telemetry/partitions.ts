@@ -5,7 +5,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { createTicker } from '../lib/ticker.ts';
 import type { Database } from '../storage/database.ts';
 import {
-  createPartition,
+  createPartitions,
   dropPartition,
   hoursTable,
   listPartitions,
@@ -57,7 +57,7 @@ export function planPartitions(
   return { missing, old: existing.filter((start) => partitionEnd(table, start) <= times.now - times.keepMs) };
 }
 
-export function createPartitions(deps: PartitionsDeps): Partitions {
+export function createPartitionTending(deps: PartitionsDeps): Partitions {
   const { database, clock, log, metrics } = deps;
   const tables = [
     { table: samplesTable, keepMs: deps.keepMs },
@@ -67,12 +67,11 @@ export function createPartitions(deps: PartitionsDeps): Partitions {
   ].map((entry) => ({ ...entry, known: new Set<number>() }));
 
   async function ensure(at: number): Promise<void> {
-    for (const { table, known } of tables) {
-      const start = partitionStart(table, at);
-      if (known.has(start)) continue;
-      await createPartition(database, table, start);
-      known.add(start);
-    }
+    const missing = tables
+      .map(({ table, known }) => ({ table, known, start: partitionStart(table, at) }))
+      .filter(({ known, start }) => !known.has(start));
+    await createPartitions(database, missing);
+    for (const { known, start } of missing) known.add(start);
   }
 
   async function tend(): Promise<void> {
@@ -81,10 +80,11 @@ export function createPartitions(deps: PartitionsDeps): Partitions {
       const existing = await listPartitions(database.query, table);
       for (const start of existing) known.add(start);
       const { missing, old } = planPartitions(table, existing, { now, aheadMs, keepMs });
-      for (const start of missing) {
-        await createPartition(database, table, start);
-        known.add(start);
-      }
+      await createPartitions(
+        database,
+        missing.map((start) => ({ table, start })),
+      );
+      for (const start of missing) known.add(start);
       for (const start of old) {
         // From now on a sample of that time would have a new place made.
         known.delete(start);

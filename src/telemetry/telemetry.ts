@@ -4,10 +4,10 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
-import { newestSamples, type SampleRow } from '../storage/telemetry-samples.ts';
+import { newestSamples, type StoredSample } from '../storage/telemetry-samples.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
 import { createMemoryLatest, type LatestSamples } from './latest.ts';
-import { createPartitions, type Partitions } from './partitions.ts';
+import { createPartitionTending, type Partitions } from './partitions.ts';
 import { createRollups } from './rollups.ts';
 
 /** Telemetry is what agents measure of their machines: taken, kept, rolled up, and told to those who listen. */
@@ -26,7 +26,7 @@ export interface Telemetry extends TelemetryIngest {
 }
 
 /** What it throws is logged and harms nobody. It is not waited for. */
-export type StoredListener = (samples: readonly SampleRow[]) => void;
+export type StoredListener = (samples: readonly StoredSample[]) => void;
 
 export interface TelemetryDeps {
   database: Pick<Database, 'query' | 'transaction'>;
@@ -53,10 +53,10 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { database, clock, log, metrics, settings } = deps;
   const latest = deps.latest ?? createMemoryLatest();
   const listeners = new Set<StoredListener>();
-  const partitions = createPartitions({ database, clock, log, metrics, ...settings });
+  const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
   const rollups = createRollups({ database, clock, log, metrics });
 
-  async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
+  async function stored(samples: readonly StoredSample[], all: readonly StoredSample[]): Promise<void> {
     // Also what was stored before: the answer to that commit may have been lost.
     await latest.put(all);
     if (samples.length === 0) return;
