@@ -36,7 +36,8 @@ const overwritten = perMetric((name) =>
     .join(', '),
 );
 
-const begin = "timestamptz '2000-01-01 00:00:00+00'";
+/** Where spans are counted from. */
+export const spanOrigin = "timestamptz '2000-01-01 00:00:00+00'";
 
 /** @param next into which level what was changed here goes on */
 const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined) =>
@@ -61,7 +62,7 @@ const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined)
        next === undefined
          ? ''
          : `, coarser as (
-       select distinct agent_id, date_bin('${next.seconds} seconds', at, ${begin}) as at from made
+       select distinct agent_id, date_bin('${next.seconds} seconds', at, ${spanOrigin}) as at from made
      ), passed as (
        insert into telemetry_dirty (resolution, ready_at, agents, spans)
        select ${next.seconds}, greatest(at + interval '${next.seconds} seconds', $1::timestamptz) + interval '30 seconds',

@@ -31,7 +31,10 @@ export interface IngestDeps {
   metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
   log: Logger;
   rules: TimeRules;
-  /** After the commit, with those that are new, and all. It does not throw. */
+  /**
+   * After the commit, with those that are new, and all. Around a break of the connection to the database it may be told
+   * of some again. It does not throw.
+   */
   stored(fresh: readonly SampleRow[], all: readonly SampleRow[]): Promise<void>;
 }
 
@@ -58,20 +61,23 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
   let waiting = 0;
+  /** A commit of the batch that is under way may have been done, though its answer was lost. */
+  let inDoubt = false;
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
       for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
         await partitions.ensure(day * 86_400_000);
-      const fresh = await storeSamples(database, rows, readyAfter(clock.now()));
+      const fresh = await storeOnce(rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
         if (row.late) late.inc();
         if (row.skewed) skewed.inc();
       }
-      await deps.stored(fresh, rows);
+      await deps.stored(inDoubt ? rows : fresh, rows);
+      inDoubt = false;
       return frames.map(() => undefined);
     },
     weight: (rows) => rows.length,
@@ -80,6 +86,15 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
+
+  async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
+    try {
+      return await storeSamples(database, rows, readyAfter(clock.now()));
+    } catch (error) {
+      inDoubt = ViworksError.from(error).retryable;
+      throw error;
+    }
+  }
 
   function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown): void {
     setAside.inc();

@@ -5,6 +5,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
 import { newestSamples, type StoredSample } from '../storage/telemetry-samples.ts';
+import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
 import { createMemoryLatest, type LatestSamples } from './latest.ts';
 import { createPartitionTending, type Partitions } from './partitions.ts';
@@ -15,7 +16,11 @@ export interface Telemetry extends TelemetryIngest {
   latest: Pick<LatestSamples, 'get' | 'list'>;
   /** The newest sample of an agent as JSON; undefined if it never sent one. */
   latestJson(agentId: string): Promise<JsonObject | undefined>;
-  /** Calls the listener with samples that are new, after their commit, until the returned function is called. */
+  history: TelemetryHistory;
+  /**
+   * Calls the listener with samples that are new, after their commit, until the returned function is called. Around a
+   * break of the connection to the database it may hear of one again.
+   */
   onStored(listener: StoredListener): () => void;
   /** Makes the roll-ups anew that are due; answers with how many. */
   rollUp(): Promise<number>;
@@ -87,6 +92,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       if (row === undefined) return undefined;
       return toJson(SampleSchema, fromBinary(SampleSchema, row.sample)) as JsonObject;
     },
+    history: createTelemetryHistory({ database, clock, keepMs: settings.keepMs }),
     onStored(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);

@@ -42,14 +42,15 @@ export interface OwnTelemetry {
   restart(): Promise<OwnTelemetry>;
 }
 
-/** Telemetry alone, on a database of its own. */
+/** Telemetry alone, on a database of its own. @param through makes of its URL another way to it */
 export async function ownTelemetry(
   settings: Partial<TelemetrySettings> = {},
   start = midnight + 12 * 60 * minute,
+  through: (url: string) => Promise<string> = async (url) => url,
 ): Promise<OwnTelemetry> {
   const own = await createTestDatabase();
   onTestFinished(() => own.drop());
-  return startTelemetry(own.url, createTestClock(start), settings);
+  return startTelemetry(await through(own.url), createTestClock(start), settings);
 }
 
 async function startTelemetry(
