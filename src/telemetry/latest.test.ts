@@ -72,5 +72,7 @@ test.each(['before', 'after'] as const)(
     await own.telemetry.ingest(alpha, frame(sampleAt(2, noon)));
     expect(await own.count('telemetry_samples')).toBe(2);
     expect((await own.telemetry.latest.get('alpha'))?.number).toBe(2);
+    expect(told).toEqual([2]);
+    expect(await own.counted('telemetrySamples', 'duplicate')).toBe(when === 'before' ? 0 : 1);
   },
 );
