@@ -12,6 +12,7 @@ import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
+import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
 import { createAudit } from './audit/audit.ts';
 import { openWitness } from './audit/witness.ts';
@@ -42,7 +43,7 @@ import { countAgentsByStatus } from './storage/agents.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
-import { createTelemetryIngest } from './telemetry/ingest.ts';
+import { createTelemetry } from './telemetry/telemetry.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
@@ -159,11 +160,18 @@ async function compose(
     await composeAgentIdentity(foundation);
   const presence = createPresence({ database, bus, log });
   add('presence', presence.idle);
-  const telemetry = createTelemetryIngest({ database, clock, metrics, log });
-  add('telemetry', telemetry.idle);
+  const telemetry = createTelemetry({
+    database,
+    clock,
+    metrics,
+    log,
+    settings: telemetrySettingsOf(config.telemetry),
+  });
+  await telemetry.start();
+  add('telemetry', telemetry.stop);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
-  const agents = createAgentRegistry({ database, bus, clock, log, hold });
+  const agents = createAgentRegistry({ database, bus, clock, log, hold, telemetry });
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,

@@ -68,6 +68,8 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('MAX_CONCURRENT_COMMANDS', 'command.max_concurrent_commands', 'number'),
   setting('VIWORKS_PLUGINS', 'command.plugins', 'list'),
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
+  setting('TELEMETRY_RETENTION_DAYS', 'telemetry.retention', 'number'),
+  setting('TELEMETRY_ROLLUP_RETENTION_DAYS', 'telemetry.rollup_retention', 'number'),
   setting('AUDIT_RETENTION_DAYS', 'audit.retention', 'number'),
   setting('LOG_LEVEL', 'logging.level'),
   setting('LOG_FORMAT', 'logging.format'),
