@@ -25,7 +25,7 @@ import {
 import { openKeyRing } from './key-ring.ts';
 import { openLedger } from './ledger.ts';
 import { loadPlugins } from './plugins/load.ts';
-import { createCollector } from './telemetry.ts';
+import { createCollector } from './telemetry/collector.ts';
 import { openTlsStore } from './tls-store.ts';
 import { createConnectDialer } from './transport/connect.ts';
 import { challengeRenewal, enroll, renewCertificate, requestEnrollment } from './transport/enroll.ts';

@@ -7,10 +7,10 @@ import {
   type Sample,
   SampleSchema,
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import type { Clock } from '../lib/clock.ts';
-import type { Logger } from '../lib/logger.ts';
-import { healthOf, listContainers, parseContainers } from './executors/docker/ps.ts';
-import { type CpuTimes, readCpuTimes, readFileSystems, readMemory, readNetworks } from './host.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/logger.ts';
+import { healthOf, listContainers, parseContainers } from '../executors/docker/ps.ts';
+import { type CpuTimes, readCpuTimes, readFileSystems, readMemory, readNetworks } from '../host.ts';
 
 /** Takes one reading of the machine. Its number is given when it is queued. */
 export type Collector = () => Promise<Sample>;

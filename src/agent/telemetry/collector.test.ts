@@ -1,12 +1,10 @@
-import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import { systemClock } from '../lib/clock.ts';
-import { silentLogger } from '../lib/logger.ts';
-import { problemsOf } from '../protocol/validation.ts';
-import { parseMounts, parseNetworks } from './host.ts';
-import { busyPercent, createCollector } from './telemetry.ts';
-import { createTelemetryBuffer } from './telemetry-buffer.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { silentLogger } from '../../lib/logger.ts';
+import { problemsOf } from '../../protocol/validation.ts';
+import { parseMounts, parseNetworks } from '../host.ts';
+import { busyPercent, createCollector } from './collector.ts';
 
 test('a sample of this machine is complete and valid', async () => {
   const collect = createCollector({ clock: systemClock, log: silentLogger, containers: false });
@@ -56,52 +54,4 @@ test('the counters of every interface but the loopback are read', () => {
     lo:    3193      32    0    0    0     0          0         0     3193      32
   eth0: 984113191  900    0    0    0     0          0         0  1773240    800`;
   expect(parseNetworks(text)).toEqual([{ interface: 'eth0', receivedBytes: 984113191, sentBytes: 1773240 }]);
-});
-
-function startBuffer(capacity: number) {
-  const sent: { numbers: bigint[]; delivered: () => void }[] = [];
-  let open = true;
-  const dropped: number[] = [];
-  const buffer = createTelemetryBuffer({
-    capacity,
-    onDropped: (count) => dropped.push(count),
-    send(samples, delivered) {
-      if (open) sent.push({ numbers: samples.map(({ number }) => number), delivered });
-      return open;
-    },
-  });
-  const add = (count: number) => {
-    for (let i = 0; i < count; i += 1) buffer.add(create(SampleSchema));
-  };
-  return { buffer, sent, dropped, add, cut: () => (open = false), reopen: () => (open = true) };
-}
-
-test('no more envelopes are under way than the credit allows', () => {
-  const { buffer, sent, add } = startBuffer(10);
-  buffer.restart(2);
-  add(4);
-  expect(sent.map(({ numbers }) => numbers)).toEqual([[1n], [2n]]);
-  sent[0]?.delivered();
-  expect(sent.at(-1)?.numbers).toEqual([3n, 4n]);
-  buffer.setCredit(3);
-  add(1);
-  expect(sent.at(-1)?.numbers).toEqual([5n]);
-});
-
-test('the newest samples are kept over a break, and the lost ones are counted', () => {
-  const { buffer, sent, dropped, add, cut, reopen } = startBuffer(3);
-  buffer.restart(1);
-  add(1);
-  cut();
-  add(4);
-  expect([buffer.dropped, dropped]).toEqual([2, [1, 2]]);
-  reopen();
-  buffer.restart(1);
-  expect(sent.at(-1)?.numbers).toEqual([3n, 4n, 5n]);
-  // What an earlier session delivered late changes nothing.
-  sent[0]?.delivered();
-  expect(sent).toHaveLength(2);
-  sent[1]?.delivered();
-  add(1);
-  expect(sent.at(-1)?.numbers).toEqual([6n]);
 });
