@@ -1,4 +1,4 @@
-import { readFile, statfs } from 'node:fs/promises';
+import { readFile, stat, statfs } from 'node:fs/promises';
 import { arch, cpus, freemem, hostname, release, totalmem, type } from 'node:os';
 
 /**
@@ -52,6 +52,11 @@ export interface FileSystem {
   totalBytes: number;
   availableBytes: number;
   usedBytes: number;
+  /** 0 where there is no fixed number of them. */
+  inodesTotal: number;
+  inodesUsed: number;
+  /** The device below as /proc/diskstats numbers it, "major:minor"; it may be none of those there. */
+  device: string;
 }
 
 /** File systems on local storage, each once. Those over a network may hang, and are left out. */
@@ -60,7 +65,7 @@ export async function readFileSystems(): Promise<FileSystem[]> {
   const found = await Promise.all(
     mounts.map(async ({ mount, type }): Promise<FileSystem | undefined> => {
       try {
-        const facts = await statfs(mount);
+        const [facts, { dev }] = await Promise.all([statfs(mount), stat(mount)]);
         if (facts.blocks === 0) return undefined;
         return {
           mount,
@@ -68,6 +73,9 @@ export async function readFileSystems(): Promise<FileSystem[]> {
           totalBytes: facts.blocks * facts.bsize,
           availableBytes: facts.bavail * facts.bsize,
           usedBytes: (facts.blocks - facts.bfree) * facts.bsize,
+          inodesTotal: facts.files,
+          inodesUsed: Math.max(0, facts.files - facts.ffree),
+          device: deviceOf(dev),
         };
       } catch {
         // Mounted where this user may not look.
@@ -76,6 +84,52 @@ export async function readFileSystems(): Promise<FileSystem[]> {
     }),
   );
   return found.filter((system) => system !== undefined);
+}
+
+/** Splits the number of a device as Linux puts it together. */
+export const deviceOf = (dev: number): string => {
+  const low = dev % 2 ** 32;
+  const high = Math.floor(dev / 2 ** 32);
+  const major = ((low >>> 8) & 0xfff) + (high & 0xfffff000);
+  const minor = (low & 0xff) + ((low >>> 12) & 0xfff00) + (high & 0xfff) * 2 ** 20;
+  return `${major}:${minor}`;
+};
+
+/** What a disk has done since the machine started. */
+export interface DiskCounters {
+  [counter: string]: number;
+  reads: number;
+  readBytes: number;
+  writes: number;
+  writtenBytes: number;
+  busyMs: number;
+}
+
+/** By "major:minor". */
+export async function readDisks(): Promise<Map<string, { name: string; counters: DiskCounters }>> {
+  return parseDisks(await textOrEmpty('/proc/diskstats'));
+}
+
+/** The kernel counts in these, whatever the disk's own sectors are. */
+const sectorBytes = 512;
+
+/** Reads /proc/diskstats. */
+export function parseDisks(text: string): Map<string, { name: string; counters: DiskCounters }> {
+  return new Map(
+    text.split('\n').flatMap((line): [string, { name: string; counters: DiskCounters }][] => {
+      const [major, minor, name, ...fields] = line.trim().split(/\s+/);
+      if (name === undefined || fields.length < 10) return [];
+      const value = (at: number) => Number(fields[at] ?? 0);
+      const counters = {
+        reads: value(0),
+        readBytes: value(2) * sectorBytes,
+        writes: value(4),
+        writtenBytes: value(6) * sectorBytes,
+        busyMs: value(9),
+      };
+      return [[`${major}:${minor}`, { name, counters }]];
+    }),
+  );
 }
 
 const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
@@ -100,6 +154,9 @@ export interface NetworkCounters {
   interface: string;
   receivedBytes: number;
   sentBytes: number;
+  /** Packets, both directions. */
+  errors: number;
+  drops: number;
 }
 
 export async function readNetworks(): Promise<NetworkCounters[]> {
@@ -114,7 +171,16 @@ export function parseNetworks(text: string): NetworkCounters[] {
       const [name, counters] = line.split(':');
       if (name === undefined || counters === undefined || name.trim() === 'lo') return [];
       const values = counters.trim().split(/\s+/).map(Number);
-      return [{ interface: name.trim(), receivedBytes: values[0] ?? 0, sentBytes: values[8] ?? 0 }];
+      const value = (at: number) => values[at] ?? 0;
+      return [
+        {
+          interface: name.trim(),
+          receivedBytes: value(0),
+          sentBytes: value(8),
+          errors: value(2) + value(10),
+          drops: value(3) + value(11),
+        },
+      ];
     })
     .slice(0, 256);
 }

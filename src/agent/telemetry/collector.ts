@@ -6,11 +6,25 @@ import {
   ContainerSampleSchema,
   type Sample,
   SampleSchema,
+  type ServiceSample,
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
 import { healthOf, listContainers, parseContainers } from '../executors/docker/ps.ts';
-import { type CpuTimes, readCpuTimes, readFileSystems, readMemory, readNetworks } from '../host.ts';
+import {
+  type CpuTimes,
+  type DiskCounters,
+  type FileSystem,
+  type NetworkCounters,
+  readCpuTimes,
+  readDisks,
+  readFileSystems,
+  readMemory,
+  readNetworks,
+} from '../host.ts';
+import { type MetricSource, maximumMetrics } from './metrics.ts';
+import { type Reading, ratesOf } from './rates.ts';
+import { readServices, unknownServices } from './services.ts';
 
 /** Takes one reading of the machine. Its number is given when it is queued. */
 export type Collector = () => Promise<Sample>;
@@ -20,6 +34,10 @@ export interface CollectorDeps {
   log: Logger;
   /** Ask the container engine too. */
   containers: boolean;
+  /** Names of services to ask for. */
+  services?: readonly string[] | undefined;
+  /** Where custom metrics come from; of one name in several, that of the last one counts. */
+  metrics?: readonly MetricSource[];
   /** Where programs are looked for. */
   path?: string | undefined;
 }
@@ -27,21 +45,45 @@ export interface CollectorDeps {
 const containersTimeoutMs = 5_000;
 
 export function createCollector(deps: CollectorDeps): Collector {
-  let before = readCpuTimes();
+  const { clock, services = [] } = deps;
+  let cpuBefore = readCpuTimes();
+  let disksBefore: Reading<DiskCounters> | undefined;
+  let networksBefore: Reading<TrafficCounters> | undefined;
+  /** What could not be read the last time: the same is not logged at each sample. */
+  let failing: ReadonlySet<string> = new Set();
+
   return async () => {
+    const unread = new Map<string, unknown>();
+    const part = <T>(name: string, work: Promise<T>, otherwise: T): Promise<T> =>
+      work.catch((err: unknown) => {
+        unread.set(name, err);
+        return otherwise;
+      });
     const cpu = readCpuTimes();
-    const usedPercent = busyPercent(before, cpu);
-    before = cpu;
-    const [memory, fileSystems, networks, containers] = await Promise.all([
+    const usedPercent = busyPercent(cpuBefore, cpu);
+    cpuBefore = cpu;
+    const [memory, fileSystems, disks, networks, containers, serviceStates, metrics] = await Promise.all([
       readMemory(),
       readFileSystems(),
+      readDisks(),
       readNetworks(),
-      deps.containers ? readContainers(deps) : [],
+      part<ContainerSample[]>('containers', deps.containers ? readContainers(deps.path) : nothing(), []),
+      part<ServiceSample[]>(
+        'services',
+        readServices({ names: services, path: deps.path }),
+        unknownServices(services),
+      ),
+      part('metrics', readMetrics(deps.metrics ?? []), {}),
     ]);
-    const [load1m = 0, load5m = 0, load15m = 0] = loadavg();
-    return create(SampleSchema, {
-      takenAt: timestampFromMs(deps.clock.now()),
-      cpu: { usedPercent, cores: cpu.cores, load1m, load5m, load15m },
+    const at = clock.monotonic();
+    const disksNow: Reading<DiskCounters> = {
+      at,
+      counters: new Map(Array.from(disks, ([device, { counters }]) => [device, counters])),
+    };
+    const networksNow: Reading<TrafficCounters> = { at, counters: trafficOf(networks) };
+    const sample = create(SampleSchema, {
+      takenAt: timestampFromMs(clock.now()),
+      cpu: { usedPercent, cores: cpu.cores, ...load() },
       memory: {
         totalBytes: BigInt(memory.totalBytes),
         usedBytes: BigInt(memory.totalBytes - memory.availableBytes),
@@ -49,21 +91,30 @@ export function createCollector(deps: CollectorDeps): Collector {
         swapUsedBytes: BigInt(memory.swapTotalBytes - memory.swapFreeBytes),
       },
       disks: fileSystems.map((system) => ({
-        mount: system.mount.slice(0, 1024),
-        fileSystem: system.type.slice(0, 64),
-        totalBytes: BigInt(system.totalBytes),
-        usedBytes: BigInt(system.usedBytes),
+        ...diskOf(system),
+        device: disks.get(system.device)?.name.slice(0, 128) ?? '',
+        ...diskRates(ratesOf(disksBefore, disksNow, system.device)),
       })),
       networks: networks.map((network) => ({
-        interface: network.interface.slice(0, 64),
-        receivedBytes: BigInt(network.receivedBytes),
-        sentBytes: BigInt(network.sentBytes),
+        ...networkOf(network),
+        ...networkRates(ratesOf(networksBefore, networksNow, network.interface)),
       })),
       containers,
+      services: serviceStates,
+      metrics,
       uptime: durationFromMs(Math.round(uptime() * 1000)),
+      unread: [...unread.keys()],
     });
+    disksBefore = disksNow;
+    networksBefore = networksNow;
+    for (const [name, err] of unread)
+      if (!failing.has(name)) deps.log.warn({ err, part: name }, 'a part of the telemetry cannot be read');
+    failing = new Set(unread.keys());
+    return sample;
   };
 }
+
+const nothing = () => Promise.resolve([]);
 
 /** Busy share of all cores between two readings, 0 to 100. */
 export function busyPercent(before: CpuTimes, after: CpuTimes): number {
@@ -72,27 +123,69 @@ export function busyPercent(before: CpuTimes, after: CpuTimes): number {
   return Math.min(100, Math.max(0, ((after.busy - before.busy) / total) * 100));
 }
 
-async function readContainers(deps: CollectorDeps): Promise<ContainerSample[]> {
-  try {
-    const end = await listContainers(
-      { all: true, name: '' },
-      AbortSignal.timeout(containersTimeoutMs),
-      deps.path,
+function load() {
+  const [load1m = 0, load5m = 0, load15m = 0] = loadavg();
+  return { load1m, load5m, load15m };
+}
+
+const diskOf = (system: FileSystem) => ({
+  mount: system.mount.slice(0, 1024),
+  fileSystem: system.type.slice(0, 64),
+  totalBytes: BigInt(system.totalBytes),
+  usedBytes: BigInt(system.usedBytes),
+  availableBytes: BigInt(system.availableBytes),
+  ...(system.inodesTotal === 0
+    ? {}
+    : { inodesTotal: BigInt(system.inodesTotal), inodesUsed: BigInt(system.inodesUsed) }),
+});
+
+const diskRates = (rates: DiskCounters | undefined) =>
+  rates && {
+    readBytesPerSecond: rates.readBytes,
+    writtenBytesPerSecond: rates.writtenBytes,
+    readsPerSecond: rates.reads,
+    writesPerSecond: rates.writes,
+    busyPercent: Math.min(100, rates.busyMs / 10),
+  };
+
+type TrafficCounters = { receivedBytes: number; sentBytes: number };
+
+const trafficOf = (networks: readonly NetworkCounters[]): Map<string, TrafficCounters> =>
+  new Map(
+    networks.map(({ interface: name, receivedBytes, sentBytes }) => [name, { receivedBytes, sentBytes }]),
+  );
+
+const networkOf = (network: NetworkCounters) => ({
+  interface: network.interface.slice(0, 64),
+  receivedBytes: BigInt(network.receivedBytes),
+  sentBytes: BigInt(network.sentBytes),
+  errors: BigInt(network.errors),
+  drops: BigInt(network.drops),
+});
+
+const networkRates = (rates: TrafficCounters | undefined) =>
+  rates && { receivedBytesPerSecond: rates.receivedBytes, sentBytesPerSecond: rates.sentBytes };
+
+async function readMetrics(sources: readonly MetricSource[]): Promise<Record<string, number>> {
+  const all = await Promise.all(sources.map((source) => source()));
+  const merged = new Map(all.flatMap((metrics) => [...metrics]));
+  return Object.fromEntries([...merged].slice(0, maximumMetrics));
+}
+
+/** @throws where the engine does not answer */
+async function readContainers(path: string | undefined): Promise<ContainerSample[]> {
+  const end = await listContainers({ all: true, name: '' }, AbortSignal.timeout(containersTimeoutMs), path);
+  if (end.interrupted || end.exitCode !== 0 || end.stdout.truncated)
+    throw new Error(`docker ps ended with ${end.exitCode ?? 'a signal'}`);
+  return parseContainers(new TextDecoder().decode(end.stdout.data))
+    .slice(0, 1024)
+    .map((container) =>
+      create(ContainerSampleSchema, {
+        id: container.id.slice(0, 128),
+        name: container.name.slice(0, 255),
+        image: container.image.slice(0, 512),
+        state: container.state.slice(0, 64),
+        health: healthOf(container.status),
+      }),
     );
-    if (end.interrupted || end.exitCode !== 0 || end.stdout.truncated) return [];
-    return parseContainers(new TextDecoder().decode(end.stdout.data))
-      .slice(0, 1024)
-      .map((container) =>
-        create(ContainerSampleSchema, {
-          id: container.id.slice(0, 128),
-          name: container.name.slice(0, 255),
-          image: container.image.slice(0, 512),
-          state: container.state.slice(0, 64),
-          health: healthOf(container.status),
-        }),
-      );
-  } catch (err) {
-    deps.log.debug({ err }, 'the container engine does not answer');
-    return [];
-  }
 }
