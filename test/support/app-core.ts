@@ -32,7 +32,7 @@ import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
-import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
+import { createTelemetryIngest, type TelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
 import { enrollmentRoutes, type Guesses } from '../../src/transport/enrollment.ts';
 import { createMemoryWitness } from './audit.ts';
@@ -110,6 +110,8 @@ export interface CoreOptions {
   certificates?: Partial<CertificateSettings>;
   /** What one agent may say in a second; without it any number. */
   budget?: BudgetLimits;
+  /** Takes what agents measure, in place of the ingest. */
+  onTelemetry?: TelemetryIngest['ingest'];
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
 }
@@ -228,7 +230,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       audit: audit.trail,
     }),
     engine,
-    telemetry,
+    telemetry: options.onTelemetry === undefined ? telemetry : { ...telemetry, ingest: options.onTelemetry },
     clock,
     log,
     metrics,

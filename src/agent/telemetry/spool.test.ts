@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createFakeTime } from '../../../test/support/agent-time.ts';
 import { silentLogger } from '../../lib/logger.ts';
 import { openDiskSpool } from './disk-spool.ts';
@@ -28,6 +28,12 @@ async function newFolder(): Promise<string> {
   onTestFinished(() => rm(folder, { recursive: true }));
   return folder;
 }
+
+/** A process that was killed closes nothing in order: its spools are closed when nobody looks any more. */
+const opened: Spool[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((spool) => spool.close()));
+});
 
 /** Samples here are a number as text, padded to a size. */
 const sample = (number: number, size = 20) => Buffer.from(String(number).padEnd(size));
@@ -48,9 +54,21 @@ async function waiting(spool: Spool, most = everything): Promise<number[]> {
 
 const bounds: SpoolBounds = { maximumBytes: megabyte, maximumAgeMs: 86_400_000 };
 
-function openAt(folder: string, time = createFakeTime(0), own: Partial<SpoolBounds> = {}, memoryCount = 240) {
+async function openAt(
+  folder: string,
+  time = createFakeTime(0),
+  own: Partial<SpoolBounds> = {},
+  memoryCount = 240,
+) {
   const { clock } = time;
-  return openDiskSpool(folder, { bounds: { ...bounds, ...own }, clock, log: silentLogger, memoryCount });
+  const spool = await openDiskSpool(folder, {
+    bounds: { ...bounds, ...own },
+    clock,
+    log: silentLogger,
+    memoryCount,
+  });
+  opened.push(spool);
+  return spool;
 }
 
 describe('frames', () => {
