@@ -1,4 +1,4 @@
-import { readFile, stat, statfs } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { arch, cpus, freemem, hostname, release, totalmem, type } from 'node:os';
 
 /**
@@ -44,110 +44,6 @@ export async function readMemory(): Promise<Memory> {
     swapTotalBytes: value('SwapTotal') ?? 0,
     swapFreeBytes: value('SwapFree') ?? 0,
   };
-}
-
-export interface FileSystem {
-  mount: string;
-  type: string;
-  totalBytes: number;
-  availableBytes: number;
-  usedBytes: number;
-  /** 0 where there is no fixed number of them. */
-  inodesTotal: number;
-  inodesUsed: number;
-  /** The device below as /proc/diskstats numbers it, "major:minor"; it may be none of those there. */
-  device: string;
-}
-
-/** File systems on local storage, each once. Those over a network may hang, and are left out. */
-export async function readFileSystems(): Promise<FileSystem[]> {
-  const mounts = parseMounts(await textOrEmpty('/proc/self/mounts'));
-  const found = await Promise.all(
-    mounts.map(async ({ mount, type }): Promise<FileSystem | undefined> => {
-      try {
-        const [facts, { dev }] = await Promise.all([statfs(mount), stat(mount)]);
-        if (facts.blocks === 0) return undefined;
-        return {
-          mount,
-          type,
-          totalBytes: facts.blocks * facts.bsize,
-          availableBytes: facts.bavail * facts.bsize,
-          usedBytes: (facts.blocks - facts.bfree) * facts.bsize,
-          inodesTotal: facts.files,
-          inodesUsed: Math.max(0, facts.files - facts.ffree),
-          device: deviceOf(dev),
-        };
-      } catch {
-        // Mounted where this user may not look.
-        return undefined;
-      }
-    }),
-  );
-  return found.filter((system) => system !== undefined);
-}
-
-/** Splits the number of a device as Linux puts it together. */
-export const deviceOf = (dev: number): string => {
-  const low = dev % 2 ** 32;
-  const high = Math.floor(dev / 2 ** 32);
-  const major = ((low >>> 8) & 0xfff) + (high & 0xfffff000);
-  const minor = (low & 0xff) + ((low >>> 12) & 0xfff00) + (high & 0xfff) * 2 ** 20;
-  return `${major}:${minor}`;
-};
-
-/** What a disk has done since the machine started. */
-export interface DiskCounters {
-  [counter: string]: number;
-  reads: number;
-  readBytes: number;
-  writes: number;
-  writtenBytes: number;
-  busyMs: number;
-}
-
-/** By "major:minor". */
-export async function readDisks(): Promise<Map<string, { name: string; counters: DiskCounters }>> {
-  return parseDisks(await textOrEmpty('/proc/diskstats'));
-}
-
-/** The kernel counts in these, whatever the disk's own sectors are. */
-const sectorBytes = 512;
-
-/** Reads /proc/diskstats. */
-export function parseDisks(text: string): Map<string, { name: string; counters: DiskCounters }> {
-  return new Map(
-    text.split('\n').flatMap((line): [string, { name: string; counters: DiskCounters }][] => {
-      const [major, minor, name, ...fields] = line.trim().split(/\s+/);
-      if (name === undefined || fields.length < 10) return [];
-      const value = (at: number) => Number(fields[at] ?? 0);
-      const counters = {
-        reads: value(0),
-        readBytes: value(2) * sectorBytes,
-        writes: value(4),
-        writtenBytes: value(6) * sectorBytes,
-        busyMs: value(9),
-      };
-      return [[`${major}:${minor}`, { name, counters }]];
-    }),
-  );
-}
-
-const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
-
-/** Reads /proc/self/mounts; of several mounts of one device, the one with the shortest path. */
-export function parseMounts(text: string): { mount: string; type: string }[] {
-  const byDevice = new Map<string, { mount: string; type: string }>();
-  for (const line of text.split('\n')) {
-    const [device = '', mountField = '', type = ''] = line.split(' ');
-    const mount = mountField.replace(/\\([0-7]{3})/g, (_, code: string) =>
-      String.fromCharCode(Number.parseInt(code, 8)),
-    );
-    const local = device.startsWith('/dev/') || type === 'zfs' || (type === 'overlay' && mount === '/');
-    if (!local || imageTypes.has(type)) continue;
-    const known = byDevice.get(device);
-    if (known === undefined || mount.length < known.mount.length) byDevice.set(device, { mount, type });
-  }
-  return [...byDevice.values()].slice(0, 256);
 }
 
 export interface NetworkCounters {
@@ -202,7 +98,8 @@ export function readCpuTimes(): CpuTimes {
   return times;
 }
 
-async function textOrEmpty(file: string): Promise<string> {
+/** Where a kernel does not have the file, there is nothing to read. */
+export async function textOrEmpty(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch {

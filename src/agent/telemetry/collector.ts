@@ -10,18 +10,9 @@ import {
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import { createFileSystemReader, type DiskCounters, diskOf, type FileSystem, readDisks } from '../disks.ts';
 import { healthOf, listContainers, parseContainers } from '../executors/docker/ps.ts';
-import {
-  type CpuTimes,
-  type DiskCounters,
-  type FileSystem,
-  type NetworkCounters,
-  readCpuTimes,
-  readDisks,
-  readFileSystems,
-  readMemory,
-  readNetworks,
-} from '../host.ts';
+import { type CpuTimes, type NetworkCounters, readCpuTimes, readMemory, readNetworks } from '../host.ts';
 import { type MetricSource, maximumMetrics } from './metrics.ts';
 import { type Reading, ratesOf } from './rates.ts';
 import { readServices, unknownServices } from './services.ts';
@@ -46,6 +37,7 @@ const containersTimeoutMs = 5_000;
 
 export function createCollector(deps: CollectorDeps): Collector {
   const { clock, services = [] } = deps;
+  const readFileSystems = createFileSystemReader();
   let cpuBefore = readCpuTimes();
   let disksBefore: Reading<DiskCounters> | undefined;
   let networksBefore: Reading<TrafficCounters> | undefined;
@@ -75,10 +67,12 @@ export function createCollector(deps: CollectorDeps): Collector {
       ),
       part('metrics', readMetrics(deps.metrics ?? []), {}),
     ]);
+    if (fileSystems.silent.length > 0)
+      unread.set('disks', new Error(`no answer from ${fileSystems.silent.join(', ')}`));
     const at = clock.monotonic();
     const disksNow: Reading<DiskCounters> = {
       at,
-      counters: new Map(Array.from(disks, ([device, { counters }]) => [device, counters])),
+      counters: new Map(disks.map(({ name, counters }) => [name, counters])),
     };
     const networksNow: Reading<TrafficCounters> = { at, counters: trafficOf(networks) };
     const sample = create(SampleSchema, {
@@ -90,11 +84,11 @@ export function createCollector(deps: CollectorDeps): Collector {
         swapTotalBytes: BigInt(memory.swapTotalBytes),
         swapUsedBytes: BigInt(memory.swapTotalBytes - memory.swapFreeBytes),
       },
-      disks: fileSystems.map((system) => ({
-        ...diskOf(system),
-        device: disks.get(system.device)?.name.slice(0, 128) ?? '',
-        ...diskRates(ratesOf(disksBefore, disksNow, system.device)),
-      })),
+      disks: fileSystems.systems.map((system) => {
+        const name = diskOf(system, disks)?.name ?? '';
+        const rates = diskRates(ratesOf(disksBefore, disksNow, name));
+        return { ...fileSystemOf(system), device: name.slice(0, 128), ...rates };
+      }),
       networks: networks.map((network) => ({
         ...networkOf(network),
         ...networkRates(ratesOf(networksBefore, networksNow, network.interface)),
@@ -128,7 +122,7 @@ function load() {
   return { load1m, load5m, load15m };
 }
 
-const diskOf = (system: FileSystem) => ({
+const fileSystemOf = (system: FileSystem) => ({
   mount: system.mount.slice(0, 1024),
   fileSystem: system.type.slice(0, 64),
   totalBytes: BigInt(system.totalBytes),
