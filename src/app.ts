@@ -68,9 +68,15 @@ export interface App {
   /** Calls the listener when tokens were revoked, or a key that signed some, until the returned function is called. */
   onTokensRevoked(listener: () => void): () => void;
   createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
+  /** Takes over what may change while it runs: `telemetry.collection_interval`. The rest waits for the next start. */
+  reconfigure(config: Config): void;
   /** Drains, then ends everything that was started. Safe to call more than once. */
   stop(): Promise<void>;
 }
+
+/** Milliseconds. */
+const telemetryIntervalOf = ({ telemetry }: Config) =>
+  Math.max(1, Math.round(telemetry.collection_interval * 1000));
 
 export interface AppOverrides {
   clock?: Clock;
@@ -192,7 +198,7 @@ async function compose(
     },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
-      telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),
+      telemetryIntervalMs: telemetryIntervalOf(config),
       reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
       reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
     },
@@ -308,6 +314,11 @@ async function compose(
         enrollment.create('operator', spec),
       ),
     onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
+    reconfigure(changed) {
+      const intervalMs = telemetryIntervalOf(changed);
+      log.info({ telemetryIntervalMs: intervalMs }, 'the configuration was read again');
+      sessions.setTelemetryInterval(intervalMs);
+    },
     stop: resources.stop,
   };
 }

@@ -300,6 +300,7 @@ export function createSession(
       case 'commandKeys':
       case 'tlsTrust':
       case 'agentCertificate':
+      case 'telemetryTerms':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }

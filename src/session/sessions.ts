@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { type Hello, type Proof, SessionTokenSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { TelemetryTermsSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
@@ -42,6 +43,8 @@ export interface Sessions {
   accept: AcceptConnection;
   readonly open: number;
   start(): void;
+  /** From now on agents are asked for a sample this often: those that are here at once, others when they come. */
+  setTelemetryInterval(intervalMs: number): void;
   /** Tells every agent to come back, spread over the window; resolves when their connections have ended. */
   drain(windowMs: number): Promise<void>;
 }
@@ -85,7 +88,8 @@ interface Peer {
 
 export function createSessions(deps: SessionsDeps): Sessions {
   const { bus, authentication, sessionTokens, commandKeys, presence, standing, engine } = deps;
-  const { clock, log, metrics, limits, certificates } = deps;
+  const { clock, log, metrics, certificates } = deps;
+  let { limits } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
@@ -381,6 +385,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
       toldTrust = certificates?.trust?.version;
       offCertificates ??= certificates?.onChange(tellTrust);
       timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
+    },
+    setTelemetryInterval(telemetryIntervalMs) {
+      if (telemetryIntervalMs === limits.telemetryIntervalMs) return;
+      limits = { ...limits, telemetryIntervalMs };
+      const value = create(TelemetryTermsSchema, { interval: durationFromMs(telemetryIntervalMs) });
+      for (const { session, welcomed } of peers)
+        if (welcomed) session?.send({ case: 'telemetryTerms', value });
     },
     async drain(windowMs) {
       draining = true;
