@@ -68,6 +68,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('MAX_CONCURRENT_COMMANDS', 'command.max_concurrent_commands', 'number'),
   setting('VIWORKS_PLUGINS', 'command.plugins', 'list'),
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
+  setting('ALERT_RETENTION_DAYS', 'alerts.retention', 'number'),
   setting('AUDIT_RETENTION_DAYS', 'audit.retention', 'number'),
   setting('LOG_LEVEL', 'logging.level'),
   setting('LOG_FORMAT', 'logging.format'),

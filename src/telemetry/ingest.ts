@@ -1,5 +1,10 @@
 import { toJson } from '@bufbuild/protobuf';
-import { SampleSchema, type Telemetry, TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import {
+  type Sample,
+  SampleSchema,
+  type Telemetry,
+  TelemetrySchema,
+} from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -23,9 +28,27 @@ export interface IngestDeps {
   clock: Clock;
   metrics: Metrics;
   log: Logger;
+  /** Told of samples after their commit. Must not throw. */
+  onStored?: (samples: readonly ObservedSample[]) => void;
 }
 
-export function createTelemetryIngest({ database, clock, metrics, log }: IngestDeps): TelemetryIngest {
+/** A sample as those are told of it who look at what was stored. */
+export interface ObservedSample {
+  agentId: string;
+  /** Its time, milliseconds since 1970. */
+  at: number;
+  /** It was kept by the agent while it could not send. */
+  late: boolean;
+  sample: Sample;
+}
+
+export function createTelemetryIngest({
+  database,
+  clock,
+  metrics,
+  log,
+  onStored,
+}: IngestDeps): TelemetryIngest {
   const writer = createBatchWriter<LatestSampleRow, void>({
     async write(rows) {
       const latest = new Map<string, LatestSampleRow>();
@@ -53,14 +76,17 @@ export function createTelemetryIngest({ database, clock, metrics, log }: IngestD
       }
       try {
         const receivedAt = clock.now();
+        const takenAt = timestampMs(sample.takenAt) ?? receivedAt;
         await writer.add({
           agentId,
           bootId,
           number: Number(sample.number),
-          takenAt: new Date(timestampMs(sample.takenAt) ?? receivedAt),
+          takenAt: new Date(takenAt),
           receivedAt: new Date(receivedAt),
           sample: storableJson(toJson(SampleSchema, sample)),
         });
+        // A clock that is wrong would make durations of its own.
+        onStored?.([{ agentId, at: receivedAt, late: false, sample }]);
       } catch (error) {
         const known = ViworksError.from(error);
         if (known.retryable) throw known;
