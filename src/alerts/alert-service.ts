@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
@@ -21,13 +22,14 @@ export interface AlertPartDeps {
   database: Database;
   clock: Pick<Clock, 'now'>;
   change: Evaluator['change'];
+  audit: Pick<AuditTrail, 'tell'>;
 }
 
 const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Milliseconds. */
 const longestSilenceMs = 366 * 86_400_000;
 
-export function createAlertPart({ database, clock, change }: AlertPartDeps): AlertPart {
+export function createAlertPart({ database, clock, change, audit }: AlertPartDeps): AlertPart {
   const { query } = database;
 
   async function alertAt(alertId: string): Promise<Alert> {
@@ -94,6 +96,7 @@ export function createAlertPart({ database, clock, change }: AlertPartDeps): Ale
           createdAt: new Date(now),
           endsAt: new Date(now + lifetimeMs),
         };
+        audit.tell({ resourceId: row.silenceId });
         await insertSilence(write, row);
         reload();
         return silenceOf({ ...row, endedBy: null });

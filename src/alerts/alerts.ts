@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../audit/trail.ts';
 import { ViworksError } from '../errors.ts';
 import { createCleaner } from '../lib/cleaner.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -36,6 +37,8 @@ export interface AlertsDeps {
   clock: Pick<Clock, 'now'>;
   log: Logger;
   metrics: Pick<Metrics, 'alertTransitions' | 'alertSamplesSkipped' | 'alertsOpen' | 'alertDeliveries'>;
+  /** The calls of people. */
+  audit: Pick<AuditTrail, 'tell'>;
   settings: Partial<NotifierSettings> & {
     /** Milliseconds that alerts and messages are kept after they ended; 0 keeps them for ever. */
     keepMs: number;
@@ -48,7 +51,7 @@ const cleanEveryMs = 600_000;
 const rowsAtOnce = 500;
 
 export function createAlerts(deps: AlertsDeps): Alerts {
-  const { database, box, clock, log, metrics, settings } = deps;
+  const { database, box, clock, log, metrics, audit, settings } = deps;
   const { keepMs, tickMs, agentsMs, ...others } = settings;
   const notifierSettings = { ...notifierDefaults, ...others };
   const notifier = createNotifier({ database, box, clock, log, metrics, settings: notifierSettings });
@@ -80,7 +83,7 @@ export function createAlerts(deps: AlertsDeps): Alerts {
   });
 
   return {
-    ...createAlertPart({ database, clock, change }),
+    ...createAlertPart({ database, clock, change, audit }),
     ...createRuleService({ database, clock, change }),
     ...createWebhooks({ database, box, clock, clearText, wake: notifier.wake }),
     onStored: evaluator.onStored,

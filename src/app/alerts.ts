@@ -5,7 +5,7 @@ import type { Foundation } from './foundation.ts';
 
 /** Rules over what agents measure and over who is connected, and who is told. */
 export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
-  const { config, clock, log, metrics, database, secrets, resources } = foundation;
+  const { config, clock, log, metrics, database, trail, secrets, resources } = foundation;
   const { group_quiet, group_window, retention, max_attempts, allow_clear_text } = config.alerts;
   const alerts = createAlerts({
     database,
@@ -14,6 +14,7 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
     clock,
     log,
     metrics,
+    audit: trail,
     settings: {
       keepMs: Math.round(retention * 86_400_000),
       quietMs: Math.round(group_quiet * 1000),

@@ -19,6 +19,7 @@ export function alertsOn(core: Core, settings: Partial<AlertsDeps['settings']> =
     clock,
     log: silentLogger,
     metrics,
+    audit: core.audit.trail,
     settings: { keepMs: 86_400_000, quietMs: 1000, windowMs: 5000, ...settings },
   });
   onTestFinished(() => alerts.stop());
