@@ -81,12 +81,14 @@ export function createAlertPart({ database, clock, change, audit }: AlertPartDep
       if (!Number.isInteger(lifetimeMs) || lifetimeMs < 1000 || lifetimeMs > longestSilenceMs)
         throw invalidField('lifetimeMs', 'must be from a second to a year, in milliseconds');
       const { rule, agentId, site, subject } = await matchOf(of);
+      const silenceId = newId();
+      audit.tell({ resourceId: silenceId });
       return change(async (write, { reload }) => {
         const now = clock.now();
         if ((await listSilences(write, new Date(now), undefined, maximumSilences)).length >= maximumSilences)
           throw new ViworksError('queue_full', `There may be ${maximumSilences} silences, and there are.`);
         const row = {
-          silenceId: newId(),
+          silenceId,
           rule: rule ?? null,
           agentId: agentId ?? null,
           site: site ?? null,
@@ -96,7 +98,6 @@ export function createAlertPart({ database, clock, change, audit }: AlertPartDep
           createdAt: new Date(now),
           endsAt: new Date(now + lifetimeMs),
         };
-        audit.tell({ resourceId: row.silenceId });
         await insertSilence(write, row);
         reload();
         return silenceOf({ ...row, endedBy: null });
