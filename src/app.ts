@@ -6,6 +6,7 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { composeAgentIdentity } from './app/agent-identity.ts';
+import { composeAlerts, observed, withAlerts } from './app/alerts.ts';
 import { auditedPresence } from './app/audited-presence.ts';
 import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
@@ -164,7 +165,8 @@ async function compose(
   const foundation: Foundation = { config, clock, log, metrics, bus, database, trail, secrets, resources };
   const { enrollment, enrollmentRequests, certificates, renewal, authentication, commandKeys } =
     await composeAgentIdentity(foundation);
-  const presence = createPresence({ database, bus, log });
+  const alerts = await composeAlerts(foundation);
+  const presence = createPresence({ database, bus, log, written: alerts.onAgent });
   add('presence', presence.idle);
   const telemetry = createTelemetry({
     database,
@@ -173,11 +175,12 @@ async function compose(
     log,
     settings: telemetrySettingsOf(config.telemetry),
   });
+  telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();
   add('telemetry', telemetry.stop);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
-  const agents = createAgentRegistry({ database, bus, clock, log, hold, telemetry });
+  const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
@@ -243,6 +246,7 @@ async function compose(
     rollouts: engine,
     templates,
     schedules,
+    alerts,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
