@@ -278,6 +278,7 @@ export function createSession(
         link.paused = true;
         return done(sequence);
       case 'error':
+        assertValid(ErrorSchema, body.value, 'protocol_violation', 'error.');
         return receiveError(sequence, body.value);
       case 'certificateRequest':
         return settle(sequence, issueCertificate(sequence, body.value));
