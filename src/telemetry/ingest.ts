@@ -1,5 +1,4 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { SampleSchema, type Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type FieldProblem, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -8,6 +7,7 @@ import { timestampMs } from '../protocol/envelope.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
+import { encodeSamples } from './encode.ts';
 import { metricsOf, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
@@ -111,7 +111,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   ): SampleRow[] {
     const receivedAt = clock.now();
     const rows: SampleRow[] = [];
-    for (const sample of message.samples) {
+    const encoded = encodeSamples(message);
+    for (const [index, sample] of message.samples.entries()) {
       const problem = problemOf(sample);
       if (problem !== undefined) {
         refuse(agentId, problem);
@@ -135,7 +136,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
         at: new Date(time.at),
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
         ...values,
-        sample: toBinary(SampleSchema, sample),
+        sample: encoded[index] ?? new Uint8Array(),
       });
     }
     return rows;

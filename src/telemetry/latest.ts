@@ -22,7 +22,7 @@ export function createMemoryLatest(): LatestSamples {
     async put(rows) {
       for (const row of rows) {
         const other = samples.get(row.agentId);
-        if (other === undefined || isNewer(row, other)) samples.set(row.agentId, row);
+        if (other === undefined || isNewer(row, other)) samples.set(row.agentId, aloneOf(row));
       }
     },
     async forget(agentId) {
@@ -30,6 +30,10 @@ export function createMemoryLatest(): LatestSamples {
     },
   };
 }
+
+/** Its bytes may be a small part of those of a whole envelope, which need not be kept. */
+const aloneOf = (row: StoredSample): StoredSample =>
+  row.sample.byteLength === row.sample.buffer.byteLength ? row : { ...row, sample: row.sample.slice() };
 
 /** Within a boot numbers decide: they are right also where the clock was set back. */
 export function isNewer(
