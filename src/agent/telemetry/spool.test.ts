@@ -228,7 +228,7 @@ describe('a spool on the disk', () => {
           await rm(folder, { recursive: true });
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 15 },
     );
   }, 60_000);
 });
