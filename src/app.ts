@@ -6,12 +6,14 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { composeAgentIdentity } from './app/agent-identity.ts';
+import { composeAlerts, observed, withAlerts } from './app/alerts.ts';
 import { auditedPresence } from './app/audited-presence.ts';
 import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
+import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
 import { createAudit } from './audit/audit.ts';
 import { openWitness } from './audit/witness.ts';
@@ -42,7 +44,7 @@ import { countAgentsByStatus } from './storage/agents.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
-import { createTelemetryIngest } from './telemetry/ingest.ts';
+import { createTelemetry } from './telemetry/telemetry.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
@@ -163,13 +165,22 @@ async function compose(
   const foundation: Foundation = { config, clock, log, metrics, bus, database, trail, secrets, resources };
   const { enrollment, enrollmentRequests, certificates, renewal, authentication, commandKeys } =
     await composeAgentIdentity(foundation);
-  const presence = createPresence({ database, bus, log });
+  const alerts = await composeAlerts(foundation);
+  const presence = createPresence({ database, bus, log, written: alerts.onAgent });
   add('presence', presence.idle);
-  const telemetry = createTelemetryIngest({ database, clock, metrics, log });
-  add('telemetry', telemetry.idle);
+  const telemetry = createTelemetry({
+    database,
+    clock,
+    metrics,
+    log,
+    settings: telemetrySettingsOf(config.telemetry),
+  });
+  telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
+  await telemetry.start();
+  add('telemetry', telemetry.stop);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
-  const agents = createAgentRegistry({ database, bus, clock, log, hold });
+  const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
@@ -235,6 +246,7 @@ async function compose(
     rollouts: engine,
     templates,
     schedules,
+    alerts,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,

@@ -216,6 +216,24 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Seconds between samples. */
       collection_interval: seconds.default(30),
+      /** Days that samples and their roll-ups of a minute are kept. */
+      retention: z.int().min(1).max(3650).default(30),
+      /** Days that roll-ups of a quarter of an hour and of an hour are kept. */
+      rollup_retention: z.int().min(1).max(36_500).default(400),
+    })
+    .prefault({}),
+  alerts: z
+    .strictObject({
+      /** Seconds without anything new after which what happened to a rule in a site is told, as one message. */
+      group_quiet: seconds.default(10),
+      /** Seconds after which it is told in any case. */
+      group_window: seconds.default(60),
+      /** Days that an alert, and what was told of it, is kept after its end; 0 keeps it for ever. */
+      retention: z.number().min(0).max(36_500).default(90),
+      /** Attempts to deliver a message, after which it is given up. */
+      max_attempts: positive.max(100).default(12),
+      /** Webhooks may have http addresses on other machines than this. */
+      allow_clear_text: z.boolean().default(false),
     })
     .prefault({}),
   audit: z

@@ -30,6 +30,12 @@ export interface Metrics {
   executionRoundtripSeconds: Histogram;
   batchRows: Histogram<'writer'>;
   envelopes: Counter<'direction' | 'kind'>;
+  telemetrySamples: Counter<'outcome'>;
+  telemetryMarked: Counter<'mark'>;
+  telemetryStoreSeconds: Histogram;
+  telemetryRollups: Counter;
+  telemetryRollupLagSeconds: Gauge;
+  telemetryPartitionsDropped: Counter;
   apiRequests: Counter<'surface' | 'operation' | 'code'>;
   databasePoolConnections: Gauge<'state'>;
   auditSealed: Counter;
@@ -38,6 +44,10 @@ export interface Metrics {
   auditEntriesLost: Counter;
   auditHeadsLost: Counter;
   auditDeleted: Counter;
+  alertsOpen: Gauge;
+  alertTransitions: Counter<'state'>;
+  alertSamplesSkipped: Counter;
+  alertDeliveries: Counter<'outcome'>;
 }
 
 /** A registry of its own: two instances in one process, as in tests, do not see each other's figures. */
@@ -146,6 +156,39 @@ export function createMetrics(): Metrics {
       labelNames: ['direction', 'kind'],
       registers,
     }),
+    telemetrySamples: new Counter({
+      name: 'viworks_telemetry_samples_total',
+      help: 'Samples that agents sent: stored, duplicate (stored before), or set_aside because they break the rules.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    telemetryMarked: new Counter({
+      name: 'viworks_telemetry_marked_total',
+      help: 'Stored samples that came late, or skewed: with a time that the server does not believe.',
+      labelNames: ['mark'],
+      registers,
+    }),
+    telemetryStoreSeconds: new Histogram({
+      name: 'viworks_telemetry_store_seconds',
+      help: 'From the arrival of telemetry to its commit.',
+      buckets: latencyBuckets,
+      registers,
+    }),
+    telemetryRollups: new Counter({
+      name: 'viworks_telemetry_rollups_total',
+      help: 'Roll-ups of telemetry that were made, or made anew.',
+      registers,
+    }),
+    telemetryRollupLagSeconds: new Gauge({
+      name: 'viworks_telemetry_rollup_lag_seconds',
+      help: 'For how long the oldest roll-up has waited that is due.',
+      registers,
+    }),
+    telemetryPartitionsDropped: new Counter({
+      name: 'viworks_telemetry_partitions_dropped_total',
+      help: 'Partitions of telemetry that were kept for as long as they had to be, and are dropped.',
+      registers,
+    }),
     apiRequests: new Counter({
       name: 'viworks_api_requests_total',
       help: 'Calls of the API by their outcome: ok, or the code of the error.',
@@ -187,6 +230,28 @@ export function createMetrics(): Metrics {
     auditDeleted: new Counter({
       name: 'viworks_audit_deleted_total',
       help: 'Entries of the audit log that were kept for as long as they had to be, and are deleted.',
+      registers,
+    }),
+    alertsOpen: new Gauge({
+      name: 'viworks_alerts_open',
+      help: 'Alerts that are not resolved, those that are pending among them.',
+      registers,
+    }),
+    alertTransitions: new Counter({
+      name: 'viworks_alert_transitions_total',
+      help: 'Alerts that were written, by the state that they were in then.',
+      labelNames: ['state'],
+      registers,
+    }),
+    alertSamplesSkipped: new Counter({
+      name: 'viworks_alert_samples_skipped_total',
+      help: 'Samples that no rule looked at because newer ones of the same agent waited behind them.',
+      registers,
+    }),
+    alertDeliveries: new Counter({
+      name: 'viworks_alert_deliveries_total',
+      help: 'Attempts to deliver a message to a webhook: delivered, failed, or given up.',
+      labelNames: ['outcome'],
       registers,
     }),
   };

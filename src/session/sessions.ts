@@ -160,10 +160,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
       const authenticated = await authentication.verify(asked, proof, connection.peer);
-      const { publicKey, secrets, acceptedKeyId } = authenticated;
+      const { publicKey, secrets, acceptedKeyId, executions } = authenticated;
       peer.certificate = authenticated.certificate;
       const { offer } = asked;
-      const { agentId, incarnation, bootId } = offer;
+      const { agentId, incarnation } = offer;
+      const name = { agentId, incarnation };
+      // A copy: what was received is one buffer with all of the offer.
+      const bootId = new Uint8Array(offer.bootId);
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
@@ -183,7 +186,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
-      const facts = { ...opened, sessionId, agentId, incarnation, bootId, capabilities, window };
+      const facts = { ...opened, ...name, sessionId, bootId, capabilities, window };
       if (secrets !== undefined) {
         sealed = sealConnection(connection, {
           role: 'server',
@@ -194,12 +197,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
         });
         peer.connection = sealed;
       }
-      const ofAgent = certificates && certificatesOf(certificates, offer, peer);
+      const ofAgent = certificates && certificatesOf(certificates, name, peer);
       const own = { ...deps, certificates: ofAgent, signing, log };
       const session = createSession(own, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
-      const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
+      const cancels = await engine.reconcile(session.link, accountOf(executions));
       if (!peers.has(peer)) return;
       phase = 'open';
       const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
@@ -245,7 +248,10 @@ export function createSessions(deps: SessionsDeps): Sessions {
       }
       if (phase === 'proof' && body.case === 'proof' && challenge !== undefined) {
         phase = 'opening';
-        openSession(challenge, body.value).catch((error: unknown) => end(report(error)));
+        const asked = challenge;
+        // An idle session is as small as it can be.
+        challenge = undefined;
+        openSession(asked, body.value).catch((error: unknown) => end(report(error)));
         return;
       }
       throw new ViworksError(
