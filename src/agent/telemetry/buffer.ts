@@ -1,6 +1,7 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { timestampMs } from '../../protocol/envelope.ts';
+import { fitted } from './fit.ts';
 import type { Spool, SpooledFrame } from './spool.ts';
 
 /**
@@ -96,7 +97,8 @@ export function createTelemetryBuffer(deps: TelemetryBufferDeps): TelemetryBuffe
   }
 
   return {
-    async add(sample) {
+    async add(taken) {
+      const sample = fitted(taken, batch.bytes);
       number += 1n;
       sample.number = number;
       sample.bootId = bootId;

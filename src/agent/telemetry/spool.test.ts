@@ -220,7 +220,7 @@ describe('a spool on the disk', () => {
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const), torn: fc.nat(200) }) },
     );
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 80 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 120, size: 'max' }), async (steps) => {
         const folder = await mkdtemp(join(tmpdir(), 'viworks-spool-'));
         try {
           await checkSteps(folder, steps);
@@ -228,7 +228,7 @@ describe('a spool on the disk', () => {
           await rm(folder, { recursive: true });
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 15 },
     );
   }, 60_000);
 });
