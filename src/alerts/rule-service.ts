@@ -39,7 +39,7 @@ export function createRuleService({ database, clock, change }: RuleServiceDeps):
       return ruleOf(row);
     },
 
-    saveRule(actor, input, revision) {
+    async saveRule(actor, input, revision) {
       const values = valuesOf(input, actor);
       return change(async (query, { reload }) => {
         if (revision === undefined) await assertRoom(query);
