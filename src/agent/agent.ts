@@ -315,7 +315,7 @@ export function createAgent(options: AgentOptions): Agent {
     const plan = planReconnect(ended, failures, policy);
     failures = plan.attempt;
     const { error } = end;
-    const told = { code: error?.code, reason: error?.message, retryInMs: plan.delayMs };
+    const told = { code: error?.code, reason: error?.message, retryInMs: Math.round(plan.delayMs) };
     if (error !== undefined && !error.retryable)
       log.error({ ...told, hint: catalogue[error.code].hint }, 'the control plane refuses this agent');
     else log.warn(told, 'not connected');

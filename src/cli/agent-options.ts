@@ -38,6 +38,8 @@ export const withEnrolmentOptions = (command: Command, inFolder: string): Comman
 export function enrolmentOf({ settings }: Pick<CliContext, 'settings'>, options: EnrolmentOptions) {
   const url = options.url ?? settings.agentUrl;
   if (url === undefined) throw new UsageError('--url: is missing; for example http://127.0.0.1:8081');
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new UsageError('--url: must be an http or https URL, for example http://127.0.0.1:8081');
   return {
     url,
     dataDir: resolve(options.dataDir),

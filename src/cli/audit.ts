@@ -177,6 +177,8 @@ async function verifyServer(context: CliContext, options: VerifyOptions): Promis
 async function verifyFile(context: CliContext, options: VerifyOptions, file: string): Promise<boolean> {
   const { key, head } = options;
   const keys = key === undefined ? undefined : trusted(key);
+  if (head !== undefined && !/^[0-9a-f]{64}$/i.test(head))
+    throw new UsageError('--head: must be the hash of a block, 64 hex digits, as `audit head` shows it');
   const input = file === '-' ? process.stdin : createReadStream(file);
   if (file !== '-') await opened(input, file);
   // Not sooner: lines that come before somebody asks for them are lost.

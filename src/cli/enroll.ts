@@ -32,10 +32,11 @@ async function enroll({ settings, terminal }: CliContext, options: EnrollOptions
   const enrolment = enrolmentOf({ settings }, options);
   const shutdown = listenForShutdown(terminal);
   try {
-    const [{ enrollMachine }, { fingerprintOf }] = await Promise.all([
+    const [{ enrollMachine }, { enrolled, fingerprintOf }] = await Promise.all([
       import('../agent/run.ts'),
       import('../agent/identity.ts'),
     ]);
+    const before = await enrolled(enrolment.dataDir);
     const identity = await enrollMachine({
       ...enrolment,
       log: createLogger({ level: 'warn', format: 'text' }),
@@ -51,6 +52,10 @@ async function enroll({ settings, terminal }: CliContext, options: EnrollOptions
       terminal.line(`Enrolled as ${agentId} at site ${site} (incarnation ${incarnation}).`);
       terminal.line(`Key ${fingerprintOf(key.keyId)}`);
     }
+    if (before && (enrolment.enrollmentToken !== undefined || (options.id ?? agentId) !== agentId))
+      terminal.note(
+        `That is what ${enrolment.dataDir} holds; to enrol anew, give an empty folder (--data-dir).`,
+      );
   } finally {
     shutdown.dispose();
   }

@@ -32,7 +32,7 @@ export interface AgentMessage {
 /** Milliseconds in which the agent ends in order; over it, it is killed. */
 const stopMs = 4000;
 /** Secrets of the control plane that no agent needs. */
-const withheld = ['DATABASE_URL', 'JWT_SECRET', 'VIWORKS_TOKEN'];
+const withheld = ['DATABASE_URL', 'REDIS_URL', 'JWT_SECRET', 'VIWORKS_TOKEN'];
 
 export function startLocalAgent(options: LocalAgentOptions): LocalAgent {
   const { url, dataDir, enrollmentToken, ca, serverPin, env, logLevel } = options;

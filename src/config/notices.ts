@@ -39,8 +39,13 @@ export function noticesOf(config: Config, now: number): Notice[] {
       );
   }
   const { security } = config;
-  readable('security.backend_private_key_path', security.backend_private_key_path);
-  readable('security.ca_private_key_path', security.ca_private_key_path);
+  for (const key of [
+    'backend_private_key_path',
+    'ca_private_key_path',
+    'command_secret_path',
+    'token_secret_path',
+  ] as const)
+    readable(`security.${key}`, security[key]);
   if (security.ca_certificate_path !== undefined)
     expiry('security.ca_certificate_path', security.ca_certificate_path);
   if (config.server.mode === 'production' && config.security.rate_limit_requests === 0)
@@ -48,4 +53,6 @@ export function noticesOf(config: Config, now: number): Notice[] {
   return notices;
 }
 
-const othersMayRead = (path: string): boolean => (statSync(path).mode & 0o004) !== 0;
+/** A file that is not there stops the start elsewhere. */
+const othersMayRead = (path: string): boolean =>
+  ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o004) !== 0;

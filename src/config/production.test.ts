@@ -42,6 +42,21 @@ const refusedInProduction: [what: string, env: Environment, message: RegExp][] =
     /^DATABASE_URL: has the password of an example, or none/,
   ],
   ['no password', { DATABASE_URL: 'postgres://viworks@db/viworks' }, /^DATABASE_URL: has the password/],
+  [
+    'no password where a parameter names the host',
+    { DATABASE_URL: 'postgres://viworks@/viworks?host=db' },
+    /^DATABASE_URL: has the password/,
+  ],
+  [
+    'the password of a tutorial in a parameter',
+    { DATABASE_URL: 'postgres://viworks@db/viworks?password=postgres' },
+    /^DATABASE_URL: has the password/,
+  ],
+  [
+    'a database that nothing can be said of',
+    { DATABASE_URL: 'postgres://a b' },
+    /^DATABASE_URL: must be a URL such as/,
+  ],
 ];
 
 test.for(refusedInProduction)('production refuses %s, development does not', ([, env, message]) => {
@@ -55,6 +70,8 @@ test('production takes what is safe', () => {
   load(production);
   load({ ...production, DATABASE_URL: `postgres://viworks:${randomBytes(16).toString('hex')}@db/viworks` });
   load({ ...production, DATABASE_URL: 'postgres://viworks@localhost/viworks' });
+  load({ ...production, DATABASE_URL: 'postgres://viworks@/viworks?host=/run/postgresql' });
+  load({ ...production, DATABASE_URL: `postgres://viworks:${randomBytes(16).toString('hex')}%@db/viworks` });
   load({ ...production, ...tls, VIWORKS_API_BIND_ADDRESS: '0.0.0.0' });
   load({
     ...production,
@@ -94,6 +111,10 @@ test('what works and deserves a look is told', () => {
   expect(noticesOf(config, Date.now()).map(({ setting }) => setting)).toContain(
     'server.tls_private_key_path',
   );
+  const secrets = load({ COMMAND_SECRET_PATH: keyPath, TOKEN_SECRET_PATH: join(folder, 'nothing') });
+  expect(noticesOf(secrets, Date.now()).map(({ setting }) => setting)).toEqual([
+    'security.command_secret_path',
+  ]);
   const open = load({ VIWORKS_AGENT_BIND_ADDRESS: '0.0.0.0', VIWORKS_AGENT_ALLOW_CLEAR_TEXT: 'true' });
   expect(noticesOf(open, Date.now())).toEqual([
     { setting: 'server.mode', text: expect.stringContaining('agent') },

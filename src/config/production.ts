@@ -22,15 +22,29 @@ export function checkProduction(config: Config, nameOf: NameOf): void {
   if (config.server.cors_origins.includes('*')) {
     throw configError(nameOf('server.cors_origins'), 'must name the origins in production; * is everybody');
   }
-  const { url } = config.database;
-  if (url !== undefined && URL.canParse(url)) {
-    const { hostname, password } = new URL(url);
-    const local = hostname === '' || isLoopback(hostname);
-    if (isCommonPassword(decodeURIComponent(password)) && !(local && password === '')) {
-      throw configError(
-        nameOf('database.url'),
-        'has the password of an example, or none; give the user of the database one of its own',
-      );
-    }
+  if (config.database.url !== undefined) checkDatabaseUrl(config.database.url, nameOf('database.url'));
+}
+
+function checkDatabaseUrl(text: string, name: string): void {
+  // Between user and path the host may be missing, where it is a folder with a socket.
+  const url = URL.parse(text) ?? URL.parse(text.replace('@/', '@localhost/'));
+  if (url === null) throw configError(name, 'must be a URL such as postgres://user:password@host/name');
+  const host = url.searchParams.get('host') ?? url.hostname;
+  const password = url.searchParams.get('password') ?? decoded(url.password);
+  const local = host === '' || host.startsWith('/') || isLoopback(host);
+  if (isCommonPassword(password) && !(local && password === '')) {
+    throw configError(
+      name,
+      'has the password of an example, or none; give the user of the database one of its own',
+    );
+  }
+}
+
+/** The driver takes a % that begins no code as it stands. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

@@ -101,6 +101,7 @@ test('a name that exists is enrolled anew only where the operator says so, and i
   expect(agentExists).toBe(true);
   await expect(requests.approve('ada', requestId, approval(key))).rejects.toMatchObject({
     code: 'agent_exists',
+    message: expect.stringContaining('--again'),
   });
   // Nothing of the attempt is left.
   expect(await requestFor('exists')).toMatchObject({ state: 'pending' });

@@ -146,7 +146,7 @@ function refused(): ViworksError {
   // One answer for spent, expired, unknown and bound to another: a guess learns nothing.
   return new ViworksError(
     'enrollment_refused',
-    'token: is not valid for this agent (unknown, spent or expired)',
+    'token: is not valid for this agent (unknown, spent, expired, revoked or for another agent)',
     {
       fields: [{ field: 'token', problem: 'is not valid for this agent' }],
     },

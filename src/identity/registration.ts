@@ -46,9 +46,10 @@ export async function registerIdentity(
 ): Promise<{ incarnation: number; ended: string[] | undefined }> {
   const incarnation = await registerAgent(query, { agentId, at, ...grant });
   if (incarnation === undefined) {
+    const way = tokenId === null ? 'say so (--again)' : 'use a token that is bound to it';
     throw new ViworksError(
       'agent_exists',
-      `agent_id: ${agentId} is enrolled already; to enrol it anew, use a token that is bound to it`,
+      `agent_id: ${agentId} is enrolled already; to enrol it anew, ${way}`,
       { fields: [{ field: 'agent_id', problem: 'is enrolled already' }] },
     );
   }

@@ -85,6 +85,19 @@ test('a command secret that is missing, or too short, stops the start by the nam
   await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject(refusal);
 });
 
+test('a file in PEM is no secret, as everybody may have it; lines of base64 are one', async () => {
+  const sources = await folder();
+  const commandSecretPath = join(sources.dataDir, 'own-secret');
+  await writeFile(commandSecretPath, keyPairToPem(generateKeyPair()));
+  await expect(loadSecrets({ ...sources, commandSecretPath })).rejects.toMatchObject({
+    message: expect.stringContaining('random bytes in base64'),
+  });
+  const bytes = Buffer.alloc(64, 3);
+  await writeFile(commandSecretPath, bytes.toString('base64').replace(/(.{64})/g, '$1\n'));
+  const { commandSecret } = await loadSecrets({ ...sources, commandSecretPath });
+  expect(Buffer.from(commandSecret)).toEqual(bytes);
+});
+
 test('a data folder that cannot hold them is named', async () => {
   const sources = await folder();
   const file = join(sources.dataDir, 'file');

@@ -73,9 +73,18 @@ async function loadRandom(key: string, path: string | undefined, ownPath: string
       : await readFile(path, 'utf8').catch((cause: unknown) => {
           throw unusable(cause);
         });
-  const secret = Buffer.from(text.trim(), 'base64');
-  if (secret.byteLength < secretBytes) throw unusable();
+  const secret = base64In(text);
+  if (secret === undefined || secret.byteLength < secretBytes) throw unusable();
   return secret;
+}
+
+/**
+ * Undefined where the file holds anything else: a certificate or a key in PEM, named by mistake, would otherwise be read
+ * around its other characters, and a secret that everybody has be believed.
+ */
+function base64In(text: string): Buffer | undefined {
+  const written = text.replace(/\s/g, '');
+  return /^[A-Za-z0-9+/]+={0,2}$/.test(written) ? Buffer.from(written, 'base64') : undefined;
 }
 
 async function readOrMake(path: string, make: () => string): Promise<string> {

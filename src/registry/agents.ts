@@ -68,7 +68,13 @@ export function createAgentRegistry({
       );
       // What is held stays held until it is released.
       if (found === false) await hold(agentId, maintenance, reason);
-      return agentAt(agentId);
+      const agent = await agentAt(agentId);
+      if (found === undefined)
+        throw new ViworksError(
+          'agent_state',
+          `${agentId} is revoked; enrol it anew before it is put to use.`,
+        );
+      return agent;
     },
 
     async revoke(actor, agentId, given) {

@@ -60,7 +60,7 @@ export interface AgentService {
   get(agentId: string): Promise<{ agent: Agent; telemetry: JsonObject | undefined }>;
   /**
    * In maintenance an agent stays connected and receives no commands; they wait as held.
-   * @throws agent_unknown
+   * @throws agent_unknown, agent_state where it is revoked
    */
   setMaintenance(agentId: string, maintenance: boolean, reason: string): Promise<Agent>;
   /**

@@ -51,6 +51,11 @@ test('list, head, export and verify, on the server and off it', async () => {
   expect(JSON.parse(changed.stdout)).toMatchObject({ intact: false, problem: { kind: 'changed' } });
   expect((await cli('audit', 'verify', join(server.dataDir, 'nothing'))).code).toBe(2);
   expect((await cli('audit', 'verify', '--key', head.publicKey)).code).toBe(2);
+  // A hash that was copied in part is no sign that somebody cut something off.
+  expect(await cli('audit', 'verify', file, '--head', head.hash.slice(1))).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/^error: --head: must be the hash of a block, 64 hex digits/),
+  });
 
   await tamper(own.database, `update audit_entries set actor = 'eve' where seq = 1`);
   expect(await cli('audit', 'verify')).toMatchObject({ code: 1, stdout: 'changed: Entry 1 was changed.\n' });

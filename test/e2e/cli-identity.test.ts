@@ -44,10 +44,26 @@ test('an agent makes itself a new key, is revoked, removed, and enrolled anew', 
   // What was removed is forgotten, with the number of its enrolments.
   const { token } = await json('token', 'enroll', '--site', 'test', '--agent', agentId);
   const anew = ['enroll', '--url', rig.agentUrl(), '--id', agentId, '--data-dir', join(rig.folder, 'anew')];
-  expect(await runCli([...anew, '--token', token])).toMatchObject({
+  const enrolled = {
     code: 0,
     stdout: expect.stringContaining(`Enrolled as ${agentId} at site test (incarnation 1)`),
-  });
+  };
+  expect(await runCli([...anew, '--token', token])).toMatchObject({ ...enrolled, stderr: '' });
+  const spent = await runCli([...anew, '--token', token]);
+  expect(spent).toMatchObject({ ...enrolled, stderr: expect.stringContaining('give an empty folder') });
+}, 120_000);
+
+test('an address that is none of the agents’ port is told apart from a server that is away', async () => {
+  const { rig } = await started();
+  const asked = async (url: string) => {
+    const options = ['--id', 'lost', '--data-dir', join(rig.folder, 'lost'), '--token', 'vwe_x'];
+    return (await runCli(['enroll', '--url', url, ...options])).stderr;
+  };
+  expect(await asked('127.0.0.1:8081')).toMatch(/^error: --url: must be an http or https URL/);
+  expect(await asked(rig.apiUrl())).toMatch(/^error: No agents' port answers at .*: HTTP 404/);
+  expect(await asked(rig.agentUrl().replace('http:', 'https:'))).toMatch(
+    /No TLS with .*: what answers there speaks none/,
+  );
 }, 120_000);
 
 test('tokens are revoked by their id or themselves, and all that a key signed with it', async () => {

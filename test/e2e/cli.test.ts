@@ -298,6 +298,12 @@ test('doctor finds nothing wrong here, and says what is wrong elsewhere', async 
   const findings: { check: string; status: string }[] = JSON.parse(well.stdout);
   expect(findings.filter(({ status }) => status !== 'ok')).toEqual([]);
   expect(well.code).toBe(0);
+  const limited = ['tokens', 'create', 'limited', '--role', 'viewer', '--site', 'test', '--json'];
+  const { token } = JSON.parse((await runCli(limited, { env })).stdout);
+  expect(await runCli(['doctor', '--token', token], { env })).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^ok +certificates +not looked at/m),
+  });
   const ill = await runCli(['doctor'], {
     env: { ...env, DATABASE_URL: 'postgres://127.0.0.1:1/x', VIWORKS_TOKEN: 'x' },
   });

@@ -42,7 +42,8 @@ test('revoking again changes nothing, and neither maintenance nor a release brin
   const agent = await enrolled(core, 'twice');
   const once = await core.agents.revoke('ada', 'twice', 'first');
   expect(await core.agents.revoke('bob', 'twice', 'second')).toEqual(once);
-  expect((await core.agents.setMaintenance('twice', true, 'x')).status).toBe('revoked');
+  await expect(core.agents.setMaintenance('twice', true, 'x')).rejects.toMatchObject({ code: 'agent_state' });
+  expect((await core.agents.get('twice')).agent.status).toBe('revoked');
   expect((await core.agents.release('bob', 'twice')).status).toBe('revoked');
   await expect(core.agents.rotateKey('bob', 'twice')).rejects.toMatchObject({ code: 'agent_state' });
   await expect(agent.connect()).rejects.toThrow(/authentication_failed/);

@@ -68,7 +68,7 @@ async function calling<T>(
   try {
     return await call(client);
   } catch (thrown) {
-    throw fromConnectError(ConnectError.from(thrown));
+    throw fromConnectError(ConnectError.from(thrown), url);
   } finally {
     socket?.destroy();
     agent.destroy();
@@ -79,10 +79,13 @@ const nameOfCode = new Map<Code, string>(
   Object.values(wireStatus).map((status) => [status.grpc, status.connect]),
 );
 
-function fromConnectError(error: ConnectError): ViworksError {
+function fromConnectError(error: ConnectError, { host }: URL): ViworksError {
+  // Somebody else's answer: the port for applications, or a proxy that does not pass this on.
+  const message =
+    error.rawMessage === 'HTTP 404' ? `No agents' port answers at ${host}: HTTP 404.` : error.rawMessage;
   return errorFromWire({
     connect: error.code === Code.Unknown ? 'unavailable' : nameOfCode.get(error.code),
-    message: error.rawMessage,
+    message,
     code: error.metadata.get(errorCodeHeader) ?? undefined,
     retryAfter: error.metadata.get(retryAfterHeader) ?? undefined,
   });

@@ -49,7 +49,12 @@ export function connectTls(
   };
   const onAbort = (): void => fail('the time is over or the caller went away', signal.reason);
   // It stays: a socket that breaks later belongs to somebody else, who hears of it too.
-  socket.on('error', (error) => fail(error.message, error));
+  socket.on('error', (error: NodeJS.ErrnoException) =>
+    fail(
+      error.code === 'ERR_SSL_WRONG_VERSION_NUMBER' ? 'what answers there speaks none' : error.message,
+      error,
+    ),
+  );
   socket.once('close', () => fail('the peer closed it'));
   socket.once('secureConnect', () => {
     const problem = problemOf(socket, terms);
