@@ -40,7 +40,11 @@ export interface LedgerBounds {
   rememberCount: number;
 }
 
-export const ledgerBounds: LedgerBounds = { rememberMs: 24 * 3600 * 1000, rememberCount: 50_000 };
+/**
+ * As long as a command may wait, and a day for clocks that are off: a row of one that ran, set back by whoever writes
+ * into the database, comes again until it expires.
+ */
+export const ledgerBounds: LedgerBounds = { rememberMs: 31 * 24 * 3600 * 1000, rememberCount: 50_000 };
 
 export interface LedgerState {
   apply(line: LedgerLine): void;

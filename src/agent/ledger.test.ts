@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
 import { createFakeTime } from '../../test/support/agent-time.ts';
+import { submitInput } from '../api/schemas/commands.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { createMemoryLedger, type Ledger, openLedger } from './ledger.ts';
 import { createLedgerState, type LedgerLine, printLine, readLines } from './ledger-state.ts';
@@ -107,7 +108,21 @@ test('a ledger that cannot be written says so', async () => {
   await expect(ledger.started('a', 1, 1n)).rejects.toMatchObject({ code: 'unavailable' });
 });
 
-test('names are remembered for a day, and only so many', () => {
+test('names are remembered for longer than any command waits', () => {
+  const longestMs = 30 * 86_400_000;
+  const command = { verb: 'exec', target: { all: true } };
+  expect(submitInput.safeParse({ ...command, timeToLiveMs: longestMs + 1 }).success).toBe(false);
+  const state = createLedgerState();
+  for (const [id, at] of [
+    ['first', 0],
+    ['other', longestMs],
+  ] as const)
+    state.apply({ k: 'settled', id, n: 1, at });
+  expect(state.find('first', 1)).toBe('settled');
+  expect([...state.lines(longestMs)]).toHaveLength(2);
+});
+
+test('names are remembered for a while, and only so many', () => {
   const state = createLedgerState({ rememberMs: 1000, rememberCount: 3 });
   for (const [i, at] of [0, 1, 2, 3].entries()) state.apply({ k: 'settled', id: `e${i}`, n: 1, at });
   expect([state.find('e0', 1), state.find('e1', 1)]).toEqual([undefined, 'settled']);

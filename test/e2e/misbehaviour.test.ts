@@ -136,6 +136,20 @@ test.each([
   },
 );
 
+test('an error of greater length than errors have ends the session, and nothing of it is kept', async () => {
+  const { session } = await connected(core, 'talks');
+  await session.beat();
+  const command = await submit('talks');
+  await session.order();
+  const message = 'x'.repeat(500_000);
+  session.send(
+    { case: 'error', value: { code: 'signature_invalid', message, sequence: 1n } },
+    { sequence: 0n },
+  );
+  expect((await session.closed)?.code).toBe('protocol_violation');
+  await executionIn(core.engine, command.commandId, 'sent');
+});
+
 test('an agent without room keeps its place: the execution is offered again when another one ends, and does not expire early', async () => {
   const { session } = await connected(core, 'full');
   await session.beat();
