@@ -7,7 +7,7 @@ const rungs = [
   ['cli'],
   ['app'],
   ['transport', 'api'],
-  ['schedules'],
+  ['schedules', 'alerts'],
   ['session', 'templates'],
   ['identity', 'registry', 'commands', 'telemetry'],
   ['audit'],

@@ -59,6 +59,18 @@ export const catalogue = {
   rollout_state: entry('failed_precondition', false, 'info', 'see `viworks rollouts get` for its state'),
   template_unknown: entry('not_found', false, 'info', 'see `viworks templates` for the ones there are'),
   schedule_unknown: entry('not_found', false, 'info', 'see `viworks schedules` for the ones there are'),
+  alert_unknown: entry('not_found', false, 'info', 'see `viworks alerts` for the ones there are'),
+  alert_state: entry('failed_precondition', false, 'info', 'see `viworks alerts show` for its state'),
+  alert_rule_unknown: entry('not_found', false, 'info', 'see `viworks alerts rules` for the ones there are'),
+  silence_unknown: entry('not_found', false, 'info', 'see `viworks alerts silences` for those that count'),
+  webhook_unknown: entry('not_found', false, 'info', 'see `viworks alerts webhooks` for the ones there are'),
+  webhook_exists: entry('already_exists', false, 'info', 'remove it first, or choose another name'),
+  dead_letter_unknown: entry(
+    'not_found',
+    false,
+    'info',
+    'see `viworks alerts dead-letters` for what there is',
+  ),
   issuer_key_unknown: entry('not_found', false, 'info', 'see `viworks jwt-keys` for the ones there are'),
   revision_conflict: entry(
     'failed_precondition',

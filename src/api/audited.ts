@@ -17,6 +17,8 @@ const command: About = ['command', 'commandId'];
 const template: About = ['template', 'name'];
 const schedule: About = ['schedule', 'name'];
 const agent: About = ['agent', 'agentId'];
+const alertRule: About = ['alert_rule', 'name'];
+const webhook: About = ['webhook', 'name'];
 
 /** Every operation that changes something, and the one that takes the audit log away. */
 const about = {
@@ -42,6 +44,15 @@ const about = {
   'schedules.pause': schedule,
   'schedules.resume': schedule,
   'schedules.run': schedule,
+  'alerts.acknowledge': ['alert', 'alertId'],
+  'alerts.silence': ['silence'],
+  'alerts.endSilence': ['silence', 'silenceId'],
+  'alerts.saveRule': alertRule,
+  'alerts.deleteRule': alertRule,
+  'alerts.addWebhook': webhook,
+  'alerts.removeWebhook': webhook,
+  'alerts.testWebhook': webhook,
+  'alerts.retryDeadLetters': ['webhook', 'webhook'],
   'enrollment.createToken': ['enrollment_token'],
   'enrollment.revokeToken': ['enrollment_token', 'tokenId'],
   'enrollment.approve': ['enrollment_request', 'requestId'],

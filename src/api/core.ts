@@ -23,13 +23,21 @@ export interface Core {
     ApiDeps['schedules'],
     'list' | 'get' | 'create' | 'update' | 'delete' | 'pause' | 'resume' | 'run' | 'next'
   >;
+  alerts: ApiDeps['alerts'];
   templates: Pick<ApiDeps['templates'], 'list' | 'get' | 'save' | 'delete' | 'render' | 'run'>;
   enrollmentTokens: EnrollmentTokens;
 }
 
 export type CoreDeps = Pick<
   ApiDeps,
-  'agents' | 'commands' | 'rollouts' | 'schedules' | 'templates' | 'enrollmentTokens' | 'maxFleetShare'
+  | 'agents'
+  | 'alerts'
+  | 'commands'
+  | 'rollouts'
+  | 'schedules'
+  | 'templates'
+  | 'enrollmentTokens'
+  | 'maxFleetShare'
 >;
 
 export function coreFor(deps: CoreDeps, actor: Actor): Core {
@@ -37,6 +45,7 @@ export function coreFor(deps: CoreDeps, actor: Actor): Core {
   if (scope === undefined) return deps;
   return {
     agents: agentsWithin(deps, scope),
+    alerts: alertsWithin(deps, scope),
     commands: commandsWithin(deps, scope),
     rollouts: rolloutsWithin(deps, scope),
     schedules: schedulesWithin(deps, scope),
@@ -64,6 +73,24 @@ function agentsWithin({ agents }: CoreDeps, scope: Scope): Core['agents'] {
     async setMaintenance(agentId, maintenance, reason) {
       await get(agentId);
       return agents.setMaintenance(agentId, maintenance, reason);
+    },
+  };
+}
+
+/** Of the rest, what is not about single alerts is refused to whoever is limited by the table of operations. */
+function alertsWithin({ alerts }: CoreDeps, scope: Scope): Core['alerts'] {
+  const get: Core['alerts']['get'] = async (alertId) => {
+    const alert = await alerts.get(alertId);
+    if (allowsSite(scope, alert.site)) return alert;
+    throw new ViworksError('alert_unknown', `There is no alert ${alertId}.`);
+  };
+  return {
+    ...alerts,
+    get,
+    list: (filter, page) => alerts.list({ ...filter, sites: scope.sites }, page),
+    async acknowledge(actor, alertId, note) {
+      await get(alertId);
+      return alerts.acknowledge(actor, alertId, note);
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { AlertService } from '../alerts/types.ts';
 import type { AuditTrail } from '../audit/trail.ts';
 import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
@@ -28,6 +29,7 @@ export interface ApiDeps {
   rollouts: RolloutService;
   templates: TemplateService;
   schedules: ScheduleService;
+  alerts: AlertService;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;

@@ -3,6 +3,7 @@ import { processEnvironment } from '../config/environment.ts';
 import { version } from '../lib/version.ts';
 import { agentCommand } from './agent.ts';
 import { agentsCommand } from './agents.ts';
+import { alertsCommand } from './alerts.ts';
 import { auditCommand } from './audit.ts';
 import { certsCommand } from './certs.ts';
 import { commandsCommand } from './commands.ts';
@@ -57,6 +58,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   rolloutsCommand(program, context);
   templatesCommand(program, context);
   schedulesCommand(program, context, exit);
+  alertsCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
   auditCommand(program, context, exit);

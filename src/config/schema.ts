@@ -222,6 +222,20 @@ export const configSchema = z.strictObject({
       rollup_retention: z.int().min(1).max(36_500).default(400),
     })
     .prefault({}),
+  alerts: z
+    .strictObject({
+      /** Seconds without anything new after which what happened to a rule in a site is told, as one message. */
+      group_quiet: seconds.default(10),
+      /** Seconds after which it is told in any case. */
+      group_window: seconds.default(60),
+      /** Days that an alert, and what was told of it, is kept after its end; 0 keeps it for ever. */
+      retention: z.number().min(0).max(36_500).default(90),
+      /** Attempts to deliver a message, after which it is given up. */
+      max_attempts: positive.max(100).default(12),
+      /** Webhooks may have http addresses on other machines than this. */
+      allow_clear_text: z.boolean().default(false),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       /** Days that an entry of the audit log is kept; 0 keeps it for ever. */

@@ -44,6 +44,10 @@ export interface Metrics {
   auditEntriesLost: Counter;
   auditHeadsLost: Counter;
   auditDeleted: Counter;
+  alertsOpen: Gauge;
+  alertTransitions: Counter<'state'>;
+  alertSamplesSkipped: Counter;
+  alertDeliveries: Counter<'outcome'>;
 }
 
 /** A registry of its own: two instances in one process, as in tests, do not see each other's figures. */
@@ -226,6 +230,28 @@ export function createMetrics(): Metrics {
     auditDeleted: new Counter({
       name: 'viworks_audit_deleted_total',
       help: 'Entries of the audit log that were kept for as long as they had to be, and are deleted.',
+      registers,
+    }),
+    alertsOpen: new Gauge({
+      name: 'viworks_alerts_open',
+      help: 'Alerts that are not resolved, those that are pending among them.',
+      registers,
+    }),
+    alertTransitions: new Counter({
+      name: 'viworks_alert_transitions_total',
+      help: 'Alerts that were written, by the state that they were in then.',
+      labelNames: ['state'],
+      registers,
+    }),
+    alertSamplesSkipped: new Counter({
+      name: 'viworks_alert_samples_skipped_total',
+      help: 'Samples that no rule looked at because newer ones of the same agent waited behind them.',
+      registers,
+    }),
+    alertDeliveries: new Counter({
+      name: 'viworks_alert_deliveries_total',
+      help: 'Attempts to deliver a message to a webhook: delivered, failed, or given up.',
+      labelNames: ['outcome'],
       registers,
     }),
   };

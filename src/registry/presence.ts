@@ -19,8 +19,16 @@ export interface Presence {
   idle(): Promise<void>;
 }
 
-export function createPresence(deps: { database: Database; bus: Bus; log: Logger }): Presence {
-  const { database, bus, log } = deps;
+export interface PresenceDeps {
+  database: Database;
+  bus: Bus;
+  log: Logger;
+  /** Told of an agent each time after its presence was written. Must not throw. */
+  written?: (agentId: string) => void;
+}
+
+export function createPresence(deps: PresenceDeps): Presence {
+  const { database, bus, log, written = () => {} } = deps;
   const bounds = { maximumBatch: 5000, maximumWaiting: 200_000, retryForMs: 600_000 };
   const changes = createBatchWriter<PresenceChange, void>({
     ...bounds,
@@ -31,7 +39,10 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
         if (item.epoch >= (latest.get(item.agentId)?.epoch ?? 0)) latest.set(item.agentId, item);
       }
       await applyPresence(database.query, [...latest.values()]);
-      for (const agentId of latest.keys()) bus.publish('agent.changed', agentId);
+      for (const agentId of latest.keys()) {
+        bus.publish('agent.changed', agentId);
+        written(agentId);
+      }
       return items.map(() => undefined);
     },
   });
@@ -65,7 +76,10 @@ export function createPresence(deps: { database: Database; bus: Bus; log: Logger
   return {
     async open(opening) {
       const opened = await openings.add(opening);
-      if (opened !== undefined) bus.publish('agent.changed', opening.agentId);
+      if (opened !== undefined) {
+        bus.publish('agent.changed', opening.agentId);
+        written(opening.agentId);
+      }
       return opened;
     },
     changed: (change) => void changes.add(change).catch(failed),

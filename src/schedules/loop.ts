@@ -4,12 +4,12 @@ import { backoffDelay } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import type { Turns } from '../lib/turns.ts';
 import type { RowBinding } from '../storage/bound-rows.ts';
 import type { Database } from '../storage/database.ts';
 import { claimSchedules, type ScheduleRow, settleSchedule, soonestSchedule } from '../storage/schedules.ts';
 import { boundValues, notAuthentic, scheduleOf } from './rows.ts';
 import type { Runner, RunOutcome } from './runner.ts';
-import type { Turns } from './turns.ts';
 
 /**
  * The loop that runs schedules at their times. Any instance may run any of them: it holds the row from before it

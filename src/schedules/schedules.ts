@@ -9,6 +9,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import type { Scope } from '../lib/scope.ts';
 import { storableJson, storableText } from '../lib/text.ts';
+import { createTurns } from '../lib/turns.ts';
 import type { RowBinding } from '../storage/bound-rows.ts';
 import type { Database } from '../storage/database.ts';
 import {
@@ -27,7 +28,6 @@ import { occurrencesOf, upcoming } from './occurrences.ts';
 import { boundValues, notAuthentic, scheduleOf } from './rows.ts';
 import { createRunner, inputOf, originOf } from './runner.ts';
 import { checkTiming } from './timing.ts';
-import { createTurns } from './turns.ts';
 import type { Action, Schedule, ScheduleService } from './types.ts';
 
 /** Schedules in the database, and the loop that runs them. */

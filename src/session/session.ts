@@ -278,6 +278,7 @@ export function createSession(
         link.paused = true;
         return done(sequence);
       case 'error':
+        assertValid(ErrorSchema, body.value, 'protocol_violation', 'error.');
         return receiveError(sequence, body.value);
       case 'certificateRequest':
         return settle(sequence, issueCertificate(sequence, body.value));
@@ -300,6 +301,7 @@ export function createSession(
       case 'commandKeys':
       case 'tlsTrust':
       case 'agentCertificate':
+      case 'telemetryTerms':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }

@@ -21,7 +21,7 @@ export const trafficOf = ({ number, networks }: Sample, boot: string, takenAt: n
  * The columns of a sample. Rates are known where the sample just before it, of the same boot, is.
  */
 export function metricsOf(
-  { cpu, memory, disks }: Sample,
+  { cpu, memory, disks, networks }: Sample,
   traffic: TrafficCounts,
   before: TrafficCounts | undefined,
 ): MetricValues {
@@ -36,13 +36,26 @@ export function metricsOf(
     swap: memory === undefined ? null : percentOf(memory.swapUsedBytes, memory.swapTotalBytes),
     disk,
     load: cpu?.load1m ?? null,
-    ...ratesOf(traffic, before),
+    ...(ratesTold(networks) ?? ratesOf(traffic, before)),
   };
 }
 
 /** Null of nothing: a machine without swap uses no part of it. */
 function percentOf(used: bigint, total: bigint): number | null {
   return total > 0n ? Math.min(100, (Number(used) / Number(total)) * 100) : null;
+}
+
+/** Those that the agent measured itself, where it did. */
+function ratesTold(networks: Sample['networks']): { received: number; sent: number } | undefined {
+  let told = false;
+  const rates = { received: 0, sent: 0 };
+  for (const { receivedBytesPerSecond, sentBytesPerSecond } of networks) {
+    if (receivedBytesPerSecond === undefined && sentBytesPerSecond === undefined) continue;
+    told = true;
+    rates.received += receivedBytesPerSecond ?? 0;
+    rates.sent += sentBytesPerSecond ?? 0;
+  }
+  return told && Number.isFinite(rates.received + rates.sent) ? rates : undefined;
 }
 
 /** Of interfaces that are in both, and whose counters did not begin anew. */

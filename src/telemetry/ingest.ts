@@ -114,7 +114,6 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     message: Telemetry,
   ): SampleRow[] {
     const receivedAt = clock.now();
-    const boot = Buffer.from(bootId).toString('latin1');
     const rows: SampleRow[] = [];
     const encoded = encodeSamples(message);
     for (const [index, sample] of message.samples.entries()) {
@@ -125,15 +124,19 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       }
       const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
       const time = timeOf(takenAt, receivedAt, rules);
+      // What an agent keeps on its disk may be of a boot before this one.
+      const bootOf = sample.bootId.byteLength > 0 ? new Uint8Array(sample.bootId) : bootId;
+      const boot = Buffer.from(bootOf).toString('latin1');
       const counts = trafficOf(sample, boot, takenAt);
       const values = metricsOf(sample, counts, traffic.get(agentId));
       traffic.set(agentId, counts);
       rows.push({
         agentId,
-        bootId,
+        bootId: bootOf,
         number: counts.number,
         receivedAt: new Date(receivedAt),
         ...time,
+        late: time.late || sample.late,
         at: new Date(time.at),
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
         ...values,

@@ -227,6 +227,77 @@ const cases: Record<string, Case> = {
       return 'nightly';
     },
   },
+  'alerts.saveRule': {
+    call: async () => {
+      const rule = { name: 'hot', severity: 'critical' as const, metric: 'metrics.celsius', threshold: 90 };
+      return (await ada.alerts.saveRule.mutate(rule)).rule.name;
+    },
+    changed: (id) => `alert_rules where name = '${id}'`,
+  },
+  'alerts.deleteRule': {
+    call: async () => {
+      await ada.alerts.deleteRule.mutate({ name: 'hot' });
+      return 'hot';
+    },
+  },
+  'alerts.silence': {
+    call: async () => {
+      const of = { site: 'berlin' };
+      return (await ada.alerts.silence.mutate({ of, lifetimeMs: 60_000 })).silence.silenceId;
+    },
+    changed: (id) => `alert_silences where silence_id = '${id}'`,
+  },
+  'alerts.endSilence': {
+    call: async () => {
+      const { silences } = await ada.alerts.listSilences.query();
+      const silenceId = silences[0]?.silenceId ?? '';
+      await ada.alerts.endSilence.mutate({ silenceId });
+      return silenceId;
+    },
+    changed: (id) => `alert_silences where silence_id = '${id}'`,
+  },
+  'alerts.acknowledge': {
+    call: async () => {
+      const alertId = '01990000-0000-7000-8000-000000000001';
+      await tamper(
+        database,
+        `insert into alerts (alert_id, rule, agent_id, subject, site, severity, metric, comparison, threshold, state,
+           seen_at, pending_since, fired_at, told, updated_at)
+         values ('${alertId}', 'cpu-high', 'web-1', '', 'berlin', 'warning', 'cpu.percent', 'above', 80, 'firing',
+           now(), now(), now(), true, now())`,
+      );
+      // What another rule does has all of them read again.
+      await ada.alerts.silence.mutate({ of: { site: 'nowhere' }, lifetimeMs: 60_000 });
+      await ada.alerts.acknowledge.mutate({ alertId, note: 'mine' });
+      return alertId;
+    },
+    changed: (id) => `alerts where alert_id = '${id}'`,
+  },
+  'alerts.addWebhook': {
+    call: async () => {
+      const { webhook } = await ada.alerts.addWebhook.mutate({ name: 'chat', url: 'http://127.0.0.1:9/' });
+      return webhook.name;
+    },
+    changed: (id) => `alert_webhooks where name = '${id}'`,
+  },
+  'alerts.testWebhook': {
+    call: async () => {
+      await ada.alerts.testWebhook.mutate({ name: 'chat' });
+      return 'chat';
+    },
+  },
+  'alerts.retryDeadLetters': {
+    call: async () => {
+      await ada.alerts.retryDeadLetters.mutate({ webhook: 'chat' });
+      return 'chat';
+    },
+  },
+  'alerts.removeWebhook': {
+    call: async () => {
+      await ada.alerts.removeWebhook.mutate({ name: 'chat' });
+      return 'chat';
+    },
+  },
   'enrollment.createToken': {
     call: async () => {
       return (await ada.enrollment.createToken.mutate({ site: 'oslo' })).tokenId;

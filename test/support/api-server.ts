@@ -27,6 +27,7 @@ import type { Scope } from '../../src/lib/scope.ts';
 import { remoteAddress } from '../../src/protocol/peer.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
+import { memoryAlerts } from './api-alerts.ts';
 import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryCertificates } from './api-certificates.ts';
@@ -59,6 +60,7 @@ export async function startApi(
   const deps = {
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
+    alerts: memoryAlerts(),
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     ...auditing,

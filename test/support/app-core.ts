@@ -32,6 +32,7 @@ import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
+import type { TelemetryIngest } from '../../src/telemetry/ingest.ts';
 import { createTelemetry, type Telemetry, type TelemetrySettings } from '../../src/telemetry/telemetry.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
 import { enrollmentRoutes, type Guesses } from '../../src/transport/enrollment.ts';
@@ -111,6 +112,8 @@ export interface CoreOptions {
   certificates?: Partial<CertificateSettings>;
   /** What one agent may say in a second; without it any number. */
   budget?: BudgetLimits;
+  /** Takes what agents measure, in place of the ingest. */
+  onTelemetry?: TelemetryIngest['ingest'];
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
   telemetry?: Partial<TelemetrySettings>;
@@ -242,7 +245,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       audit: audit.trail,
     }),
     engine,
-    telemetry,
+    telemetry: options.onTelemetry === undefined ? telemetry : { ...telemetry, ingest: options.onTelemetry },
     clock,
     log,
     metrics,

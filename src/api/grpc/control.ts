@@ -5,6 +5,7 @@ import { wireLimits } from '../../protocol/limits.ts';
 import type { ApiDeps } from '../deps.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import { createEnrollmentInput } from '../schemas/tokens.ts';
+import { alertMethods } from './alerts.ts';
 import { auditMethods } from './audit.ts';
 import { certificateMethods } from './certificates.ts';
 import {
@@ -44,6 +45,7 @@ const limits = {
 export type ControlDeps = Pick<
   ApiDeps,
   | 'agents'
+  | 'alerts'
   | 'audit'
   | 'trail'
   | 'commands'
@@ -168,6 +170,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     cancelCommand,
     watchCommand,
     readOutput,
+    ...alertMethods({ unary }),
     ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),

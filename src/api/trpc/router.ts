@@ -1,6 +1,7 @@
 import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server';
 import type { ApiDeps } from '../deps.ts';
 import { agentsRouter } from './agents.ts';
+import { alertsRouter } from './alerts.ts';
 import { auditRouter } from './audit.ts';
 import { certsRouter } from './certs.ts';
 import { commandsRouter } from './commands.ts';
@@ -18,6 +19,7 @@ import { verbsRouter } from './verbs.ts';
 export function createAppRouter(deps: ApiDeps) {
   return router({
     agents: agentsRouter(deps),
+    alerts: alertsRouter(),
     audit: auditRouter(deps),
     certs: certsRouter(deps),
     commands: commandsRouter(deps),

@@ -18,6 +18,7 @@ import type { ExportAuditRequestSchema, ExportAuditResponseSchema, GetAuditHeadR
 import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateTokenRequestSchema, CreateTokenResponseSchema, ListIssuerKeysRequestSchema, ListIssuerKeysResponseSchema, ListTokensRequestSchema, ListTokensResponseSchema, RevokeIssuerKeyRequestSchema, RevokeIssuerKeyResponseSchema, RevokeTokenRequestSchema, RevokeTokenResponseSchema, RotateIssuerKeyRequestSchema, RotateIssuerKeyResponseSchema } from "./token_pb.js";
 import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, DropAuthorityRequestSchema, DropAuthorityResponseSchema, GetCertificateStatusRequestSchema, GetCertificateStatusResponseSchema, GetPinsRequestSchema, GetPinsResponseSchema, IssueCertificateRequestSchema, IssueCertificateResponseSchema, ListCertificatesRequestSchema, ListCertificatesResponseSchema, PrepareAuthorityRequestSchema, PrepareAuthorityResponseSchema, RetireAuthorityRequestSchema, RetireAuthorityResponseSchema, RevokeCertificateRequestSchema, RevokeCertificateResponseSchema, RotatePinsRequestSchema, RotatePinsResponseSchema } from "./certificate_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
+import type { AcknowledgeAlertRequestSchema, AcknowledgeAlertResponseSchema, AddWebhookRequestSchema, AddWebhookResponseSchema, DeleteAlertRuleRequestSchema, DeleteAlertRuleResponseSchema, EndSilenceRequestSchema, EndSilenceResponseSchema, GetAlertRequestSchema, GetAlertResponseSchema, GetAlertRuleRequestSchema, GetAlertRuleResponseSchema, ListAlertRulesRequestSchema, ListAlertRulesResponseSchema, ListAlertsRequestSchema, ListAlertsResponseSchema, ListDeadLettersRequestSchema, ListDeadLettersResponseSchema, ListSilencesRequestSchema, ListSilencesResponseSchema, ListWebhooksRequestSchema, ListWebhooksResponseSchema, RemoveWebhookRequestSchema, RemoveWebhookResponseSchema, RetryDeadLettersRequestSchema, RetryDeadLettersResponseSchema, SaveAlertRuleRequestSchema, SaveAlertRuleResponseSchema, SilenceAlertsRequestSchema, SilenceAlertsResponseSchema, TestWebhookRequestSchema, TestWebhookResponseSchema } from "./alert_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -1315,6 +1316,150 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof RevokeKeyRequestSchema;
     output: typeof RevokeKeyResponseSchema;
+  },
+  /**
+   * Alerts: what a rule holds for. Newest first.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListAlerts
+   */
+  listAlerts: {
+    methodKind: "unary";
+    input: typeof ListAlertsRequestSchema;
+    output: typeof ListAlertsResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetAlert
+   */
+  getAlert: {
+    methodKind: "unary";
+    input: typeof GetAlertRequestSchema;
+    output: typeof GetAlertResponseSchema;
+  },
+  /**
+   * Somebody takes care of it; it is told of no more until it ends.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.AcknowledgeAlert
+   */
+  acknowledgeAlert: {
+    methodKind: "unary";
+    input: typeof AcknowledgeAlertRequestSchema;
+    output: typeof AcknowledgeAlertResponseSchema;
+  },
+  /**
+   * Nobody is told of these alerts for a while.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.SilenceAlerts
+   */
+  silenceAlerts: {
+    methodKind: "unary";
+    input: typeof SilenceAlertsRequestSchema;
+    output: typeof SilenceAlertsResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListSilences
+   */
+  listSilences: {
+    methodKind: "unary";
+    input: typeof ListSilencesRequestSchema;
+    output: typeof ListSilencesResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.EndSilence
+   */
+  endSilence: {
+    methodKind: "unary";
+    input: typeof EndSilenceRequestSchema;
+    output: typeof EndSilenceResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListAlertRules
+   */
+  listAlertRules: {
+    methodKind: "unary";
+    input: typeof ListAlertRulesRequestSchema;
+    output: typeof ListAlertRulesResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.GetAlertRule
+   */
+  getAlertRule: {
+    methodKind: "unary";
+    input: typeof GetAlertRuleRequestSchema;
+    output: typeof GetAlertRuleResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.SaveAlertRule
+   */
+  saveAlertRule: {
+    methodKind: "unary";
+    input: typeof SaveAlertRuleRequestSchema;
+    output: typeof SaveAlertRuleResponseSchema;
+  },
+  /**
+   * Its alerts are resolved.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.DeleteAlertRule
+   */
+  deleteAlertRule: {
+    methodKind: "unary";
+    input: typeof DeleteAlertRuleRequestSchema;
+    output: typeof DeleteAlertRuleResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.ListWebhooks
+   */
+  listWebhooks: {
+    methodKind: "unary";
+    input: typeof ListWebhooksRequestSchema;
+    output: typeof ListWebhooksResponseSchema;
+  },
+  /**
+   * Where to tell of alerts. The answer has the secret that signs what is told.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.AddWebhook
+   */
+  addWebhook: {
+    methodKind: "unary";
+    input: typeof AddWebhookRequestSchema;
+    output: typeof AddWebhookResponseSchema;
+  },
+  /**
+   * With all that waits for it.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.RemoveWebhook
+   */
+  removeWebhook: {
+    methodKind: "unary";
+    input: typeof RemoveWebhookRequestSchema;
+    output: typeof RemoveWebhookResponseSchema;
+  },
+  /**
+   * Sends one message at once, and says what came of it.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.TestWebhook
+   */
+  testWebhook: {
+    methodKind: "unary";
+    input: typeof TestWebhookRequestSchema;
+    output: typeof TestWebhookResponseSchema;
+  },
+  /**
+   * Messages that were given up.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * @generated from rpc viworks.control.v1.ControlService.RetryDeadLetters
+   */
+  retryDeadLetters: {
+    methodKind: "unary";
+    input: typeof RetryDeadLettersRequestSchema;
+    output: typeof RetryDeadLettersResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth

@@ -1,8 +1,8 @@
 import { ViworksError } from '../errors.ts';
 
 /**
- * One after the other. Runs and changes of schedules wait for each other's rows; if they did so in the database,
- * each that waits would keep a connection that a run may need to end.
+ * One after the other. What changes the same rows waits here; if it did so in the database,
+ * each that waits would keep a connection that others may need to end.
  */
 export type Turns = <T>(work: () => Promise<T>) => Promise<T>;
 
@@ -15,7 +15,7 @@ export function createTurns(): Turns {
   let waiting = 0;
   return async (work) => {
     if (waiting >= maximumWaiting) {
-      throw new ViworksError('unavailable', 'Too many change schedules now; try again.', {
+      throw new ViworksError('unavailable', 'Too many changes wait already; try again.', {
         retryAfterMs: 1000,
       });
     }
