@@ -1,4 +1,4 @@
-import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { NetworkSample, Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { MetricValues } from '../storage/telemetry-metrics.ts';
 
 /** The bytes that the interfaces of a machine had counted, and when. */
@@ -6,20 +6,16 @@ export interface TrafficCounts {
   boot: string;
   number: number;
   takenAt: number;
-  interfaces: ReadonlyMap<string, { received: number; sent: number }>;
+  networks: readonly NetworkSample[];
 }
 
 /** @param takenAt by the agent's clock, milliseconds */
-export function trafficOf(sample: Sample, boot: string, takenAt: number): TrafficCounts {
-  const interfaces = sample.networks.map(
-    (network) =>
-      [
-        network.interface,
-        { received: Number(network.receivedBytes), sent: Number(network.sentBytes) },
-      ] as const,
-  );
-  return { boot, number: Number(sample.number), takenAt, interfaces: new Map(interfaces) };
-}
+export const trafficOf = ({ number, networks }: Sample, boot: string, takenAt: number): TrafficCounts => ({
+  boot,
+  number: Number(number),
+  takenAt,
+  networks,
+});
 
 /**
  * The columns of a sample. Rates are known where the sample just before it, of the same boot, is.
@@ -70,13 +66,17 @@ function ratesOf(
   const unknown = { received: null, sent: null };
   if (before === undefined || before.boot !== now.boot || before.number + 1 !== now.number) return unknown;
   const seconds = (now.takenAt - before.takenAt) / 1000;
-  if (!(seconds > 0) || now.interfaces.size === 0) return unknown;
+  if (!(seconds > 0) || now.networks.length === 0) return unknown;
   const bytes = { received: 0, sent: 0 };
-  for (const [name, counted] of now.interfaces) {
-    const earlier = before.interfaces.get(name);
+  for (const [index, counted] of now.networks.entries()) {
+    const name = counted.interface;
+    // Nearly always in the same place as before.
+    const there = before.networks[index];
+    const earlier =
+      there?.interface === name ? there : before.networks.find((other) => other.interface === name);
     if (earlier === undefined) continue;
-    bytes.received += Math.max(0, counted.received - earlier.received);
-    bytes.sent += Math.max(0, counted.sent - earlier.sent);
+    bytes.received += Math.max(0, Number(counted.receivedBytes - earlier.receivedBytes));
+    bytes.sent += Math.max(0, Number(counted.sentBytes - earlier.sentBytes));
   }
   return { received: bytes.received / seconds, sent: bytes.sent / seconds };
 }

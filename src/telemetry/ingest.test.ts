@@ -147,3 +147,45 @@ test('a listener that fails harms neither the agent nor the other listeners', as
   await telemetry.ingest(alpha, frame(sampleAt(2, noon)));
   expect(heard).toEqual(['alpha']);
 });
+
+test('one that measures much does not fill what the others wait for', async () => {
+  const { telemetry, count } = await ownTelemetry();
+  const stored: string[] = [];
+  telemetry.onStored((samples) => stored.push(...samples.map(({ agentId }) => agentId)));
+  const flood = Array.from({ length: 16 }, (_, n) =>
+    telemetry.ingest(
+      { agentId: 'flooder', bootId: boot() },
+      frame(...Array.from({ length: 100 }, (_, m) => sampleAt(n * 100 + m + 1, noon + m))),
+    ),
+  );
+  await telemetry.ingest(alpha, frame(sampleAt(1, noon)));
+  expect(stored.indexOf('alpha')).toBeLessThanOrEqual(200);
+  await Promise.all(flood);
+  expect(await count('telemetry_samples')).toBe(1601);
+});
+
+test('connections that are cut again and again under load: nothing is refused, lost or there twice', async () => {
+  const { telemetry, count, rows, counted } = await ownTelemetry();
+  const sources = Array.from({ length: 30 }, (_, n) => ({ agentId: `agent-${n}`, bootId: boot() }));
+  let going = true;
+  let acknowledged = 0;
+  const agents = sources.map(async (source) => {
+    for (let number = 1; going; number++) {
+      await telemetry.ingest(source, frame(sampleAt(number, noon + number)));
+      acknowledged++;
+    }
+  });
+  for (let cuts = 0; cuts < 10; cuts++) {
+    const before = acknowledged;
+    await rows(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid()`,
+    );
+    await expect.poll(() => acknowledged, { timeout: 10_000 }).toBeGreaterThan(before + sources.length);
+  }
+  going = false;
+  await Promise.all(agents);
+  expect(await count('telemetry_samples')).toBe(acknowledged);
+  expect(await counted('telemetrySamples', 'set_aside')).toBe(0);
+  expect(await telemetry.latest.list()).toHaveLength(sources.length);
+});

@@ -12,6 +12,7 @@ import { metricsOf, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
 import { readyAfter } from './rollups.ts';
+import { createTurns } from './turns.ts';
 
 /** Takes what agents measure: each sample is judged, stored once, and acknowledged when it is committed. */
 export interface TelemetryIngest {
@@ -40,6 +41,8 @@ export interface IngestDeps {
 
 /** Samples of one commit: small enough that nobody waits long for those of the others. */
 const maximumBatch = 2000;
+/** Samples of one agent in it, so that one that says much does not fill what the others wait for. */
+const maximumEach = 200;
 /** Samples that wait, from which on agents get less credit and keep the rest themselves. */
 const crowdedAt = 20_000;
 /** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
@@ -60,6 +63,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const rowsOfBatch = metrics.batchRows.labels({ writer: 'telemetry' });
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
+  const turns = createTurns(maximumEach);
   let waiting = 0;
   /** A commit of the batch that is under way may have been done, though its answer was lost. */
   let inDoubt = false;
@@ -165,7 +169,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       if (rows.length === 0) return;
       waiting += rows.length;
       try {
-        await store(rows);
+        await turns.take(source.agentId, rows.length, () => store(rows));
       } finally {
         waiting -= rows.length;
       }
@@ -178,6 +182,9 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     async forget(agentId) {
       traffic.delete(agentId);
     },
-    idle: () => writer.idle(),
+    async idle() {
+      // What waits for its turn comes to the writer when that is through with what is before it.
+      while (waiting > 0) await writer.idle();
+    },
   };
 }

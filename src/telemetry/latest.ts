@@ -20,10 +20,12 @@ export function createMemoryLatest(): LatestSamples {
         ? [...samples.values()]
         : agentIds.flatMap((agentId) => samples.get(agentId) ?? []),
     async put(rows) {
+      const changed = new Map<string, StoredSample>();
       for (const row of rows) {
-        const other = samples.get(row.agentId);
-        if (other === undefined || isNewer(row, other)) samples.set(row.agentId, aloneOf(row));
+        const other = changed.get(row.agentId) ?? samples.get(row.agentId);
+        if (other === undefined || isNewer(row, other)) changed.set(row.agentId, row);
       }
+      for (const row of changed.values()) samples.set(row.agentId, aloneOf(row));
     },
     async forget(agentId) {
       samples.delete(agentId);

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { createTurns } from './turns.ts';
+
+test('each has its share under way, in order, and nobody waits for another', async () => {
+  const turns = createTurns(10);
+  const begun: string[] = [];
+  const ends = new Map<string, PromiseWithResolvers<void>>();
+  const work = (key: string, name: string, weight: number) => {
+    const end = Promise.withResolvers<void>();
+    ends.set(name, end);
+    return turns.take(key, weight, () => {
+      begun.push(name);
+      return end.promise;
+    });
+  };
+  const all = [
+    work('a', 'a1', 6),
+    work('a', 'a2', 4),
+    work('a', 'a3', 5),
+    work('a', 'a4', 1),
+    work('b', 'b1', 99),
+  ];
+  expect(begun).toEqual(['a1', 'a2', 'b1']);
+  ends.get('a2')?.reject(new Error('refused'));
+  await expect(all[1]).rejects.toThrow('refused');
+  expect(begun).toEqual(['a1', 'a2', 'b1']);
+  ends.get('a1')?.resolve();
+  await all[0];
+  await expect.poll(() => begun).toEqual(['a1', 'a2', 'b1', 'a3', 'a4']);
+  const heavy = work('b', 'b2', 99);
+  expect(begun).not.toContain('b2');
+  ends.get('b1')?.resolve();
+  await expect.poll(() => begun).toContain('b2');
+  for (const end of ends.values()) end.resolve();
+  await Promise.all([...all.filter((_, n) => n !== 1), heavy]);
+});
