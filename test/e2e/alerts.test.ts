@@ -61,7 +61,7 @@ test('a server that is killed between an alert and its message tells it once, an
     resolved: [{ alertId: fired.alertId }],
   });
   expect((await cli('show', fired.alertId)).stdout).toMatch(/^state {9}resolved, info$/m);
-}, 60_000);
+}, 120_000);
 
 test('an agent that is killed is missed, and found again', async () => {
   const rig = await startRig();
@@ -75,7 +75,7 @@ test('an agent that is killed is missed, and found again', async () => {
   expect((await cli('silences')).stdout).toContain('known');
   await rig.startAgent();
   expect((await reached(rig, 'agent-offline', 'resolved')).alertId).toBe(missed.alertId);
-}, 60_000);
+}, 120_000);
 
 test('the command line says what is wrong, and shows what there is', async () => {
   const rig = createProcessRig();
