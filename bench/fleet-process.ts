@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SessionEnd } from '../src/agent/reconnect.ts';
 import type { Connection } from '../src/protocol/connection.ts';
@@ -6,11 +7,16 @@ import { answerCalls } from './support/child.ts';
 import { clockMs } from './support/clock.ts';
 import { agentNames, type Enrolled, type Enrolling, enrolAll, forEach, pinned } from './support/enrolment.ts';
 import { type FleetAgentOptions, openFleetAgent } from './support/fleet-agent.ts';
+import type { MeasuringLoad } from './support/fleet-measuring.ts';
 
 /** A fleet of simulated agents in one process, at a benchmark's command. */
 
 /** How its agents connect. */
-type Dialling = Pick<FleetAgentOptions, 'url' | 'secured'> & Pick<Enrolling, 'pin' | 'certificates'>;
+type Dialling = Pick<FleetAgentOptions, 'url' | 'secured'> &
+  Pick<Enrolling, 'pin' | 'certificates'> & {
+    /** They send what they measure, as much as is taken, until they disconnect. */
+    measuring?: MeasuringLoad;
+  };
 
 export type FleetCalls = {
   enroll(input: Enrolling & { count: number; first?: number }): Promise<string[]>;
@@ -25,7 +31,7 @@ export type FleetCalls = {
   /** Milliseconds from the submit to the acknowledgement of the result, of every command since the last call. */
   latencies(): Promise<number[]>;
 };
-/** Results that are acknowledged, which means committed. */
+/** Results, or samples, that are acknowledged, which means committed. */
 export type FleetTell = { settled: number };
 
 const connectAtOnce = 100;
@@ -40,7 +46,7 @@ let connections: Connection[] = [];
 let latencies: number[] = [];
 
 async function open({ identity, certificate }: Enrolled, dialling: Dialling): Promise<Connection> {
-  const { url, secured, pin, certificates } = dialling;
+  const { url, secured, pin, certificates, measuring } = dialling;
   const tls = await pinned(pin);
   return openFleetAgent(identity, {
     url,
@@ -51,6 +57,7 @@ async function open({ identity, certificate }: Enrolled, dialling: Dialling): Pr
       for (const at of submittedAt) latencies.push(now - at);
       countSettled(submittedAt.length);
     },
+    measuring: measuring && { ...measuring, stored: countSettled, bootId: randomBytes(16) },
   });
 }
 

@@ -3,10 +3,11 @@ import type { Benchmark } from './benchmark.ts';
 import { commands } from './commands.ts';
 import { roundtrip } from './roundtrip.ts';
 import { sessions } from './sessions.ts';
+import { telemetry } from './telemetry.ts';
 
 /** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all of them, against the build. */
 
-const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions];
+const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions, telemetry];
 
 const usage = `npm run bench -- [name …] [--json] [--quick] [--profile FOLDER]
 

@@ -6,13 +6,14 @@ import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
 import { composeAgentIdentity } from './app/agent-identity.ts';
-import { composeAlerts, withAlerts } from './app/alerts.ts';
+import { composeAlerts, observed, withAlerts } from './app/alerts.ts';
 import { auditedPresence } from './app/audited-presence.ts';
 import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { named, urlOf } from './app/listeners.ts';
+import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
 import { createAudit } from './audit/audit.ts';
 import { openWitness } from './audit/witness.ts';
@@ -43,7 +44,7 @@ import { countAgentsByStatus } from './storage/agents.ts';
 import { countOpenStates } from './storage/executions.ts';
 import { openDatabase } from './storage/open.ts';
 import { endAbandonedSessions } from './storage/sessions.ts';
-import { createTelemetryIngest } from './telemetry/ingest.ts';
+import { createTelemetry } from './telemetry/telemetry.ts';
 import { createAgentListener } from './transport/agent-listener.ts';
 import { enrollmentRoutes } from './transport/enrollment.ts';
 import type { ListenerResponse } from './transport/http2-session.ts';
@@ -68,9 +69,15 @@ export interface App {
   /** Calls the listener when tokens were revoked, or a key that signed some, until the returned function is called. */
   onTokensRevoked(listener: () => void): () => void;
   createEnrollmentToken(spec: EnrollmentTokenSpec): Promise<{ token: string; expiresAt: Date }>;
+  /** Takes over what may change while it runs: `telemetry.collection_interval`. The rest waits for the next start. */
+  reconfigure(config: Config): void;
   /** Drains, then ends everything that was started. Safe to call more than once. */
   stop(): Promise<void>;
 }
+
+/** Milliseconds. */
+const telemetryIntervalOf = ({ telemetry }: Config) =>
+  Math.max(1, Math.round(telemetry.collection_interval * 1000));
 
 export interface AppOverrides {
   clock?: Clock;
@@ -161,11 +168,19 @@ async function compose(
   const alerts = await composeAlerts(foundation);
   const presence = createPresence({ database, bus, log, written: alerts.onAgent });
   add('presence', presence.idle);
-  const telemetry = createTelemetryIngest({ database, clock, metrics, log, onStored: alerts.onStored });
-  add('telemetry', telemetry.idle);
+  const telemetry = createTelemetry({
+    database,
+    clock,
+    metrics,
+    log,
+    settings: telemetrySettingsOf(config.telemetry),
+  });
+  telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
+  await telemetry.start();
+  add('telemetry', telemetry.stop);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
-  const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold }), alerts);
+  const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
@@ -186,7 +201,7 @@ async function compose(
     },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
-      telemetryIntervalMs: Math.round(config.telemetry.collection_interval * 1000),
+      telemetryIntervalMs: telemetryIntervalOf(config),
       reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
       reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
     },
@@ -303,6 +318,11 @@ async function compose(
         enrollment.create('operator', spec),
       ),
     onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
+    reconfigure(changed) {
+      const intervalMs = telemetryIntervalOf(changed);
+      log.info({ telemetryIntervalMs: intervalMs }, 'the configuration was read again');
+      sessions.setTelemetryInterval(intervalMs);
+    },
     stop: resources.stop,
   };
 }

@@ -17,6 +17,7 @@ import type { ViworksError as BuiltError } from '../../src/errors.ts';
 import type { Connection } from '../../src/protocol/connection.ts';
 import type { SealedConnection } from '../../src/protocol/sealing/connection.ts';
 import { built } from './built.ts';
+import { createMeasuring, type MeasuringLoad } from './fleet-measuring.ts';
 
 /**
  * A simulated agent. It has an HTTP/2 connection of its own, shakes hands as the SDK does and says what the SDK says
@@ -32,6 +33,8 @@ export interface FleetAgentOptions {
   secured: boolean;
   /** Results are acknowledged, which means committed; each with the time at which its command was submitted. */
   onCommitted(submittedAt: readonly number[]): void;
+  /** What it measures, as much as is taken; `stored` hears of samples that are acknowledged. */
+  measuring?: (MeasuringLoad & { stored(samples: number): void; bootId: Uint8Array }) | undefined;
 }
 
 const [
@@ -62,7 +65,7 @@ const dialMs = 30_000;
 /** Resolves when the agent has its session. */
 export async function openFleetAgent(
   identity: AgentIdentity,
-  { url, tls, secured, onCommitted }: FleetAgentOptions,
+  { url, tls, secured, onCommitted, measuring: load }: FleetAgentOptions,
 ): Promise<Connection> {
   const opened = Promise.withResolvers<void>();
   const ephemeral = secured ? newEphemeral() : undefined;
@@ -74,6 +77,18 @@ export async function openFleetAgent(
   let sealed: SealedConnection | undefined;
   /** Of results that are not acknowledged: their sequence, and when their command was submitted. */
   const waiting: { sequence: bigint; submittedAt: number }[] = [];
+
+  const measuring =
+    load &&
+    createMeasuring(
+      load,
+      (value) => {
+        sent += 1n;
+        say({ case: 'telemetry', value }, sent);
+        return sent;
+      },
+      load.stored,
+    );
 
   function say(body: Envelope['body'], sequence: bigint): void {
     outward.send(create(EnvelopeSchema, { sequence, acknowledged: received, body }));
@@ -138,6 +153,7 @@ export async function openFleetAgent(
   function deliver({ body, sequence, acknowledged: upTo }: Envelope): void {
     if (sequence !== 0n) received = sequence;
     acknowledged(upTo);
+    measuring?.acknowledged(upTo);
     switch (body.case) {
       case 'challenge':
         return prove(body.value);
@@ -163,7 +179,7 @@ export async function openFleetAgent(
   );
   let outward = connection;
   const facts = {
-    bootId: new Uint8Array(16),
+    bootId: load?.bootId ?? new Uint8Array(16),
     capabilities: ['exec'],
     executionCredit: 1000,
     executions: [],
@@ -171,6 +187,7 @@ export async function openFleetAgent(
   offer = writeOffer(identity, facts, 0n, ephemeral);
   say({ case: 'hello', value: create(HelloSchema, { offer }) }, 0n);
   await opened.promise;
+  measuring?.fill();
   return connection;
 }
 

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { Result_Outcome } from '#gen/viworks/agent/v1/command_pb.js';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import { execCommand, startRig } from '../../test/support/agent-rig.ts';
-import { createScriptedServer } from '../../test/support/agent-server.ts';
+import { DrainSchema } from '#gen/viworks/agent/v1/flow_pb.js';
+import { SampleSchema, TelemetryTermsSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { type AgentRig, execCommand, startRig } from '../../test/support/agent-rig.ts';
+import { createScriptedServer, type ScriptedConnection } from '../../test/support/agent-server.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { openLedger } from './ledger.ts';
@@ -62,28 +63,75 @@ test('an execution whose line cannot be written is refused, and does not run', a
   expect(rig.begun.count).toBe(0);
 });
 
-test('telemetry goes at once and at the interval, within the credit, and is repeated until acknowledged', async () => {
-  const rig = startRig({
-    collect: () => Promise.resolve(create(SampleSchema, { takenAt: timestampFromMs(0) })),
+describe('telemetry', () => {
+  const collect = () => Promise.resolve(create(SampleSchema, { takenAt: timestampFromMs(0) }));
+  const quiet = { heartbeatInterval: durationFromMs(3_600_000) };
+  const samples = async (from: ScriptedConnection) => {
+    const taken = (await from.next('telemetry')).samples;
+    return taken.map(({ number, late }) => (late ? `${number} late` : `${number}`));
+  };
+  /** Lets what is taken be kept: it is planned after that when the next one is due. */
+  const pass = async (rig: AgentRig, ...steps: number[]) => {
+    for (const ms of steps) {
+      rig.time.advance(ms);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+
+  test('goes at once and at the interval, within the credit, and is repeated until acknowledged', async () => {
+    const rig = startRig({ collect });
+    const { connection } = await rig.server.open({ telemetryCredit: 1, ...quiet });
+    connection.acknowledge = false;
+    expect(await samples(connection)).toEqual([expect.stringMatching(/^1/)]);
+    await pass(rig, 60_000, 60_000);
+    connection.acknowledgeNow();
+    expect(await samples(connection)).toEqual(['2 late', '3 late']);
+    connection.cut();
+    await rig.state('waiting');
+    await pass(rig, 30_000);
+    const next = await rig.server.open({ telemetryCredit: 1, ...quiet });
+    expect(await samples(next.connection)).toEqual(['2 late', '3 late']);
+    next.connection.acknowledgeNow();
+    await pass(rig, 0, 30_000);
+    expect(await samples(next.connection)).toEqual(['4']);
   });
-  const { connection } = await rig.server.open({
-    telemetryCredit: 1,
-    heartbeatInterval: durationFromMs(3_600_000),
+
+  test('is taken while there is no session, and then comes in order, marked as late', async () => {
+    const rig = startRig({ collect });
+    const first = await rig.server.open({ telemetryInterval: durationFromMs(30_000), ...quiet });
+    await samples(first.connection);
+    first.connection.send({
+      case: 'drain',
+      value: create(DrainSchema, { reconnectAfter: durationFromMs(100_000) }),
+    });
+    await rig.state('waiting');
+    await pass(rig, 30_000, 30_000, 30_000, 10_000);
+    const { connection } = await rig.server.open(quiet);
+    expect(await samples(connection)).toEqual(['2 late', '3 late', '4 late']);
+    connection.acknowledgeNow();
+    await pass(rig, 0, 60_000);
+    expect(await samples(connection)).toEqual(['5']);
   });
-  connection.acknowledge = false;
-  const numbers = async (from: typeof connection) =>
-    (await from.next('telemetry')).samples.map(({ number }) => number);
-  expect(await numbers(connection)).toEqual([1n]);
-  rig.time.advance(120_000);
-  connection.acknowledgeNow();
-  expect(await numbers(connection)).toEqual([2n, 3n]);
-  connection.cut();
-  await rig.state('waiting');
-  rig.time.advance(30_000);
-  const next = await rig.server.open({ telemetryCredit: 1 });
-  expect(await numbers(next.connection)).toEqual([2n, 3n]);
-  next.connection.acknowledgeNow();
-  expect(await numbers(next.connection)).toEqual([4n]);
+
+  test('is taken at another interval when the server says so in the session', async () => {
+    const rig = startRig({ collect });
+    const { connection } = await rig.server.open({ telemetryInterval: durationFromMs(60_000), ...quiet });
+    await samples(connection);
+    const interval = durationFromMs(5_000);
+    connection.send({ case: 'telemetryTerms', value: create(TelemetryTermsSchema, { interval }) });
+    await connection.acknowledged(1n);
+    await pass(rig, 5_000);
+    expect(await samples(connection)).toEqual(['2']);
+    await pass(rig, 5_000);
+    connection.acknowledgeNow();
+    expect(await samples(connection)).toEqual(['3']);
+    connection.send({
+      case: 'telemetryTerms',
+      value: create(TelemetryTermsSchema, { interval: durationFromMs(3_600_000) }),
+    });
+    await connection.acknowledged(2n);
+    expect(Math.max(...rig.time.waits())).toBe(3_600_000);
+  });
 });
 
 test('a stop takes nothing new, waits for the grace, and tells what it ended', async () => {

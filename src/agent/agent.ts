@@ -27,9 +27,11 @@ import { createOutputStreams } from './output-stream.ts';
 import { defaultReconnect, planReconnect, type SessionEnd } from './reconnect.ts';
 import { createRunner, recoverLedger } from './runner.ts';
 import { createSession, type Session } from './session.ts';
-import type { SessionTerms } from './session-terms.ts';
-import type { Collector } from './telemetry.ts';
-import { createTelemetryBuffer } from './telemetry-buffer.ts';
+import { defaultTelemetryIntervalMs, type SessionTerms } from './session-terms.ts';
+import { createTelemetryBuffer } from './telemetry/buffer.ts';
+import type { Collector } from './telemetry/collector.ts';
+import { createSampler } from './telemetry/sampler.ts';
+import { createMemorySpool, type Spool } from './telemetry/spool.ts';
 import { systemTimers, type Timers } from './timers.ts';
 
 /**
@@ -64,6 +66,8 @@ export interface AgentOptions {
   timers?: Timers;
   /** Without one, the agent sends no telemetry. */
   collect?: Collector;
+  /** Where samples wait for a session; its owner closes it. Without one, the newest wait in memory. */
+  spool?: Spool | undefined;
   host?: MachineFacts;
   software?: string;
   /** In place of what the server's keys say. */
@@ -115,7 +119,6 @@ export function createAgent(options: AgentOptions): Agent {
   const ownOffset = clock.now() - clock.monotonic();
   let serverOffset: number | undefined;
   let offReconnect: (() => void) | undefined;
-  let offTelemetry: (() => void) | undefined;
   let onSessionEnd: (() => void) | undefined;
 
   const serverNow = () => clock.monotonic() + (serverOffset ?? ownOffset);
@@ -131,10 +134,24 @@ export function createAgent(options: AgentOptions): Agent {
     bufferedBytes: () => session?.bufferedBytes ?? 0,
   });
   const telemetry = createTelemetryBuffer({
+    spool: options.spool ?? createMemorySpool(),
+    bootId,
     send: (samples, delivered) =>
       session?.send({ case: 'telemetry', value: create(TelemetrySchema, { samples }) }, delivered) ?? false,
+    bufferedBytes: () => session?.bufferedBytes ?? 0,
     onDropped: (count) => log.warn({ dropped: count }, 'telemetry is dropped, because nobody takes it'),
+    onError: (err) => log.error({ err }, 'telemetry cannot be kept'),
   });
+  const sampler =
+    options.collect &&
+    createSampler({
+      collect: options.collect,
+      keep: telemetry.add,
+      intervalMs: defaultTelemetryIntervalMs,
+      clock,
+      timers,
+      onError: (err) => log.error({ err }, 'the machine cannot be measured'),
+    });
   const output = createOutputStreams({
     timers,
     send({ executionId, attempt, stream, offset, data }, delivered) {
@@ -228,6 +245,10 @@ export function createAgent(options: AgentOptions): Agent {
       onCommand: intake.onCommand,
       onCancel: intake.onCancel,
       onTelemetryCredit: telemetry.setCredit,
+      onTelemetryInterval(intervalMs) {
+        log.info({ intervalMs }, 'the server wants samples at another interval');
+        sampler?.setInterval(intervalMs);
+      },
       onEnd,
     });
     session = opening;
@@ -281,18 +302,7 @@ export function createAgent(options: AgentOptions): Agent {
     output.restart(welcomed.outputCreditBytes);
     outbox.restart();
     telemetry.restart(welcomed.telemetryCredit);
-    offTelemetry?.();
-    if (options.collect !== undefined) void sample(options.collect, welcomed.telemetryIntervalMs);
-  }
-
-  /** Goes on while no session is open: the newest samples are sent when one is. */
-  async function sample(collect: Collector, intervalMs: number): Promise<void> {
-    offTelemetry = timers.after(intervalMs, () => void sample(collect, intervalMs));
-    try {
-      telemetry.add(await collect());
-    } catch (err) {
-      log.error({ err }, 'the machine cannot be measured');
-    }
+    sampler?.setInterval(welcomed.telemetryIntervalMs);
   }
 
   function onEnd(end: SessionEnd): void {
@@ -320,7 +330,9 @@ export function createAgent(options: AgentOptions): Agent {
     } catch (err) {
       log.error({ err }, 'the ledger cannot be written; the agent will refuse commands');
     }
-    if (!stopping()) await connect();
+    if (stopping()) return;
+    sampler?.start();
+    await connect();
   }
 
   return {
@@ -344,10 +356,11 @@ export function createAgent(options: AgentOptions): Agent {
   async function stop(graceMs: number): Promise<void> {
     setState({ name: 'stopping' });
     offReconnect?.();
-    offTelemetry?.();
+    const sampled = sampler?.stop();
     dialing?.abort();
     session?.send({ case: 'credit', value: create(CreditSchema, { executions: 0 }) });
     await runner.stop(graceMs);
+    await sampled;
     if (session !== undefined) await endSession(session);
     setState({ name: 'stopped' });
   }

@@ -1,4 +1,4 @@
-import { readFile, statfs } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { arch, cpus, freemem, hostname, release, totalmem, type } from 'node:os';
 
 /**
@@ -46,60 +46,13 @@ export async function readMemory(): Promise<Memory> {
   };
 }
 
-export interface FileSystem {
-  mount: string;
-  type: string;
-  totalBytes: number;
-  availableBytes: number;
-  usedBytes: number;
-}
-
-/** File systems on local storage, each once. Those over a network may hang, and are left out. */
-export async function readFileSystems(): Promise<FileSystem[]> {
-  const mounts = parseMounts(await textOrEmpty('/proc/self/mounts'));
-  const found = await Promise.all(
-    mounts.map(async ({ mount, type }): Promise<FileSystem | undefined> => {
-      try {
-        const facts = await statfs(mount);
-        if (facts.blocks === 0) return undefined;
-        return {
-          mount,
-          type,
-          totalBytes: facts.blocks * facts.bsize,
-          availableBytes: facts.bavail * facts.bsize,
-          usedBytes: (facts.blocks - facts.bfree) * facts.bsize,
-        };
-      } catch {
-        // Mounted where this user may not look.
-        return undefined;
-      }
-    }),
-  );
-  return found.filter((system) => system !== undefined);
-}
-
-const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
-
-/** Reads /proc/self/mounts; of several mounts of one device, the one with the shortest path. */
-export function parseMounts(text: string): { mount: string; type: string }[] {
-  const byDevice = new Map<string, { mount: string; type: string }>();
-  for (const line of text.split('\n')) {
-    const [device = '', mountField = '', type = ''] = line.split(' ');
-    const mount = mountField.replace(/\\([0-7]{3})/g, (_, code: string) =>
-      String.fromCharCode(Number.parseInt(code, 8)),
-    );
-    const local = device.startsWith('/dev/') || type === 'zfs' || (type === 'overlay' && mount === '/');
-    if (!local || imageTypes.has(type)) continue;
-    const known = byDevice.get(device);
-    if (known === undefined || mount.length < known.mount.length) byDevice.set(device, { mount, type });
-  }
-  return [...byDevice.values()].slice(0, 256);
-}
-
 export interface NetworkCounters {
   interface: string;
   receivedBytes: number;
   sentBytes: number;
+  /** Packets, both directions. */
+  errors: number;
+  drops: number;
 }
 
 export async function readNetworks(): Promise<NetworkCounters[]> {
@@ -114,7 +67,16 @@ export function parseNetworks(text: string): NetworkCounters[] {
       const [name, counters] = line.split(':');
       if (name === undefined || counters === undefined || name.trim() === 'lo') return [];
       const values = counters.trim().split(/\s+/).map(Number);
-      return [{ interface: name.trim(), receivedBytes: values[0] ?? 0, sentBytes: values[8] ?? 0 }];
+      const value = (at: number) => values[at] ?? 0;
+      return [
+        {
+          interface: name.trim(),
+          receivedBytes: value(0),
+          sentBytes: value(8),
+          errors: value(2) + value(10),
+          drops: value(3) + value(11),
+        },
+      ];
     })
     .slice(0, 256);
 }
@@ -136,7 +98,8 @@ export function readCpuTimes(): CpuTimes {
   return times;
 }
 
-async function textOrEmpty(file: string): Promise<string> {
+/** Where a kernel does not have the file, there is nothing to read. */
+export async function textOrEmpty(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch {

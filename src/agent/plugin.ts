@@ -13,6 +13,11 @@ export interface Plugin {
   executors: Record<string, PluginExecutor>;
   /** Whether the verbs can be run on this machine; they are announced only then. Without it they always are. */
   available?: () => boolean | Promise<boolean>;
+  /**
+   * Custom metrics by name, each asked for at every sample. A name is 1 to 64 of `a-z 0-9 _ .` and begins with a
+   * letter; what throws, takes longer than 2 s or answers no finite number is left out.
+   */
+  metrics?: Record<string, () => number | Promise<number>>;
 }
 
 /**

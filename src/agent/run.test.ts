@@ -52,7 +52,7 @@ test('an agent whose control plane is away waits for it, and stops in order', as
   expect(await waiting).toMatchObject({ error: { code: 'unavailable', retryable: true } });
   await agent.stop(0);
   expect(agent.state.name).toBe('stopped');
-  expect((await readdir(dir)).sort()).toEqual(['agent.key', 'identity.json', 'ledger.jsonl']);
+  expect((await readdir(dir)).sort()).toEqual(['agent.key', 'identity.json', 'ledger.jsonl', 'telemetry']);
 });
 
 test('a second agent is kept out of the folder until the first is gone', async () => {

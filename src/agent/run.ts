@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ViworksError } from '../errors.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -25,7 +26,11 @@ import {
 import { openKeyRing } from './key-ring.ts';
 import { openLedger } from './ledger.ts';
 import { loadPlugins } from './plugins/load.ts';
-import { createCollector } from './telemetry.ts';
+import { createCollector } from './telemetry/collector.ts';
+import { openDiskSpool } from './telemetry/disk-spool.ts';
+import { createMetricFiles } from './telemetry/metric-files.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { createMemorySpool, type Spool, type SpoolBounds } from './telemetry/spool.ts';
 import { openTlsStore } from './tls-store.ts';
 import { createConnectDialer } from './transport/connect.ts';
 import { challengeRenewal, enroll, renewCertificate, requestEnrollment } from './transport/enroll.ts';
@@ -37,14 +42,16 @@ import { openTrustStore } from './trust-store.ts';
 export interface ReferenceAgent {
   readonly agentId: string;
   readonly state: Agent['state'];
-  /** See Agent.stop; closes the ledger too. */
+  /** Custom metrics, which go out with each sample. */
+  readonly metrics: Metrics;
+  /** See Agent.stop; closes the ledger and the spool too. */
   stop(graceMs: number): Promise<void>;
 }
 
 export interface ReferenceAgentOptions {
   /** Of the agent listener: `http://host:port` or `https://host:port`. */
   url: string;
-  /** Identity, key and ledger. */
+  /** Identity, key, ledger, and samples that wait. */
   dataDir: string;
   /** Where the data folder holds no identity: with a token it gets one at once; without, an operator is asked. */
   enrollmentToken?: string | undefined;
@@ -59,6 +66,12 @@ export interface ReferenceAgentOptions {
   path?: string | undefined;
   /** Modules that run further verbs. */
   plugins?: readonly string[] | undefined;
+  /** Names of services whose state is told with each sample. */
+  services?: readonly string[] | undefined;
+  /** Where other programs leave custom metrics; `metrics` in the data folder if absent. */
+  metricsDir?: string | undefined;
+  /** How much telemetry waits for the control plane. */
+  spoolBounds?: SpoolBounds | undefined;
   /** Whether envelopes are sealed: never, where the server does it too (the default), or else no session. */
   sealing?: SealingChoice | undefined;
   log: Logger;
@@ -82,19 +95,21 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
   await makeFolder(dataDir);
   const unlock = await lockDataFolder(dataDir);
   try {
-    const plugins = await loadPlugins(options.plugins ?? [], { log, path });
+    const metrics = createMetrics();
+    const plugins = await loadPlugins(options.plugins ?? [], { log, path, metrics });
     const identity = await identityOf(options);
     // The agent learns it, and dials before it does.
     let serverNow: () => number | undefined = () => undefined;
     const tls = await tlsOf(options, identity, () => serverNow());
     const dial = { url: options.url, tls: () => tls.store.terms(Date.now(), serverNow()) };
-    const [generation, keyRing, trustStore, ledger, executors, host] = await Promise.all([
+    const [generation, keyRing, trustStore, ledger, executors, host, spool] = await Promise.all([
       openGeneration(dataDir, identity),
       openKeyRing(dataDir, identity),
       openTrustStore(dataDir),
       openLedger(ledgerFile(dataDir), { log }),
       loadExecutors(path, plugins),
       readFacts(),
+      spoolOf(options),
     ]);
     const agent = createAgent({
       identity,
@@ -113,26 +128,51 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
         clock: systemClock,
         log,
         containers: executors.containerEngine !== '',
+        services: options.services,
+        metrics: [
+          metrics.source,
+          createMetricFiles({
+            folder: options.metricsDir ?? join(dataDir, 'metrics'),
+            clock: systemClock,
+            log,
+          }),
+        ],
         path,
       }),
+      spool,
       ...(onState === undefined ? {} : { onState }),
     });
     serverNow = () => agent.serverNow;
     agent.start();
     return {
       agentId: identity.agentId,
+      metrics,
       get state() {
         return agent.state;
       },
       async stop(graceMs) {
         await agent.stop(graceMs);
         await ledger.close();
+        await spool.close();
         await unlock();
       },
     };
   } catch (error) {
     await unlock();
     throw error;
+  }
+}
+
+/** A disk that takes no telemetry does not keep an agent from its work. */
+async function spoolOf({ dataDir, spoolBounds, log }: ReferenceAgentOptions): Promise<Spool> {
+  try {
+    return await openDiskSpool(join(dataDir, 'telemetry'), { bounds: spoolBounds, clock: systemClock, log });
+  } catch (err) {
+    log.error(
+      { err },
+      'telemetry cannot be kept on the disk: until the next start the newest waits in memory',
+    );
+    return createMemorySpool();
   }
 }
 

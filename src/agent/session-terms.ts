@@ -3,6 +3,9 @@ import type { BackoffPolicy } from '../lib/backoff.ts';
 import { positiveMs } from '../protocol/wire-errors.ts';
 import { defaultReconnect } from './reconnect.ts';
 
+/** Where the server has not said another. */
+export const defaultTelemetryIntervalMs = 30_000;
+
 /** What WELCOME said. */
 export interface SessionTerms {
   sessionId: string;
@@ -26,7 +29,7 @@ export function termsOf(welcome: Welcome): SessionTerms {
   return {
     sessionId,
     epoch,
-    telemetryIntervalMs: positiveMs(limits?.telemetryInterval, 60_000),
+    telemetryIntervalMs: positiveMs(limits?.telemetryInterval, defaultTelemetryIntervalMs),
     telemetryCredit: limits?.telemetryCredit || 1,
     outputCreditBytes: limits?.outputCreditBytes ?? 0,
     reconnect: {

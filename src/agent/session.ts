@@ -25,7 +25,7 @@ import {
 } from './handshake.ts';
 import type { AgentIdentity } from './identity.ts';
 import type { SessionEnd } from './reconnect.ts';
-import { type SessionTerms, termsOf } from './session-terms.ts';
+import { defaultTelemetryIntervalMs, type SessionTerms, termsOf } from './session-terms.ts';
 import type { Timers } from './timers.ts';
 
 /**
@@ -83,6 +83,8 @@ export interface SessionDeps {
   onCommand(command: Command): Promise<void>;
   onCancel(cancel: Cancel): Promise<void>;
   onTelemetryCredit(credit: number): void;
+  /** Samples are wanted this often, in milliseconds. */
+  onTelemetryInterval(intervalMs: number): void;
   /** Exactly once. */
   onEnd(end: SessionEnd): void;
 }
@@ -257,6 +259,9 @@ export function createSession(deps: SessionDeps): Session {
         break;
       case 'agentCertificate':
         deps.onCertificate?.(body.value);
+        break;
+      case 'telemetryTerms':
+        deps.onTelemetryInterval(positiveMs(body.value.interval, defaultTelemetryIntervalMs));
         break;
       case 'heartbeat':
       case undefined:

@@ -26,6 +26,8 @@ export interface HealthMonitorDeps {
 
 /** A database that takes longer to answer is as good as away. */
 const answerWithinMs = 2000;
+/** Milliseconds for which a report is good: probes need no token, and however many there are must cost nothing. */
+const reportForMs = 500;
 
 export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
   const { clock } = deps;
@@ -34,6 +36,8 @@ export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
   let serving = false;
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
+  /** The report of now, or the one that is made. */
+  let latest: Promise<HealthReport> | undefined;
 
   async function database(): Promise<ComponentHealth> {
     try {
@@ -57,31 +61,43 @@ export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
     return components;
   }
 
+  async function makeReport(): Promise<HealthReport> {
+    const components = await look();
+    const status = components.every((component) => component.status === 'ok') ? 'ok' : 'degraded';
+    const agents: Record<AgentStatus, number> = {
+      online: 0,
+      degraded: 0,
+      offline: 0,
+      maintenance: 0,
+      held: 0,
+      revoked: 0,
+    };
+    const executions: Partial<Record<ExecutionState, number>> = {};
+    if (components[0]?.status === 'ok') {
+      for (const row of await deps.countAgents()) agents[row.status] = row.count;
+      for (const row of await deps.countExecutions()) executions[row.state as ExecutionState] = row.count;
+    }
+    return {
+      status,
+      version,
+      uptimeMs: Math.round(clock.monotonic() - startedAt),
+      components,
+      agents,
+      executions,
+    };
+  }
+
   return {
-    async report(): Promise<HealthReport> {
-      const components = await look();
-      const status = components.every((component) => component.status === 'ok') ? 'ok' : 'degraded';
-      const agents: Record<AgentStatus, number> = {
-        online: 0,
-        degraded: 0,
-        offline: 0,
-        maintenance: 0,
-        held: 0,
-        revoked: 0,
-      };
-      const executions: Partial<Record<ExecutionState, number>> = {};
-      if (components[0]?.status === 'ok') {
-        for (const row of await deps.countAgents()) agents[row.status] = row.count;
-        for (const row of await deps.countExecutions()) executions[row.state as ExecutionState] = row.count;
+    report() {
+      if (latest === undefined) {
+        const report = makeReport();
+        latest = report;
+        const forget = (): void => {
+          if (latest === report) latest = undefined;
+        };
+        report.then(() => setTimeout(forget, reportForMs).unref(), forget);
       }
-      return {
-        status,
-        version,
-        uptimeMs: Math.round(clock.monotonic() - startedAt),
-        components,
-        agents,
-        executions,
-      };
+      return latest;
     },
     sourceFor: (services) => ({
       services: ['', ...services],
@@ -100,6 +116,7 @@ export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
     },
     stop() {
       stopped = true;
+      latest = undefined;
       clearInterval(timer);
       set(false);
     },

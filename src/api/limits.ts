@@ -2,6 +2,7 @@ import type { RateCount, RateCounter } from '../bus/rates.ts';
 import { ViworksError } from '../errors.ts';
 import type { Actor } from '../identity/types.ts';
 import { clientNetwork, isLoopback } from '../lib/addresses.ts';
+import { createAttempts } from './attempts.ts';
 
 /**
  * How much one client may ask of the API: calls within a window, streams at once, and, by its address, attempts with
@@ -56,6 +57,7 @@ const wrongTokens: ReadonlySet<string> = new Set([
   'enrollment_refused',
   'authentication_failed',
 ]);
+const isWrong = (thrown: unknown): boolean => wrongTokens.has(ViworksError.from(thrown).code);
 
 /** Tokens that were right, by which a caller is known where somebody else at its address guesses. */
 const rememberedTokens = 10_000;
@@ -64,6 +66,7 @@ export function createCallLimits({ calls, failures, settings }: CallLimitsDeps):
   const { callsPerWindow, windowSeconds, failuresPerWindow, local } = settings;
   const right = new Set<string>();
   const streams = new Map<string, number>();
+  const attempts = createAttempts({ failures, most: failuresPerWindow, isWrong });
   const isExempt = (address: string): boolean => !local && isLoopback(address);
 
   function remember(token: string): void {
@@ -80,37 +83,28 @@ export function createCallLimits({ calls, failures, settings }: CallLimitsDeps):
     throw limited(`More than ${most} calls in ${windowSeconds} s.`, leftMs);
   }
 
-  /** @param trusted was right a while ago, and is not made to pay for others at its address */
-  async function attempt<T>(address: string, trusted: boolean, work: () => Promise<T>): Promise<T> {
+  /** @param isKnown was right a while ago, and is not made to pay for others at its address */
+  async function attempt<T>(address: string, isKnown: () => boolean, work: () => Promise<T>): Promise<T> {
     if (failuresPerWindow === 0 || isExempt(address)) return work();
-    const network = clientNetwork(address);
-    if (!trusted) {
-      const { counted, leftMs } = await failures.read(network);
-      if (counted >= failuresPerWindow) throw limited('Too many tokens from here were not valid.', leftMs);
-    }
-    try {
-      return await work();
-    } catch (error) {
-      if (wrongTokens.has(ViworksError.from(error).code)) await failures.add(network, 1);
-      throw error;
-    }
+    return attempts.make(clientNetwork(address), isKnown, work);
   }
 
   return {
     identify({ address, token }, verify) {
-      return attempt(address, right.has(token), async () => {
+      const isKnown = () => right.has(token);
+      return attempt(address, isKnown, async () => {
         try {
           const actor = await verify(token);
           remember(token);
           return actor;
         } catch (error) {
-          if (wrongTokens.has(ViworksError.from(error).code)) right.delete(token);
+          if (isWrong(error)) right.delete(token);
           throw error;
         }
       });
     },
 
-    attempt: (address, work) => attempt(address, false, work),
+    attempt: (address, work) => attempt(address, () => false, work),
 
     async countCall(actor, address, tell) {
       const most = actor.rateLimit ?? (isExempt(address) ? 0 : callsPerWindow);

@@ -1,6 +1,10 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, createAlerts } from '../alerts/alerts.ts';
+import type { StoredSample as ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
 import type { AgentService } from '../registry/types.ts';
+import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Foundation } from './foundation.ts';
 
 /** Rules over what agents measure and over who is connected, and who is told. */
@@ -26,6 +30,12 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
   await alerts.start();
   resources.add('alerts', alerts.stop);
   return alerts;
+}
+
+/** A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is. */
+export function observed({ agentId, at, receivedAt, sample: bytes }: StoredSample): ObservedSample {
+  const sample = fromBinary(SampleSchema, bytes);
+  return { agentId, at: (sample.late ? at : receivedAt).getTime(), late: sample.late, sample };
 }
 
 /** Alerts are told of agents that operators change. */

@@ -81,7 +81,10 @@ export function createCalls(database: Database, now: () => number): Calls {
 }
 
 const cut = (text: string | undefined, length: number): string | null =>
-  text === undefined ? null : storableText(text.length > length ? text.slice(0, length) : text);
+  text === undefined ? null : storableText(text.length > length ? copyOf(text.slice(0, length)) : text);
+
+/** A text that was cut out of another one keeps all of that in memory; this does not. */
+const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
 
 /** The row of an entry. @param details in place of those of the entry, as JSON */
 export function rowOf(entry: AuditEntry, now: number, details?: string): AuditRow {

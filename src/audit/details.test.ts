@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { detailsText, hidden, isPlain } from './details.ts';
+import { detailsText, hidden, isPlain, isSuspicious } from './details.ts';
 
 const detailsOf = (value: unknown) => JSON.parse(detailsText(value));
 
@@ -41,6 +41,22 @@ test('whatever it is, it is a JSON object within the bound, as PostgreSQL takes 
       expect(JSON.stringify(JSON.parse(text))).toBe(text);
     }),
   );
+});
+
+test.each(['token', '://', '://a:', 'password ', '"token', '-token-', 'authorization: bearer '])(
+  '%j again and again is looked through at once',
+  (part) => {
+    const text = part.repeat(1_000_000 / part.length);
+    const before = performance.now();
+    for (const value of [text, { [text]: text }, ['-x', text], [text, text]]) detailsText(value);
+    isSuspicious(text);
+    expect(performance.now() - before).toBeLessThan(1000);
+  },
+);
+
+test('what is hidden takes no room from what is kept, and what is not looked at is not shown', () => {
+  const { text } = detailsOf({ text: `password=${'x'.repeat(3000)} then ${'y'.repeat(100_000)} x9y` });
+  expect(text).toMatch(/^password=\[hidden\] then y+… \(103019 characters\)$/);
 });
 
 test('much is cut, and says so', () => {

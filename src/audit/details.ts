@@ -4,6 +4,8 @@ import { storableJson } from '../lib/text.ts';
 
 const maximumLength = 4096;
 const maximumText = 512;
+/** Of a text so much is looked at: what comes later is not kept, however much of it is hidden. */
+const maximumLooked = 16_384;
 const maximumItems = 32;
 const maximumDepth = 6;
 
@@ -13,25 +15,29 @@ const secretName = 'passw(?:or)?d|passphrase|secret|token|credential|api[-_]?key
 /** Of a key of an object, or an option of a program. */
 const secretKey = new RegExp(`(?:${secretName})`, 'i');
 const secretFlag = new RegExp(`^--?[\\w-]*(?:${secretName})$`, 'i');
-/** `password=…`, `Authorization: Bearer …` and the like within a text. */
+/**
+ * What callers send is matched here, also of those who are refused: no pattern may run from many places to the end of
+ * a text. `password=…`, `Authorization: Bearer …` and the like within a text.
+ */
 const secretInText = new RegExp(
-  `((?:${secretName}|authorization)[\\w-]*["']?\\s*[=:]\\s*["']?(?:bearer\\s+|basic\\s+)?)[^\\s"',;&]+`,
+  `((?:${secretName}|authorization)[\\w-]{0,64}["']?\\s*[=:]\\s*["']?(?:bearer\\s+|basic\\s+)?)[^\\s"',;&]+`,
   'gi',
 );
 const secretInUrl = /(:\/\/[^/\s:@]*:)[^/\s@]+@/g;
 
 /** Whether a text may hold a secret, told quickly: what holds none is kept as it is. */
-const suspicious = new RegExp(`${secretName}|authorization|:\\/\\/[^\\s]*@`, 'i');
+const suspicious = new RegExp(`${secretName}|authorization|:\\/\\/[^/\\s@]*@`, 'i');
 export const isSuspicious = (text: string): boolean => suspicious.test(text);
 /** Short enough to be kept whole, and as PostgreSQL takes it. */
 export const isPlain = (text: string): boolean =>
   text.length <= maximumText && !suspicious.test(text) && !text.includes('\\u');
 
 function cutText(text: string): string {
-  const clean = suspicious.test(text)
-    ? text.replace(secretInText, `$1${hidden}`).replace(secretInUrl, `$1${hidden}@`)
-    : text;
-  return clean.length <= maximumText
+  const looked = text.slice(0, maximumLooked);
+  const clean = suspicious.test(looked)
+    ? looked.replace(secretInText, `$1${hidden}`).replace(secretInUrl, `$1${hidden}@`)
+    : looked;
+  return clean.length <= maximumText && looked.length === text.length
     ? clean
     : `${clean.slice(0, maximumText).toWellFormed()}… (${text.length} characters)`;
 }

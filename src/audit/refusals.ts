@@ -1,3 +1,4 @@
+import type { AuditRow } from '../storage/audit.ts';
 import type { AuditEntry } from './types.ts';
 
 /**
@@ -11,7 +12,9 @@ export interface Refusals {
 }
 
 export interface RefusalsDeps {
-  write(entry: AuditEntry): void;
+  write(row: AuditRow): void;
+  /** What is kept of an entry: it has a bound, and nothing of the request behind it. */
+  rowOf(entry: AuditEntry): AuditRow;
   /** Milliseconds, monotonic. */
   now(): number;
   /** Called for each one that is not written by itself. */
@@ -20,23 +23,25 @@ export interface RefusalsDeps {
 
 const windowMs = 60_000;
 const maximumKeys = 1000;
+/** Callers are told apart by so much of their names. */
+const actorCharacters = 128;
 
 interface Counted {
-  entry: AuditEntry;
+  row: AuditRow;
   since: number;
   more: number;
 }
 
-export function createRefusals({ write, now, counted }: RefusalsDeps): Refusals {
+export function createRefusals({ write, rowOf, now, counted }: RefusalsDeps): Refusals {
   const windows = new Map<string, Counted>();
 
-  function end(key: string, { entry, more }: Counted): void {
+  function end(key: string, { row, more }: Counted): void {
     windows.delete(key);
-    if (more > 0) write({ ...entry, count: more });
+    if (more > 0) write({ ...row, count: more });
   }
 
   function keyOf({ address = '', actor, action, code = '' }: AuditEntry): string {
-    return [address, actor, action, code].join('\n');
+    return [address, actor.slice(0, actorCharacters), action, code].join('\n');
   }
 
   /** Without what tells those who are refused from each other. */
@@ -59,8 +64,9 @@ export function createRefusals({ write, now, counted }: RefusalsDeps): Refusals 
         known = undefined;
       }
       if (known === undefined) {
-        windows.set(key, { entry, since: now(), more: 0 });
-        write(entry);
+        const row = rowOf(entry);
+        windows.set(key, { row, since: now(), more: 0 });
+        write(row);
         return;
       }
       known.more += entry.count ?? 1;

@@ -83,10 +83,10 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
   /** Of what nobody waits for; it waits for a database that is away. */
   const patient = writerOf(600_000, 5000);
 
-  function writeLater(entry: AuditEntry): void {
-    patient.addLazily(rowOf(entry, clock.now())).catch((error: unknown) => {
+  function writeLater(row: AuditRow): void {
+    patient.addLazily(row).catch((error: unknown) => {
       metrics.auditEntriesLost.inc();
-      const { actor, action, outcome, code, address } = entry;
+      const { actor, action, outcome, code, address } = row;
       const err = ViworksError.from(error);
       log.error(
         { err, actor, action, outcome, code, address },
@@ -96,7 +96,8 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
   }
 
   const refusals = createRefusals({
-    write: writeLater,
+    write: (row) => writeLater({ ...row, at: new Date(clock.now()) }),
+    rowOf: (entry) => rowOf(entry, clock.now()),
     now: clock.monotonic,
     counted: () => metrics.auditRefusalsCounted.inc(),
   });
@@ -182,7 +183,7 @@ export function createAuditTrail({ database, clock, log, metrics }: AuditTrailDe
       if (admitted.size >= maximumAdmitted && oldest !== undefined) admitted.delete(oldest);
       admitted.delete(key);
       admitted.set(key, now);
-      writeLater({ ...caller, action, outcome: 'done' });
+      writeLater(rowOf({ ...caller, action, outcome: 'done' }, clock.now()));
     },
 
     start: ticker.start,

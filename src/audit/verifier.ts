@@ -1,3 +1,4 @@
+import { invalidField } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { decodeToken, encodeToken } from '../lib/page.ts';
 import {
@@ -146,6 +147,8 @@ const tokenOf = ({ number, hash, highest, searched, unsignedSince }: Look) =>
 /** @throws invalid_request */
 function positionOf(token: string): Look {
   const [number, hash = '', highest, searched, unsigned] = decodeToken(token, tokenForm).split('/');
+  if (![number, highest, searched, unsigned].map(Number).every(Number.isSafeInteger))
+    throw invalidField('pageToken', 'must be the token of the page before');
   return {
     number: Number(number),
     hash: Buffer.from(hash, 'hex'),

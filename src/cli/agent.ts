@@ -4,6 +4,11 @@ import type { SealingChoice } from '../agent/handshake.ts';
 import type { ReferenceAgent } from '../agent/run.ts';
 import { createLogger } from '../lib/logger.ts';
 import { type EnrolmentOptions, enrolmentOf, withEnrolmentOptions } from './agent-options.ts';
+import {
+  type AgentTelemetryOptions,
+  agentTelemetryOf,
+  withAgentTelemetryOptions,
+} from './agent-telemetry.ts';
 import type { CliContext } from './context.ts';
 import { UsageError } from './failure.ts';
 import type { AgentMessage } from './local-agent.ts';
@@ -12,7 +17,7 @@ import { aborted, listenForShutdown } from './shutdown.ts';
 
 /** `viworks agent`: the reference agent on this machine. */
 
-interface AgentOptions extends EnrolmentOptions {
+interface AgentOptions extends EnrolmentOptions, AgentTelemetryOptions {
   plugin?: string[];
   sealing?: SealingChoice;
   logLevel: string;
@@ -25,7 +30,9 @@ const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const graceMs = 3000;
 
 export function agentCommand(program: Command, context: CliContext): void {
-  withEnrolmentOptions(program.command('agent'), 'identity, key and ledger')
+  withAgentTelemetryOptions(
+    withEnrolmentOptions(program.command('agent'), 'identity, key, ledger and waiting telemetry'),
+  )
     .summary('run an agent on this machine')
     .description(
       'Runs an agent on this machine until SIGINT or SIGTERM. It enrols at its first start: with a token at once, and without one it asks an operator and waits.',
@@ -65,6 +72,7 @@ async function runAgent({ settings, env, terminal }: CliContext, options: AgentO
     const { startReferenceAgent } = await import('../agent/run.ts');
     const started = startReferenceAgent({
       ...enrolment,
+      ...agentTelemetryOf({ settings }, options),
       path: env.PATH,
       sealing: options.sealing ?? sealingOf(settings.agentSealing),
       plugins: (options.plugin ?? settings.agentPlugins).map((file) => resolve(file)),

@@ -1,5 +1,6 @@
 import { type App, startApp } from '../app.ts';
 import type { Config } from '../config/schema.ts';
+import { ViworksError } from '../errors.ts';
 import { lockDataDir, prepareDataDir, writeOperatorFile } from './data-dir.ts';
 import { checkDatabase, checkPorts } from './preflight.ts';
 import { aborted, listenForShutdown, type Shutdown } from './shutdown.ts';
@@ -14,17 +15,21 @@ const operatorTokenLifetimeMs = 7 * dayMs;
 /**
  * Runs until it is asked to stop.
  * @param whileRunning called when both listeners are open; what it returns is called first at the stop
+ * @param reload reads the configuration again at SIGHUP, which stops everything where there is none
  * @throws config_invalid, database_unavailable, database_in_use, and what ended it by itself
  */
 export async function runControlPlane(
   config: Config,
   terminal: Terminal,
   whileRunning: (app: App, shutdown: Shutdown) => Promise<() => Promise<void>>,
+  reload?: () => Config,
 ): Promise<void> {
   const { data_dir: dataDir } = config.server;
-  const shutdown = listenForShutdown(terminal);
+  const shutdown = listenForShutdown(terminal, reload === undefined ? undefined : 'SIGHUP');
   // Run in reverse, each one even if another fails.
   const undo: (() => void | Promise<void>)[] = [() => shutdown.dispose()];
+  let running: App | undefined;
+  if (reload !== undefined) undo.push(onHangup(terminal, () => running?.reconfigure(reload())));
   let failure: unknown;
   try {
     prepareDataDir(dataDir);
@@ -34,6 +39,7 @@ export async function runControlPlane(
     await checkDatabase(config);
     const app = await startApp(config, { onFatal: (error) => shutdown.request(error) });
     undo.push(() => app.stop());
+    running = app;
     if (!shutdown.signal.aborted) {
       undo.push(await leaveOperatorToken(app, dataDir));
       undo.push(await whileRunning(app, shutdown));
@@ -51,6 +57,19 @@ export async function runControlPlane(
     }
   }
   if (failure !== undefined) throw failure;
+}
+
+/** What is wrong with the configuration changes nothing. */
+function onHangup(terminal: Terminal, reload: () => void): () => void {
+  const onSignal = () => {
+    try {
+      reload();
+    } catch (error) {
+      terminal.note(`The configuration stays as it is: ${ViworksError.from(error).message}`);
+    }
+  };
+  process.on('SIGHUP', onSignal);
+  return () => void process.removeListener('SIGHUP', onSignal);
 }
 
 async function leaveOperatorToken(app: App, dataDir: string): Promise<() => void> {

@@ -13,9 +13,11 @@ export interface Shutdown {
 
 /** Milliseconds until a stop that hangs is cut short; what runs as a child is killed as the process exits. */
 const hardLimitMs = 9500;
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const shutdownSignals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-export function listenForShutdown(terminal: Terminal): Shutdown {
+/** @param except a signal that means something else here */
+export function listenForShutdown(terminal: Terminal, except?: NodeJS.Signals): Shutdown {
+  const signals = shutdownSignals.filter((signal) => signal !== except);
   const controller = new AbortController();
   let limit: NodeJS.Timeout | undefined;
   let failure: Error | undefined;

@@ -39,7 +39,7 @@ export async function* watchCommand(
   const written: StreamEnds = new Map();
   let toldRollout: string | undefined;
   const hint = createHint(signal);
-  const unsubscribe = bus.subscribe('command.changed', commandId, hint.raise);
+  const unsubscribe = bus.subscribe('command.changed', command.commandId, hint.raise);
   try {
     for (let round = 0; !signal.aborted; round++) {
       // A row that changes after this point raises the hint again; one that changed before is seen below.

@@ -14,7 +14,7 @@ export function checkRules(config: Config, nameOf: NameOf, now: number): void {
   checkListener(config.server, 'server', nameOf, now);
   checkListener(config.agent_management, 'agent_management', nameOf, now, agentTlsOf(config) === 'built-in');
   checkCertificates(config, nameOf, now);
-  const { server, agent_management: agents, database, redis, security } = config;
+  const { server, agent_management: agents, database, redis, security, telemetry } = config;
   if (server.port !== 0 && server.port === agents.port) {
     throw configError(nameOf('agent_management.port'), `must differ from ${nameOf('server.port')}`);
   }
@@ -28,6 +28,12 @@ export function checkRules(config: Config, nameOf: NameOf, now: number): void {
     throw configError(
       nameOf('agent_management.reconnect_backoff_ms'),
       'must not be more than reconnect_backoff_max_ms',
+    );
+  }
+  if (telemetry.rollup_retention < telemetry.retention) {
+    throw configError(
+      nameOf('telemetry.rollup_retention'),
+      `must not be less than ${nameOf('telemetry.retention')}`,
     );
   }
   if (security.jwt_secret !== undefined) {

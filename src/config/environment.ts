@@ -68,6 +68,8 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('MAX_CONCURRENT_COMMANDS', 'command.max_concurrent_commands', 'number'),
   setting('VIWORKS_PLUGINS', 'command.plugins', 'list'),
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
+  setting('TELEMETRY_RETENTION_DAYS', 'telemetry.retention', 'number'),
+  setting('TELEMETRY_ROLLUP_RETENTION_DAYS', 'telemetry.rollup_retention', 'number'),
   setting('ALERT_RETENTION_DAYS', 'alerts.retention', 'number'),
   setting('AUDIT_RETENTION_DAYS', 'audit.retention', 'number'),
   setting('LOG_LEVEL', 'logging.level'),
@@ -82,6 +84,10 @@ const clientNames = [
   'VIWORKS_AGENT_URL',
   'VIWORKS_AGENT_PLUGINS',
   'VIWORKS_AGENT_SEALING',
+  'VIWORKS_AGENT_SERVICES',
+  'VIWORKS_AGENT_METRICS_DIR',
+  'VIWORKS_AGENT_BUFFER_SIZE',
+  'VIWORKS_AGENT_BUFFER_AGE',
   'VIWORKS_SERVER_PIN',
   'VIWORKS_ENROLLMENT_TOKEN',
   'VIWORKS_DEBUG',
@@ -98,6 +104,13 @@ export interface ClientEnvironment {
   /** Modules that run further verbs. */
   agentPlugins: string[];
   agentSealing: string | undefined;
+  /** Services whose state an agent tells. */
+  agentServices: string[];
+  /** Where an agent finds custom metrics. */
+  agentMetricsDir: string | undefined;
+  /** Bounds of the telemetry that waits for the control plane, as the flags are written. */
+  agentBufferSize: string | undefined;
+  agentBufferAge: string | undefined;
   /** Keys that the server may have at the first contact. */
   serverPins: string[];
   enrollmentToken: string | undefined;
@@ -119,6 +132,10 @@ export function clientEnvironment(env: Environment): ClientEnvironment {
     agentUrl: env.VIWORKS_AGENT_URL || undefined,
     agentPlugins: env.VIWORKS_AGENT_PLUGINS ? listOf(env.VIWORKS_AGENT_PLUGINS) : [],
     agentSealing: env.VIWORKS_AGENT_SEALING || undefined,
+    agentServices: env.VIWORKS_AGENT_SERVICES ? listOf(env.VIWORKS_AGENT_SERVICES) : [],
+    agentMetricsDir: env.VIWORKS_AGENT_METRICS_DIR || undefined,
+    agentBufferSize: env.VIWORKS_AGENT_BUFFER_SIZE || undefined,
+    agentBufferAge: env.VIWORKS_AGENT_BUFFER_AGE || undefined,
     serverPins: env.VIWORKS_SERVER_PIN ? listOf(env.VIWORKS_SERVER_PIN) : [],
     enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
     debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',

@@ -216,6 +216,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Seconds between samples. */
       collection_interval: seconds.default(30),
+      /** Days that samples and their roll-ups of a minute are kept. */
+      retention: z.int().min(1).max(3650).default(30),
+      /** Days that roll-ups of a quarter of an hour and of an hour are kept. */
+      rollup_retention: z.int().min(1).max(36_500).default(400),
     })
     .prefault({}),
   alerts: z

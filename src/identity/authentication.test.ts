@@ -1,11 +1,16 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { beforeAll, expect, test } from 'vitest';
-import { ChallengeTermsSchema, HelloOfferSchema, HelloSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
+import {
+  ChallengeTermsSchema,
+  type ExecutionAccountSchema,
+  HelloOfferSchema,
+  HelloSchema,
+} from '#gen/viworks/agent/v1/handshake_pb.js';
 import { startFileCore } from '../../test/support/app-core-file.ts';
 import { enrolled, proofOf } from '../../test/support/fake-agent.ts';
 import { createMemoryNonceCache } from '../bus/nonces.ts';
 import { ViworksError } from '../errors.ts';
-import { newIdBytes } from '../lib/ids.ts';
+import { newId, newIdBytes } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { verifyBytes } from '../protocol/keys.ts';
 import { challengeInput } from '../protocol/signed.ts';
@@ -24,7 +29,7 @@ beforeAll(async () => {
   authentication = createAgentAuthentication({ ...core, log: silentLogger });
 });
 
-async function prepared(agentId: string) {
+async function prepared(agentId: string, executions: MessageInitShape<typeof ExecutionAccountSchema>[] = []) {
   const agent = await enrolled(core, agentId);
   const offer = toBinary(
     HelloOfferSchema,
@@ -35,6 +40,7 @@ async function prepared(agentId: string) {
       bootId: newIdBytes(),
       protocolVersions: [1, 7],
       executionCredit: 1,
+      executions,
     }),
   );
   return { agent, offer, hello: create(HelloSchema, { offer }) };
@@ -151,4 +157,42 @@ test('a statement that is none is a violation of the protocol', async () => {
       code: 'protocol_violation',
     });
   }
+});
+
+test('what an agent says it has is read after its proof, and must be right then', async () => {
+  const lines = [{ executionId: newId(), attempt: 3, phase: 1 }];
+  const known = await prepared('has', lines);
+  const challenge = await authentication.challenge(known.hello);
+  expect(challenge.offer.executions).toEqual([]);
+  const proof = proofOf(known.agent.key, known.offer, challenge.message);
+  expect((await authentication.verify(challenge, proof)).executions).toMatchObject(lines);
+
+  const odd = await prepared('has-odd', [{ executionId: 'odd', attempt: 1, phase: 1 }]);
+  const asked = await authentication.challenge(odd.hello);
+  await expect(
+    authentication.verify(asked, proofOf(odd.agent.key, odd.offer, asked.message)),
+  ).rejects.toMatchObject({
+    code: 'protocol_violation',
+    fields: [{ field: 'hello.offer.executions[0].execution_id' }],
+  });
+});
+
+test('offers of strangers, however long, take little time and a bounded room until their proof', async () => {
+  const strict = createAgentAuthentication({ ...core, log: silentLogger });
+  const lines = Array.from({ length: 5900 }, () => ({ executionId: newId(), attempt: 1, phase: 1 }));
+  const { hello } = await prepared('strange', lines);
+  const room = Math.floor((64 * 1024 * 1024) / hello.offer.byteLength);
+  const before = performance.now();
+  const challenges = [];
+  for (let n = 0; n < room; n++) challenges.push(await strict.challenge(hello));
+  // To read all that they say takes several times as long.
+  expect((performance.now() - before) / room).toBeLessThan(8);
+  const full = { code: 'unavailable', retryable: true, retryAfterMs: 1000 };
+  await expect(strict.challenge(hello)).rejects.toMatchObject(full);
+  const [first] = challenges;
+  if (first !== undefined) strict.abandon(first);
+  await strict.challenge(hello);
+  await expect(strict.challenge(hello)).rejects.toMatchObject(full);
+  for (const challenge of challenges) strict.abandon(challenge);
+  await strict.challenge(hello);
 });

@@ -6,6 +6,7 @@ import {
   ChallengeSchema,
   type ChallengeTerms,
   ChallengeTermsSchema,
+  type ExecutionAccount,
   type Hello,
   type HelloOffer,
   HelloOfferSchema,
@@ -37,6 +38,7 @@ import {
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import type { CertificateRefusal, Certificates } from './certificates/certificates.ts';
+import { createWaitingOffers, withoutAccount } from './waiting-offers.ts';
 
 /**
  * Authentication of agents: the server's half of the handshake. Both sides sign the exact bytes that were
@@ -64,6 +66,7 @@ export interface AgentAuthentication {
 }
 
 export interface OpenChallenge {
+  /** Without its executions. */
   offer: HelloOffer;
   offerBytes: Uint8Array;
   message: Challenge;
@@ -72,6 +75,8 @@ export interface OpenChallenge {
   expiresAt: number;
   /** Where the session will be sealed. */
   ephemeral: Ephemeral | undefined;
+  /** The offer waits no more. */
+  release(): void;
 }
 
 export interface TlsFacts {
@@ -89,6 +94,8 @@ export interface Authenticated {
   acceptedKeyId: string | undefined;
   /** The one that was shown, and counts. */
   certificate: ShownCertificate | undefined;
+  /** What the agent says it has. */
+  executions: readonly ExecutionAccount[];
 }
 
 /** Why an agent is refused; for records, and never for the agent. */
@@ -136,6 +143,8 @@ export interface AuthenticationDeps {
 /** Milliseconds for which the key before the one in use is believed. */
 const keyOverlapMs = 3_600_000;
 const nonceLifetimeMs = 30_000;
+/** Bytes of all offers that wait for their proof; an agent that has nothing to tell takes a few hundred. */
+const waitingBytes = 64 * 1024 * 1024;
 /** An agent whose clock is further off than this is worth a word; nothing is decided by it. */
 const skewWorthTellingMs = 60_000;
 
@@ -143,6 +152,8 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
   const { database, serverKey, clock, log, sealing = 'on', keyMaxAgeMs = 0 } = deps;
   const { tlsExporter: exporterPolicy = 'record' } = deps;
   const nonces = deps.nonces ?? createMemoryNonceCache({ capacity: nonceCapacity }, clock);
+
+  const waiting = createWaitingOffers(waitingBytes);
 
   /** The keys of those who come at the same time are looked up together. */
   const keys = createBatchWriter<AgentKeyName, AgentKeyRow | undefined>({
@@ -219,7 +230,7 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
     keysSince,
     async challenge(hello, address) {
       assertValid(HelloSchema, hello, 'protocol_violation', 'hello.');
-      const offer = parse(HelloOfferSchema, hello.offer, 'hello.offer');
+      const offer = parse(HelloOfferSchema, () => withoutAccount(hello.offer), 'hello.offer');
       assertValid(HelloOfferSchema, offer, 'protocol_violation', 'hello.offer.');
       if (address !== undefined) addresses.set(offer, address);
       const version = chooseVersion(offer.protocolVersions);
@@ -251,14 +262,21 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
         keyId: serverKey.keyId,
       });
       const expiresAt = clock.monotonic() + nonceLifetimeMs;
-      await nonces.issue(nonce, nonceLifetimeMs);
-      return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral };
+      const release = waiting.hold(hello.offer.byteLength);
+      try {
+        await nonces.issue(nonce, nonceLifetimeMs);
+      } catch (error) {
+        release();
+        throw error;
+      }
+      return { offer, offerBytes: hello.offer, message, terms, expiresAt, ephemeral, release };
     },
 
     async verify(challenge, proof, { tlsExporter, certificate: shown } = {}) {
       const { offer, offerBytes, message, terms, expiresAt } = challenge;
+      challenge.release();
       assertValid(ProofSchema, proof, 'protocol_violation', 'proof.');
-      const statement = parse(ProofStatementSchema, proof.statement, 'proof.statement');
+      const statement = parse(ProofStatementSchema, () => proof.statement, 'proof.statement');
       assertValid(ProofStatementSchema, statement, 'protocol_violation', 'proof.statement.');
       if (clock.monotonic() > expiresAt) refuse(offer, 'challenge_expired');
       // First of all, so that nothing that follows is tried twice with one challenge.
@@ -268,6 +286,7 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
       if (key === undefined) refuse(offer, 'key_unknown');
       const input = proofInput(offerBytes, message.terms, message.signature, proof.statement);
       if (!verifyBytes(key.publicKey, input, proof.signature)) refuse(offer, 'signature_wrong');
+      const { executions } = whole(offerBytes);
       checkExporter(offer, statement.tlsExporter, tlsExporter);
       const { problem, certificate } = deps.certificates?.check(offer, shown) ?? {};
       if (problem !== undefined) refuse(offer, problem);
@@ -279,23 +298,31 @@ export function createAgentAuthentication(deps: AuthenticationDeps): AgentAuthen
         log.info({ agentId: offer.agentId, keyId: offer.keyId }, 'an agent uses its new key');
       }
       const acceptedKeyId = await takeNextKey(challenge, statement);
-      return { publicKey: key.publicKey, secrets, acceptedKeyId, certificate };
+      return { publicKey: key.publicKey, secrets, acceptedKeyId, certificate, executions };
     },
 
-    abandon({ terms }) {
+    abandon({ terms, release }) {
+      release();
       // Where it cannot be given back it is over by itself soon.
       nonces.consume(terms.nonce).catch(() => {});
     },
   };
 }
 
+/** The offer with all that it says. @throws protocol_violation */
+function whole(offerBytes: Uint8Array): HelloOffer {
+  const offer = parse(HelloOfferSchema, () => offerBytes, 'hello.offer');
+  assertValid(HelloOfferSchema, offer, 'protocol_violation', 'hello.offer.');
+  return offer;
+}
+
 function parse<Desc extends Parameters<typeof fromBinary>[0]>(
   schema: Desc,
-  bytes: Uint8Array,
+  bytes: () => Uint8Array,
   field: string,
 ) {
   try {
-    return fromBinary(schema, bytes);
+    return fromBinary(schema, bytes());
   } catch (cause) {
     throw new ViworksError('protocol_violation', `${field}: is not a serialised ${schema.typeName}.`, {
       cause,

@@ -6,7 +6,7 @@ import {
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { newId } from '../lib/ids.ts';
+import { idForm, newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable, storableText } from '../lib/text.ts';
@@ -162,7 +162,7 @@ export function createEnrollmentRequests(deps: EnrollmentRequestsDeps): Enrollme
     },
 
     async listRequests({ all }, page) {
-      const before = keyBefore(page, /^[0-9a-f-]{36}$/);
+      const before = keyBefore(page, idForm);
       const rows = await listEnrollmentRequests(database.query, now(), all, before, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.requestId);
       return { items: items.map(requestOf), nextToken };

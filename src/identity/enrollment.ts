@@ -5,7 +5,7 @@ import type { AuditTrail } from '../audit/trail.ts';
 import type { Bus } from '../bus/bus.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { newId } from '../lib/ids.ts';
+import { idForm, newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable } from '../lib/text.ts';
@@ -58,6 +58,7 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
 
   return {
     async create(actor, spec) {
+      assertStorable(spec.labels);
       const token = prefix + randomBytes(24).toString('base64url');
       const now = clock.now();
       const expiresAt = new Date(now + spec.lifetimeMs);
@@ -80,8 +81,7 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     async enroll(request) {
       assertValid(EnrollRequestSchema, request);
       const { agentId, publicKey, token } = request;
-      const unstorable = findUnstorable(request.labels);
-      if (unstorable !== undefined) throw invalidField(`labels.${unstorable}`, 'must be text without NUL');
+      assertStorable(request.labels);
       if (!verifyBytes(publicKey, enrollInput(token, agentId, publicKey), request.signature)) {
         throw new ViworksError(
           'enrollment_refused',
@@ -118,7 +118,7 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     },
 
     async listTokens({ all }, page) {
-      const before = keyBefore(page, uuid);
+      const before = keyBefore(page, idForm);
       const now = new Date(clock.now());
       const rows = await listEnrollmentTokens(database.query, now, all, before, page.size + 1);
       const { items, nextToken } = pageOf(rows, page.size, (row) => row.tokenId);
@@ -133,7 +133,10 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
   };
 }
 
-const uuid = /^[0-9a-f-]{36}$/;
+function assertStorable(labels: Readonly<Record<string, string>>): void {
+  const unstorable = findUnstorable(labels);
+  if (unstorable !== undefined) throw invalidField(`labels.${unstorable}`, 'must be text without NUL');
+}
 
 function tokenOf({ agentId, revokedBy, ...row }: TokenRow): EnrollmentToken {
   return { ...row, agentId: agentId ?? undefined, revokedBy: revokedBy ?? undefined };

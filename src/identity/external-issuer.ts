@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Scope, siteForm, verbPatternForm } from '../lib/scope.ts';
+import { isStorable } from '../lib/text.ts';
 import { type Actor, type Role, roles } from './types.ts';
 
 /**
@@ -55,8 +56,9 @@ export const externalPrefix = 'external:';
 
 const listClaim = (form: RegExp) => z.array(z.string().regex(form)).max(1000).optional();
 const claimsSchema = z.object({
-  sub: z.string().min(1).max(119),
-  jti: z.string().min(1).max(256),
+  // Both go into the database as they are.
+  sub: z.string().min(1).max(119).refine(isStorable),
+  jti: z.string().min(1).max(256).refine(isStorable),
   exp: z.number(),
   sites: listClaim(siteForm),
   verbs: listClaim(verbPatternForm),

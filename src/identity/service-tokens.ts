@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { AuditTrail } from '../audit/trail.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { newId } from '../lib/ids.ts';
+import { idForm, newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { canonicalJson } from '../lib/text.ts';
@@ -45,7 +45,6 @@ export interface ServiceTokensDeps {
 /** Shows in a log or a paste what the text is. */
 export const serviceTokenPrefix = 'vwk_';
 const form = /^vwk_[\w-]{43}$/;
-const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Milliseconds between notes of a token's use. */
 const usedEveryMs = 60_000;
 /** No signed token lives longer; after it the end of one need not be remembered. */

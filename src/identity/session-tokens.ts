@@ -79,7 +79,9 @@ export function createSessionTokens(clock: Clock, lifetimeMs = sessionTokenLifet
   return {
     issue(holder) {
       end(holder.sessionId);
-      const holding: Holding = { holder, used: 0n, tokens: [] };
+      // A copy: the key comes out of a buffer with much else.
+      const publicKey = new Uint8Array(holder.publicKey);
+      const holding: Holding = { holder: { ...holder, publicKey }, used: 0n, tokens: [] };
       bySession.set(holder.sessionId, holding);
       return grant(holding);
     },

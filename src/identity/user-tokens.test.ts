@@ -47,6 +47,15 @@ test('a token tells who and in which role until it expires', async () => {
   await expect(tokens.verify(token)).rejects.toMatchObject({ code: 'unauthenticated', message });
 });
 
+test('nobody gets a token whose name cannot be written down', async () => {
+  const { tokens } = at();
+  for (const subject of ['a\0da', 'ada\ud83d'])
+    await expect(tokens.issue({ subject, role: 'viewer', lifetimeMs: 60_000 })).rejects.toMatchObject({
+      code: 'invalid_request',
+      fields: [{ field: 'subject' }],
+    });
+});
+
 test('limits come back as they were said', async () => {
   const { tokens } = at();
   const scope = { sites: ['bern'], verbs: ['docker.*'] };
@@ -95,6 +104,7 @@ test.each([
   ['another audience', { claims: { aud: 'viworks-agents' } }],
   ['no expiry', { claims: { exp: undefined } }],
   ['no id', { claims: { jti: undefined } }],
+  ['a subject that no database takes', { claims: { sub: 'a\0da' } }],
   ['no subject', { claims: { sub: undefined } }],
   ['an unknown role', { claims: { role: 'root' } }],
   ['a role that is a list', { claims: { role: ['admin'] } }],

@@ -6,6 +6,7 @@ import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { type Scope, siteForm, verbPatternForm } from '../lib/scope.ts';
+import { isStorable } from '../lib/text.ts';
 import { type ExternalIssuer, externalPrefix, scopeOf } from './external-issuer.ts';
 import type { IssuerKeys } from './issuer-keys.ts';
 import { type ServiceTokens, serviceTokenPrefix } from './service-tokens.ts';
@@ -26,7 +27,7 @@ const audience = 'viworks-api';
 const secretBytes = 32;
 
 const claimsSchema = z.object({
-  sub: z.string().min(1).max(128),
+  sub: z.string().min(1).max(128).refine(isStorable),
   role: z.enum(roles),
   jti: z.string().min(1).max(256),
   /** Seconds since 1970. */
@@ -157,6 +158,7 @@ export function createUserTokens(deps: UserTokensDeps): UserTokens {
 
   return {
     async issue({ subject, role, lifetimeMs, scope }) {
+      if (!isStorable(subject)) throw invalidField('subject', 'must be text without NUL');
       if (subject.startsWith(externalPrefix)) {
         throw invalidField('subject', `must not begin with ${externalPrefix}, which is for the other issuer`);
       }

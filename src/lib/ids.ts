@@ -36,6 +36,9 @@ function createSource() {
 /** One for the process, because ids of all its parts sort together. */
 const next = createSource();
 
+/** What an id looks like that was made here. */
+export const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /**
  * A new UUIDv7 (RFC 9562) in its text form. Sorts by the time it was made, also within one millisecond: the
  * order of a queue depends on it.

@@ -30,6 +30,12 @@ export interface Metrics {
   executionRoundtripSeconds: Histogram;
   batchRows: Histogram<'writer'>;
   envelopes: Counter<'direction' | 'kind'>;
+  telemetrySamples: Counter<'outcome'>;
+  telemetryMarked: Counter<'mark'>;
+  telemetryStoreSeconds: Histogram;
+  telemetryRollups: Counter;
+  telemetryRollupLagSeconds: Gauge;
+  telemetryPartitionsDropped: Counter;
   apiRequests: Counter<'surface' | 'operation' | 'code'>;
   databasePoolConnections: Gauge<'state'>;
   auditSealed: Counter;
@@ -148,6 +154,39 @@ export function createMetrics(): Metrics {
       name: 'viworks_envelopes_total',
       help: 'Envelopes exchanged with agents.',
       labelNames: ['direction', 'kind'],
+      registers,
+    }),
+    telemetrySamples: new Counter({
+      name: 'viworks_telemetry_samples_total',
+      help: 'Samples that agents sent: stored, duplicate (stored before), or set_aside because they break the rules.',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    telemetryMarked: new Counter({
+      name: 'viworks_telemetry_marked_total',
+      help: 'Stored samples that came late, or skewed: with a time that the server does not believe.',
+      labelNames: ['mark'],
+      registers,
+    }),
+    telemetryStoreSeconds: new Histogram({
+      name: 'viworks_telemetry_store_seconds',
+      help: 'From the arrival of telemetry to its commit.',
+      buckets: latencyBuckets,
+      registers,
+    }),
+    telemetryRollups: new Counter({
+      name: 'viworks_telemetry_rollups_total',
+      help: 'Roll-ups of telemetry that were made, or made anew.',
+      registers,
+    }),
+    telemetryRollupLagSeconds: new Gauge({
+      name: 'viworks_telemetry_rollup_lag_seconds',
+      help: 'For how long the oldest roll-up has waited that is due.',
+      registers,
+    }),
+    telemetryPartitionsDropped: new Counter({
+      name: 'viworks_telemetry_partitions_dropped_total',
+      help: 'Partitions of telemetry that were kept for as long as they had to be, and are dropped.',
       registers,
     }),
     apiRequests: new Counter({

@@ -6,7 +6,7 @@ export function storableText(text: string): string {
   return isStorable(text) ? text : text.toWellFormed().replaceAll('\u0000', '\ufffd');
 }
 
-const isStorable = (text: string) => text.isWellFormed() && !text.includes('\u0000');
+export const isStorable = (text: string) => text.isWellFormed() && !text.includes('\u0000');
 
 /** JSON that PostgreSQL takes as jsonb. */
 export function storableJson(value: unknown): string {

@@ -2,6 +2,8 @@
 export const wireLimits = {
   /** Bytes of one serialised envelope. */
   messageBytes: 1024 * 1024,
+  /** Bytes of a call with which an agent enrols or renews: whoever makes it may be anybody, and no agent says more. */
+  strangerBytes: 128 * 1024,
   /** Concurrent HTTP/2 streams on one connection. */
   http2Streams: 128,
   /** Bytes of all headers of one request. */

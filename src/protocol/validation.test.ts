@@ -1,3 +1,5 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { EnrollRequestSchema } from '#gen/viworks/agent/v1/agent_service_pb.js';
@@ -64,4 +66,30 @@ test('a rule of its own has a message of its own', () => {
   expect(problemsOf(ExecArgsSchema, args, 'args.')).toEqual([
     { field: 'args.argv', problem: 'the first item must name a program' },
   ]);
+});
+
+test('every pattern of the proto files begins at the beginning, and takes no time for long texts', async () => {
+  const folder = join(import.meta.dirname, '../../proto');
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.proto'));
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  const patterns = texts.flatMap((text) => [...text.matchAll(/pattern: ("(?:[^"\\]|\\.)*")/g)]);
+  expect(patterns.length).toBeGreaterThan(20);
+  for (const [, literal = ''] of patterns) {
+    const pattern: string = JSON.parse(literal);
+    expect(pattern).toMatch(/^\^/);
+    const compiled = new RegExp(pattern, 'u');
+    const before = performance.now();
+    for (const part of ['a', '/', '/a:', 'a_.-', '1', '[::1]:', '0-'])
+      compiled.test(`${part.repeat(1_000_000 / part.length)}\n`);
+    expect(performance.now() - before).toBeLessThan(500);
+  }
+});
+
+test('a long text is judged in no time', () => {
+  const before = performance.now();
+  for (let n = 0; n < 20; n++) {
+    const offer = create(HelloOfferSchema, { agentId: 'a'.repeat(1_000_000) });
+    expect(problemsOf(HelloOfferSchema, offer).map(({ field }) => field)).toContain('agent_id');
+  }
+  expect(performance.now() - before).toBeLessThan(1000);
 });

@@ -3,7 +3,23 @@ import { pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator } from '@bufbuild/protovalidate';
 import { type ErrorCode, type FieldProblem, ViworksError } from '../errors.ts';
 
-const validator = createValidator();
+const patterns = new Map<string, RegExp>();
+
+/**
+ * Patterns of the proto files, which are ours: each begins at the beginning and tries no place twice. The engine that
+ * the validator would take for patterns of strangers needs a hundred times as long: 100 ms for a megabyte that says
+ * it is the name of an agent.
+ */
+function regexMatch(pattern: string, text: string): boolean {
+  let compiled = patterns.get(pattern);
+  if (compiled === undefined) {
+    compiled = new RegExp(pattern, 'u');
+    patterns.set(pattern, compiled);
+  }
+  return compiled.test(text);
+}
+
+const validator = createValidator({ regexMatch });
 
 /** What of a message breaks the rules in its proto file; empty if it is valid. */
 export function problemsOf<Desc extends DescMessage>(

@@ -9,7 +9,7 @@ import { chooseVersion, protocolFloor, protocolHistory, protocolVersion } from '
 
 /** What the messages of viworks.agent.v1 looked like in each version. */
 const hashes: Readonly<Record<number, string>> = {
-  1: '07430510abf6340c585b28c3bedd653da8d7601da9d3100bd776cf44c86b7416',
+  1: '554ea9070d7a13b2062ec2e23a7053bdbe2da29297686f36e64569d6d71e77fa',
 };
 
 /** The files of the package, each after those it imports. */

@@ -8,7 +8,6 @@ import { findUnstorable, storableText } from '../lib/text.ts';
 import { askForNewKey, releaseAgent, removeAgent, revokeAgent } from '../storage/agent-standing.ts';
 import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
-import { findLatestSample } from '../storage/telemetry.ts';
 import type { Agent, AgentService } from './types.ts';
 
 /** The registry answers which agents there are and how they are. */
@@ -19,9 +18,21 @@ export interface RegistryDeps {
   log: Logger;
   /** Holds the agent's queue, or lets it go. */
   hold(agentId: string, held: boolean, reason: string): Promise<void>;
+  telemetry: {
+    /** The newest sample. */
+    latestJson(agentId: string): Promise<JsonObject | undefined>;
+    forget(agentId: string): Promise<void>;
+  };
 }
 
-export function createAgentRegistry({ database, bus, clock, log, hold }: RegistryDeps): AgentService {
+export function createAgentRegistry({
+  database,
+  bus,
+  clock,
+  log,
+  hold,
+  telemetry,
+}: RegistryDeps): AgentService {
   async function agentAt(agentId: string): Promise<Agent> {
     const row = await findAgent(database.query, agentId);
     if (row === undefined) {
@@ -43,8 +54,7 @@ export function createAgentRegistry({ database, bus, clock, log, hold }: Registr
     },
     async get(agentId) {
       const agent = await agentAt(agentId);
-      const telemetry = await findLatestSample(database.query, agentId);
-      return { agent, telemetry: telemetry as JsonObject | undefined };
+      return { agent, telemetry: await telemetry.latestJson(agentId) };
     },
     async setMaintenance(agentId, maintenance, given) {
       const reason = storableText(given);
@@ -96,8 +106,9 @@ export function createAgentRegistry({ database, bus, clock, log, hold }: Registr
 
     async remove(actor, agentId) {
       await agentAt(agentId);
-      if (!(await removeAgent(database.query, agentId)))
+      if (!(await removeAgent(database, agentId)))
         throw new ViworksError('agent_state', `${agentId} is not revoked; revoke it before it is removed.`);
+      await telemetry.forget(agentId);
       bus.publish('agent.changed', agentId);
       log.warn({ agentId, actor }, 'agent removed');
     },

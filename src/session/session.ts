@@ -10,6 +10,7 @@ import {
 } from '#gen/viworks/agent/v1/command_pb.js';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import {
+  CreditSchema,
   DrainSchema,
   type Error as ErrorBody,
   ErrorSchema,
@@ -55,7 +56,7 @@ export interface Session {
 
 export interface SessionDeps {
   engine: Pick<CommandEngine, 'update' | 'result' | 'dispatcher' | 'links'>;
-  telemetry: Pick<TelemetryIngest, 'ingest'>;
+  telemetry: Pick<TelemetryIngest, 'ingest' | 'credit'>;
   standing: Pick<Standing, 'confirm'>;
   signing: CommandSigning;
   certificates?: SessionCertificates | undefined;
@@ -103,6 +104,7 @@ export function createSession(
   let heardAt = clock.monotonic();
   let underWay = 0;
   let samplesUnderWay = 0;
+  let samplesGranted = telemetryCredit;
   let paused = false;
   let confirmed = false;
 
@@ -226,10 +228,20 @@ export function createSession(
       throw new ViworksError('protocol_violation', text);
     }
     samplesUnderWay++;
+    grantSamples();
     const stored = telemetry.ingest({ agentId, bootId: facts.bootId }, message).finally(() => {
       samplesUnderWay--;
+      grantSamples();
     });
     settle(sequence, stored);
+  }
+
+  /** Less while the server has more than it can store; the agent keeps the rest meanwhile. */
+  function grantSamples(): void {
+    const credit = telemetry.credit(telemetryCredit);
+    if (credit === samplesGranted) return;
+    samplesGranted = credit;
+    send({ case: 'credit', value: create(CreditSchema, { telemetry: credit }) });
   }
 
   function named(executionId: string): void {
@@ -266,6 +278,7 @@ export function createSession(
         link.paused = true;
         return done(sequence);
       case 'error':
+        assertValid(ErrorSchema, body.value, 'protocol_violation', 'error.');
         return receiveError(sequence, body.value);
       case 'certificateRequest':
         return settle(sequence, issueCertificate(sequence, body.value));
@@ -288,6 +301,7 @@ export function createSession(
       case 'commandKeys':
       case 'tlsTrust':
       case 'agentCertificate':
+      case 'telemetryTerms':
         throw new ViworksError('protocol_violation', `${body.case}: does not belong here in the session.`);
     }
   }

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Envelope } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { type Hello, type Proof, SessionTokenSchema } from '#gen/viworks/agent/v1/handshake_pb.js';
+import { TelemetryTermsSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Bus } from '../bus/bus.ts';
 import type { CommandEngine } from '../commands/engine.ts';
 import { ViworksError } from '../errors.ts';
@@ -42,6 +43,8 @@ export interface Sessions {
   accept: AcceptConnection;
   readonly open: number;
   start(): void;
+  /** From now on agents are asked for a sample this often: those that are here at once, others when they come. */
+  setTelemetryInterval(intervalMs: number): void;
   /** Tells every agent to come back, spread over the window; resolves when their connections have ended. */
   drain(windowMs: number): Promise<void>;
 }
@@ -85,7 +88,8 @@ interface Peer {
 
 export function createSessions(deps: SessionsDeps): Sessions {
   const { bus, authentication, sessionTokens, commandKeys, presence, standing, engine } = deps;
-  const { clock, log, metrics, limits, certificates } = deps;
+  const { clock, log, metrics, certificates } = deps;
+  let { limits } = deps;
   const signing = createCommandSigning({ signer: commandKeys, log });
   /** Every connection, whether it has a session or not. */
   const peers = new Set<Peer>();
@@ -156,10 +160,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     async function openSession(asked: OpenChallenge, proof: Proof): Promise<void> {
       const authenticated = await authentication.verify(asked, proof, connection.peer);
-      const { publicKey, secrets, acceptedKeyId } = authenticated;
+      const { publicKey, secrets, acceptedKeyId, executions } = authenticated;
       peer.certificate = authenticated.certificate;
       const { offer } = asked;
-      const { agentId, incarnation, bootId } = offer;
+      const { agentId, incarnation } = offer;
+      const name = { agentId, incarnation };
+      // A copy: what was received is one buffer with all of the offer.
+      const bootId = new Uint8Array(offer.bootId);
       const sessionId = newId();
       const startedAt = new Date(clock.now());
       // First, so that an enrolment anew is heard of however the answers of the database cross.
@@ -179,7 +186,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       }
       const { epoch } = opened;
       const { capabilities, executionCredit: window } = offer;
-      const facts = { ...opened, sessionId, agentId, incarnation, bootId, capabilities, window };
+      const facts = { ...opened, ...name, sessionId, bootId, capabilities, window };
       if (secrets !== undefined) {
         sealed = sealConnection(connection, {
           role: 'server',
@@ -190,12 +197,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
         });
         peer.connection = sealed;
       }
-      const ofAgent = certificates && certificatesOf(certificates, offer, peer);
+      const ofAgent = certificates && certificatesOf(certificates, name, peer);
       const own = { ...deps, certificates: ofAgent, signing, log };
       const session = createSession(own, facts, peer.connection, end);
       // The older session ends before anything is decided, so that nothing is handed to it any more.
       if (!takeOver(peer, session)) throw superseded();
-      const cancels = await engine.reconcile(session.link, accountOf(offer.executions));
+      const cancels = await engine.reconcile(session.link, accountOf(executions));
       if (!peers.has(peer)) return;
       phase = 'open';
       const keys = { rotateKey: opened.rotateKey && acceptedKeyId === undefined, acceptedKeyId };
@@ -241,7 +248,10 @@ export function createSessions(deps: SessionsDeps): Sessions {
       }
       if (phase === 'proof' && body.case === 'proof' && challenge !== undefined) {
         phase = 'opening';
-        openSession(challenge, body.value).catch((error: unknown) => end(report(error)));
+        const asked = challenge;
+        // An idle session is as small as it can be.
+        challenge = undefined;
+        openSession(asked, body.value).catch((error: unknown) => end(report(error)));
         return;
       }
       throw new ViworksError(
@@ -375,6 +385,13 @@ export function createSessions(deps: SessionsDeps): Sessions {
       toldTrust = certificates?.trust?.version;
       offCertificates ??= certificates?.onChange(tellTrust);
       timer ??= setInterval(look, Math.min(1000, limits.heartbeatIntervalMs / 4));
+    },
+    setTelemetryInterval(telemetryIntervalMs) {
+      if (telemetryIntervalMs === limits.telemetryIntervalMs) return;
+      limits = { ...limits, telemetryIntervalMs };
+      const value = create(TelemetryTermsSchema, { interval: durationFromMs(telemetryIntervalMs) });
+      for (const { session, welcomed } of peers)
+        if (welcomed) session?.send({ case: 'telemetryTerms', value });
     },
     async drain(windowMs) {
       draining = true;

@@ -1,5 +1,6 @@
 import { type Database, statement } from './database.ts';
 import { endOlderIncarnations } from './executions.ts';
+import { removeSamples } from './telemetry-samples.ts';
 
 /** Whether an agent may connect at all: held as one of two copies, revoked, or gone from the registry. */
 
@@ -117,9 +118,13 @@ const remove = statement(
   `delete from agents where agent_id = $1 and revoked is not null returning agent_id`,
 );
 
-/** False if there is no such agent, or it is not revoked. */
-export async function removeAgent(query: Database['query'], agentId: string): Promise<boolean> {
-  return (await query(remove, [agentId])).length > 0;
+/** With all that it measured. False if there is no such agent, or it is not revoked. */
+export function removeAgent(database: Database, agentId: string): Promise<boolean> {
+  return database.transaction(async (query) => {
+    if ((await query(remove, [agentId])).length === 0) return false;
+    await removeSamples(query, agentId);
+    return true;
+  });
 }
 
 const askForKey = statement(

@@ -28,6 +28,7 @@ const headBytes = 20;
 const emptyBytes = 12;
 const lengthBytes = 4;
 const uuidBytes = 16;
+const uuidCharacters = 36;
 const firstBytes = 256 * 1024;
 /** A buffer that grew larger than this for one array is not kept for the next. */
 const keptBytes = 4 * 1024 * 1024;
@@ -113,11 +114,13 @@ export function createArrayWriter(): ArrayWriter {
     uuid(text) {
       value(uuidBytes);
       const end = at + uuidBytes;
-      for (let index = 0; index < text.length && at < end; index += 2) {
+      let index = 0;
+      for (; index < text.length && at < end; index += 2) {
         if (text[index] === '-') index++;
         digits(text, index);
       }
-      if (at !== end || text.length !== 36) throw new RangeError(`not a UUID: ${text.slice(0, 40)}`);
+      if (at !== end || index !== text.length || index !== uuidCharacters)
+        throw new RangeError(`not a UUID: ${text.slice(0, 40)}`);
     },
     int2(number) {
       if (number !== (number << 16) >> 16) throw notA('int2', number);
@@ -142,7 +145,13 @@ export function createArrayWriter(): ArrayWriter {
       buffer[at++] = flag ? 1 : 0;
     },
     time(ms) {
-      int8((ms - epochMs) * 1000);
+      const since = ms - epochMs;
+      const microseconds = since * 1000;
+      if (!Number.isSafeInteger(since) || Number.isSafeInteger(microseconds)) return int8(microseconds);
+      // From the year 2285 on they are no safe integers.
+      value(8);
+      view.setBigInt64(at, BigInt(since) * 1000n);
+      at += 8;
     },
     bytes(bytes) {
       value(bytes.byteLength);

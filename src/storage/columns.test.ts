@@ -44,6 +44,11 @@ async function readBack(type: string, column: Buffer, length: number): Promise<u
   return rows.map(({ v }) => (Buffer.isBuffer(v) ? v.toString('hex') : type === 'int8' && v ? Number(v) : v));
 }
 
+const endOfYear9999 = 253_402_300_799_999;
+const epoch2000 = Date.UTC(2000, 0, 1);
+/** Of which the microseconds are a safe integer. */
+const lastSafeMs = Math.floor(Number.MAX_SAFE_INTEGER / 1000);
+
 // PostgreSQL stores no NUL.
 const anyText = fc.oneof(
   fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\u0000', '').toWellFormed()),
@@ -93,7 +98,13 @@ const kinds = [
   kind<boolean>({ type: 'bool', values: fc.boolean(), column: (rows) => boolColumn(rows, (v) => v) }),
   kind<Date>({
     type: 'timestamptz',
-    values: fc.integer({ min: 0, max: 8_000_000_000_000 }).map((ms) => new Date(ms)),
+    values: fc
+      .oneof(
+        fc.integer({ min: 0, max: 8_000_000_000_000 }),
+        fc.integer({ min: -60_000_000_000_000, max: endOfYear9999 }),
+        fc.constantFrom(0, epoch2000 + lastSafeMs, epoch2000 + lastSafeMs + 1, endOfYear9999),
+      )
+      .map((ms) => new Date(ms)),
     column: (rows) => timeColumn(rows, (v) => v),
   }),
 ];
@@ -159,6 +170,8 @@ test('what is none of its type is refused, and never written as something else',
     'x',
     '00000000-0000-0000-0000-00000000000g',
     '00000000-0000-0000-0000-0000000000001',
+    `${'0'.repeat(32)}----`,
+    `${'0'.repeat(32)}rest`,
   ])
     expect(() => uuidColumn([wrong], (v) => v)).toThrow(RangeError);
   for (const wrong of ['0', '0g']) expect(() => hexColumn([wrong], (v) => v)).toThrow(RangeError);

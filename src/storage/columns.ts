@@ -37,6 +37,10 @@ export const int4Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): 
 export const int8Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): Buffer =>
   column(rows, pick, oids.int8, out.int8);
 
+/** Of `float8[]`. */
+export const float8Column = <Row>(rows: readonly Row[], pick: Pick<Row, number>): Buffer =>
+  column(rows, pick, oids.float8, out.float8);
+
 /** Of `bool[]`. */
 export const boolColumn = <Row>(rows: readonly Row[], pick: Pick<Row, boolean>): Buffer =>
   column(rows, pick, oids.bool, out.bool);
@@ -54,7 +58,17 @@ export const hexColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): B
   column(rows, pick, oids.bytea, out.hex);
 
 /** Of types (pg_type.dat of PostgreSQL). */
-const oids = { bool: 16, bytea: 17, int8: 20, int2: 21, int4: 23, text: 25, timestamptz: 1184, uuid: 2950 };
+const oids = {
+  bool: 16,
+  bytea: 17,
+  int8: 20,
+  int2: 21,
+  int4: 23,
+  text: 25,
+  float8: 701,
+  timestamptz: 1184,
+  uuid: 2950,
+};
 
 const writeJson = (value: object): void => out.text(JSON.stringify(value));
 

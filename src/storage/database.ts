@@ -43,6 +43,9 @@ export const statement = (name: string, text: string): Statement => ({ name, tex
  */
 export const lookup = (name: string, text: string): Statement => ({ name, text, lookup: true });
 
+/** What is done once, as making a table: it is not prepared, and takes no values. */
+export const definition = (text: string): Statement => ({ name: '', text });
+
 export const lookupSettings = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
 /** Of the connections, so many are for look-ups. */
 const lookupConnections = 2;

@@ -2,7 +2,7 @@ import { ViworksError } from '../errors.ts';
 import { backoffDelay } from '../lib/backoff.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Database } from './database.ts';
-import { instanceLock } from './migrate.ts';
+import { instanceLock } from './locks.ts';
 
 /**
  * One instance at a time uses a database: presence, dispatch and wakes live in its process. The lock is held

@@ -1,97 +1,182 @@
-import { toJson } from '@bufbuild/protobuf';
-import {
-  type Sample,
-  SampleSchema,
-  type Telemetry,
-  TelemetrySchema,
-} from '#gen/viworks/agent/v1/telemetry_pb.js';
-import { ViworksError } from '../errors.ts';
+import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { type FieldProblem, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import { storableJson } from '../lib/text.ts';
 import { timestampMs } from '../protocol/envelope.ts';
-import { problemsOf } from '../protocol/validation.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
-import { type LatestSampleRow, storeLatestSamples } from '../storage/telemetry.ts';
+import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
+import { encodeSamples } from './encode.ts';
+import { metricsOf, type TrafficCounts, trafficOf } from './headline.ts';
+import { problemOf, type TimeRules, timeOf } from './judge.ts';
+import type { Partitions } from './partitions.ts';
+import { readyAfter } from './rollups.ts';
 
-/** Telemetry is what agents measure of their machines. The newest sample of each agent is kept. */
+/** Takes what agents measure: each sample is judged, stored once, and acknowledged when it is committed. */
 export interface TelemetryIngest {
-  /** Resolves when the samples are committed, or when they are refused for good: then they are logged. */
+  /** Resolves when the samples are committed, or set aside for good: then they are counted and logged. */
   ingest(source: { agentId: string; bootId: Uint8Array }, message: Telemetry): Promise<void>;
+  /** TELEMETRY envelopes that an agent may have unacknowledged now, of so many: fewer while much waits. */
+  credit(most: number): number;
+  /** An agent is no more. */
+  forget(agentId: string): Promise<void>;
   idle(): Promise<void>;
 }
 
 export interface IngestDeps {
-  database: Database;
+  database: Pick<Database, 'query' | 'transaction'>;
+  partitions: Pick<Partitions, 'ensure'>;
   clock: Clock;
-  metrics: Metrics;
+  metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
   log: Logger;
-  /** Told of samples after their commit. Must not throw. */
-  onStored?: (samples: readonly ObservedSample[]) => void;
+  rules: TimeRules;
+  /**
+   * After the commit, with those that are new, and all. Around a break of the connection to the database it may be told
+   * of some again. It does not throw.
+   */
+  stored(fresh: readonly SampleRow[], all: readonly SampleRow[]): Promise<void>;
 }
 
-/** A sample as those are told of it who look at what was stored. */
-export interface ObservedSample {
-  agentId: string;
-  /** Its time, milliseconds since 1970. */
-  at: number;
-  /** It was kept by the agent while it could not send. */
-  late: boolean;
-  sample: Sample;
-}
+/** Samples of one commit: small enough that nobody waits long for those of the others. */
+const maximumBatch = 2000;
+/** Samples that wait, from which on agents get less credit and keep the rest themselves. */
+const crowdedAt = 20_000;
+/** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
+const unbounded = Number.POSITIVE_INFINITY;
+/** Milliseconds for which a database that is away is waited for, with all sessions open. */
+const retryForMs = 600_000;
+/** Milliseconds since 1970 that JavaScript still takes for a date. */
+const lastMoment = 8.64e15;
+/** Milliseconds between two lines of the log on what one agent says wrong. */
+const quietMs = 60_000;
 
-export function createTelemetryIngest({
-  database,
-  clock,
-  metrics,
-  log,
-  onStored,
-}: IngestDeps): TelemetryIngest {
-  const writer = createBatchWriter<LatestSampleRow, void>({
-    async write(rows) {
-      const latest = new Map<string, LatestSampleRow>();
-      for (const row of rows) {
-        const other = latest.get(row.agentId);
-        const older =
-          other !== undefined && Buffer.compare(other.bootId, row.bootId) === 0 && other.number > row.number;
-        if (!older) latest.set(row.agentId, row);
+export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
+  const { database, partitions, clock, metrics, log, rules } = deps;
+  const outcome = (name: string) => metrics.telemetrySamples.labels({ outcome: name });
+  const [stored, duplicate, setAside] = [outcome('stored'), outcome('duplicate'), outcome('set_aside')];
+  const mark = (name: string) => metrics.telemetryMarked.labels({ mark: name });
+  const [late, skewed] = [mark('late'), mark('skewed')];
+  const rowsOfBatch = metrics.batchRows.labels({ writer: 'telemetry' });
+  const traffic = new Map<string, TrafficCounts>();
+  const loggedAt = new Map<string, number>();
+  let waiting = 0;
+  /** A commit of the batch that is under way may have been done, though its answer was lost. */
+  let inDoubt = false;
+
+  const writer = createBatchWriter<SampleRow[], void>({
+    async write(frames) {
+      const rows = frames.flat();
+      for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
+        await partitions.ensure(day * 86_400_000);
+      const fresh = await storeOnce(rows);
+      stored.inc(fresh.length);
+      duplicate.inc(rows.length - fresh.length);
+      for (const row of fresh) {
+        if (row.late) late.inc();
+        if (row.skewed) skewed.inc();
       }
-      await storeLatestSamples(database.query, [...latest.values()]);
-      return rows.map(() => undefined);
+      await deps.stored(inDoubt ? rows : fresh, rows);
+      inDoubt = false;
+      return frames.map(() => undefined);
     },
-    maximumBatch: 2000,
-    maximumWaiting: 50_000,
-    retryForMs: 600_000,
-    onBatch: (weight) => metrics.batchRows.observe({ writer: 'telemetry' }, weight),
+    weight: (rows) => rows.length,
+    maximumBatch,
+    maximumWaiting: unbounded,
+    retryForMs,
+    onBatch: (weight) => rowsOfBatch.observe(weight),
   });
+
+  async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
+    try {
+      return await storeSamples(database, rows, readyAfter(clock.now()));
+    } catch (error) {
+      inDoubt = ViworksError.from(error).retryable;
+      throw error;
+    }
+  }
+
+  function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown): void {
+    setAside.inc();
+    const now = clock.monotonic();
+    if (now - (loggedAt.get(agentId) ?? Number.NEGATIVE_INFINITY) < quietMs) return;
+    if (loggedAt.size > 1000) loggedAt.clear();
+    loggedAt.set(agentId, now);
+    log.warn({ agentId, ...problem, err }, 'a sample that cannot be kept was set aside');
+  }
+
+  function rowsOf(
+    { agentId, bootId }: { agentId: string; bootId: Uint8Array },
+    message: Telemetry,
+  ): SampleRow[] {
+    const receivedAt = clock.now();
+    const rows: SampleRow[] = [];
+    const encoded = encodeSamples(message);
+    for (const [index, sample] of message.samples.entries()) {
+      const problem = problemOf(sample);
+      if (problem !== undefined) {
+        refuse(agentId, problem);
+        continue;
+      }
+      const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
+      const time = timeOf(takenAt, receivedAt, rules);
+      // What an agent keeps on its disk may be of a boot before this one.
+      const bootOf = sample.bootId.byteLength > 0 ? new Uint8Array(sample.bootId) : bootId;
+      const boot = Buffer.from(bootOf).toString('latin1');
+      const counts = trafficOf(sample, boot, takenAt);
+      const values = metricsOf(sample, counts, traffic.get(agentId));
+      traffic.set(agentId, counts);
+      rows.push({
+        agentId,
+        bootId: bootOf,
+        number: counts.number,
+        receivedAt: new Date(receivedAt),
+        ...time,
+        late: time.late || sample.late,
+        at: new Date(time.at),
+        claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
+        ...values,
+        sample: encoded[index] ?? new Uint8Array(),
+      });
+    }
+    return rows;
+  }
+
+  /** @throws database_unavailable */
+  async function store(rows: SampleRow[]): Promise<void> {
+    try {
+      await writer.add(rows);
+    } catch (error) {
+      const known = ViworksError.from(error);
+      if (known.retryable) throw known;
+      // One of them is at fault and must not take the others with it.
+      const [row] = rows;
+      if (rows.length > 1) await Promise.all(rows.map((one) => store([one])));
+      else if (row !== undefined) refuse(row.agentId, {}, known);
+    }
+  }
+
   return {
-    async ingest({ agentId, bootId }, message) {
-      const [problem] = problemsOf(TelemetrySchema, message);
-      const sample = message.samples.at(-1);
-      if (problem !== undefined || sample === undefined) {
-        log.warn({ agentId, ...problem }, 'telemetry that breaks the rules was set aside');
-        return;
-      }
+    async ingest(source, message) {
+      if (message.samples.length === 0 || message.samples.length > 100)
+        return refuse(source.agentId, { field: 'samples', problem: 'must be 1 to 100' });
+      const began = clock.monotonic();
+      const rows = rowsOf(source, message);
+      if (rows.length === 0) return;
+      waiting += rows.length;
       try {
-        const receivedAt = clock.now();
-        const takenAt = timestampMs(sample.takenAt) ?? receivedAt;
-        await writer.add({
-          agentId,
-          bootId,
-          number: Number(sample.number),
-          takenAt: new Date(takenAt),
-          receivedAt: new Date(receivedAt),
-          sample: storableJson(toJson(SampleSchema, sample)),
-        });
-        // A clock that is wrong would make durations of its own.
-        onStored?.([{ agentId, at: receivedAt, late: false, sample }]);
-      } catch (error) {
-        const known = ViworksError.from(error);
-        if (known.retryable) throw known;
-        log.warn({ agentId, err: known }, 'telemetry that cannot be stored was set aside');
+        await store(rows);
+      } finally {
+        waiting -= rows.length;
       }
+      metrics.telemetryStoreSeconds.observe((clock.monotonic() - began) / 1000);
+    },
+    credit(most) {
+      if (waiting < crowdedAt) return most;
+      return waiting < 2 * crowdedAt ? Math.ceil(most / 4) : 1;
+    },
+    async forget(agentId) {
+      traffic.delete(agentId);
     },
     idle: () => writer.idle(),
   };

@@ -5,6 +5,7 @@ import { type AddressList, createAddressList } from '../lib/addresses.ts';
 import { defined } from '../lib/defined.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { AcceptConnection } from '../protocol/connection.ts';
+import { wireLimits } from '../protocol/limits.ts';
 import { webSocketPath } from '../protocol/websocket-connection.ts';
 import { type Admission, agentStreamPath, serveAgentStream } from './agent-stream.ts';
 import { clearTextOnlyFrom, createListener, type Listener } from './listen.ts';
@@ -47,7 +48,8 @@ export function createAgentListener(options: AgentListenerOptions): Listener {
   const { accept, log, proxies = createAddressList([]) } = options;
   const admission = createAdmission(options.maxConnections);
   const newcomers = createNewcomers({ atOnce: options.maxHandshakes ?? defaultHandshakes });
-  const serveUnary = createUnaryHandler(options.unary, notFound, log, undefined, proxies);
+  const { strangerBytes } = wireLimits;
+  const serveUnary = createUnaryHandler(options.unary, notFound, log, undefined, proxies, strangerBytes);
   const upgrade = createWebSocketUpgrade({ accept, admission, newcomers, proxies });
 
   return createListener({

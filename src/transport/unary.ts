@@ -27,6 +27,7 @@ export function createUnaryHandler(
   shutdownSignal?: AbortSignal,
   /** What they say of where a caller is counts. */
   proxies = createAddressList([]),
+  readMaxBytes: number = wireLimits.messageBytes,
 ): RequestHandler {
   return connectNodeAdapter({
     routes,
@@ -36,7 +37,7 @@ export function createUnaryHandler(
       const from = clientAddress(socket.remoteAddress ?? '', headers['x-forwarded-for'], proxies);
       return createContextValues().set(remoteAddress, from);
     },
-    readMaxBytes: wireLimits.messageBytes,
+    readMaxBytes,
     writeMaxBytes: wireLimits.messageBytes,
     // A small compressed request can be a large one.
     acceptCompression: [],

@@ -114,6 +114,21 @@ test('an address from which wrong tokens come is not asked any more, but whoever
   await expect(control.listAgents({})).rejects.toMatchObject({ code: Code.ResourceExhausted });
 });
 
+test('wrong tokens that come at once are no more tries than those that come one by one', async () => {
+  await using api = await startApi({ limits: { failuresPerWindow: 3 } });
+  const answers = await Promise.all(Array.from({ length: 40 }, (_, n) => list(api, `wrong${n}`)));
+  const statuses = answers.map(({ status }) => status);
+  expect(statuses.filter((status) => status === 401)).toHaveLength(3);
+  expect(statuses.filter((status) => status === 429)).toHaveLength(37);
+});
+
+test('right tokens that come at once all count, also from one address', async () => {
+  await using api = await startApi({ limits: { failuresPerWindow: 3 } });
+  const tokens = await Promise.all(Array.from({ length: 40 }, () => api.tokenFor('viewer')));
+  const answers = await Promise.all(tokens.map((token) => list(api, token)));
+  expect(answers.map(({ status }) => status)).toEqual(new Array(40).fill(200));
+});
+
 test('probes and figures are not counted; what is not there and reflection are, by the address', async () => {
   await using api = await startApi({ limits: { callsPerWindow: 2 } });
   for (const path of ['/livez', '/readyz', '/health', '/metrics', '/.well-known/jwks.json']) {

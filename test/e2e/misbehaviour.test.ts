@@ -77,6 +77,10 @@ test.each([
       finishedAt: { seconds: -(2n ** 40n), nanos: -5 },
     },
   ],
+  [
+    'times of another age',
+    { startedAt: { seconds: 10_000_000_000n }, finishedAt: { seconds: 250_000_000_000n } },
+  ],
   ['JSON of great depth', { outputEncoding: 2, output: nested(20_000) }],
   ['JSON of some depth', { outputEncoding: 2, output: nested(3000) }],
   ['JSON that is no object', { outputEncoding: 2, output: Buffer.from('"\\u0000"') }],
@@ -111,6 +115,26 @@ test('a rejection ends the execution with the agent’s reason', async () => {
   const execution = await executionIn(core.engine, command.commandId, 'failed');
   expect(execution.transitions.at(-1)?.cause).toBe('refused by the agent: no such program');
 });
+
+test.each([
+  ['refuses', Outcome.REJECTED, 'refused by the agent: '],
+  ['fails', Outcome.FAILED, ''],
+  ['does-not-know', Outcome.UNKNOWN, ''],
+])(
+  'a reason of an agent that %s is cut without breaking what it is made of',
+  async (what, outcome, before) => {
+    const { session } = await connected(core, `long-reason-${what}`);
+    await session.beat();
+    const command = await submit(`long-reason-${what}`);
+    const message = `${'a'.repeat(199)}😀 and more`;
+    const sequence = session.result(await session.order(), { outcome, failure: { code: 'odd', message } });
+    await session.acknowledged(sequence);
+    const state = outcome === Outcome.UNKNOWN ? 'outcome_unknown' : 'failed';
+    const execution = await executionIn(core.engine, command.commandId, state);
+    expect(execution.transitions.at(-1)?.cause).toBe(`${before}${'a'.repeat(199)}\ufffd`);
+    expect(execution.result?.failure?.message).toBe(message);
+  },
+);
 
 test('an agent without room keeps its place: the execution is offered again when another one ends, and does not expire early', async () => {
   const { session } = await connected(core, 'full');

@@ -13,5 +13,5 @@ export async function ownCore(options: CoreOptions = {}) {
     kept = { clock: started.clock, serverKey: started.serverKey };
     return started;
   };
-  return { start };
+  return { start, url: own.url };
 }

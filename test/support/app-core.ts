@@ -32,7 +32,8 @@ import type { SessionLimits } from '../../src/session/handshake.ts';
 import { createSessions, type Sessions } from '../../src/session/sessions.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
 import { endAbandonedSessions } from '../../src/storage/sessions.ts';
-import { createTelemetryIngest } from '../../src/telemetry/ingest.ts';
+import type { TelemetryIngest } from '../../src/telemetry/ingest.ts';
+import { createTelemetry, type Telemetry, type TelemetrySettings } from '../../src/telemetry/telemetry.ts';
 import { createAgentListener } from '../../src/transport/agent-listener.ts';
 import { enrollmentRoutes, type Guesses } from '../../src/transport/enrollment.ts';
 import { createMemoryWitness } from './audit.ts';
@@ -70,6 +71,7 @@ export interface Core {
   bus: CountingBus;
   engine: CommandEngine;
   agents: Agents;
+  telemetry: Telemetry;
   enrollment: Enrollment;
   commandKeys: CommandKeys;
   /** Where the options ask for them. */
@@ -110,8 +112,11 @@ export interface CoreOptions {
   certificates?: Partial<CertificateSettings>;
   /** What one agent may say in a second; without it any number. */
   budget?: BudgetLimits;
+  /** Takes what agents measure, in place of the ingest. */
+  onTelemetry?: TelemetryIngest['ingest'];
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
+  telemetry?: Partial<TelemetrySettings>;
 }
 
 export const testCommandSecret = new Uint8Array(32).fill(7);
@@ -182,7 +187,19 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
   const commandKeys = createCommandKeys({ database, bus, serverKey, secret, clock, log });
   await commandKeys.start();
   const presence = createPresence({ database, bus, log });
-  const telemetry = createTelemetryIngest({ database, clock, metrics, log });
+  const telemetry = createTelemetry({
+    database,
+    clock,
+    metrics,
+    log,
+    settings: {
+      keepMs: 30 * 86_400_000,
+      keepRollupsMs: 400 * 86_400_000,
+      intervalMs: 30_000,
+      ...options.telemetry,
+    },
+  });
+  await telemetry.start();
   const settings = {
     verbs: options.verbs ?? builtInCatalogue,
     timeToLiveMs: 3_600_000,
@@ -228,7 +245,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       audit: audit.trail,
     }),
     engine,
-    telemetry,
+    telemetry: options.onTelemetry === undefined ? telemetry : { ...telemetry, ingest: options.onTelemetry },
     clock,
     log,
     metrics,
@@ -260,7 +277,7 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     await sessions.drain(0);
     await listener.stop(1000);
     await engine.stop();
-    await telemetry.idle();
+    await telemetry.stop();
     await presence.idle();
     await audit.trail.stop();
     await commandKeys.stop();
@@ -272,7 +289,8 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
     audit,
     bus,
     engine,
-    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld }),
+    agents: createAgentRegistry({ database, bus, clock, log, hold: engine.setHeld, telemetry }),
+    telemetry,
     enrollment,
     sessions,
     sessionTokens,

@@ -2,7 +2,8 @@ import { cpus, loadavg, uptime } from 'node:os';
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { SystemInfoArgsSchema, SystemInfoResultSchema } from '#gen/viworks/verbs/v1/system_pb.js';
-import { readFacts, readFileSystems, readMemory } from '../host.ts';
+import { readFileSystems } from '../disks.ts';
+import { readFacts, readMemory } from '../host.ts';
 import { defineExecutor, type Executor } from './executor.ts';
 
 /** system.info: what this machine is. */

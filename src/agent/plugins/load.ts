@@ -6,6 +6,7 @@ import { readPluginVerbs } from '../../protocol/plugin-verbs.ts';
 import { createVerbCatalogue, type PluginVerbs } from '../../protocol/verbs.ts';
 import type { Executor } from '../executors/executor.ts';
 import type { Plugin, PluginExecutor } from '../plugin.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { pluginExecutor } from './executor.ts';
 
 /** Loads the modules of plug-ins: what is wrong with one stops the agent’s start. */
@@ -14,6 +15,8 @@ export interface PluginDeps {
   log: Logger;
   /** Where programs are looked for. */
   path: string | undefined;
+  /** Where the metrics of plug-ins are asked for. */
+  metrics?: Pick<Metrics, 'measure'> | undefined;
   /** Milliseconds that a plug-in may take to say whether it can be used; 10 s if absent. */
   availableMs?: number;
 }
@@ -43,9 +46,22 @@ async function loadPlugin(
     if (run === undefined) throw invalid(file, `executors lacks ${verb.name}, which ${verbFile} declares`);
     return pluginExecutor(verb, run, deps.path);
   });
-  if (await isAvailable(file, plugin, deps)) return { declared, executors };
+  if (await isAvailable(file, plugin, deps)) {
+    addMetrics(file, plugin, deps);
+    return { declared, executors };
+  }
   deps.log.warn({ plugin: file }, 'the verbs of the plug-in cannot be run here, and are not announced');
   return { declared, executors: [] };
+}
+
+function addMetrics(file: string, { metrics = {} }: Plugin, deps: PluginDeps): void {
+  for (const [name, read] of Object.entries(metrics)) {
+    try {
+      deps.metrics?.measure(name, read);
+    } catch (thrown) {
+      throw invalid(file, `metrics: ${ViworksError.from(thrown).message}`);
+    }
+  }
 }
 
 async function importModule(file: string): Promise<Readonly<Record<string, unknown>>> {
@@ -60,7 +76,7 @@ async function importModule(file: string): Promise<Readonly<Record<string, unkno
 /** The module’s exports, or those of its export `plugin`. */
 function pluginOf(file: string, module: Readonly<Record<string, unknown>>): Plugin {
   const exported = isRecord(module.plugin) ? module.plugin : module;
-  const { verbs, executors, available } = exported;
+  const { verbs, executors, available, metrics } = exported;
   if (typeof verbs !== 'string' && !(verbs instanceof URL))
     throw invalid(file, 'must export verbs, the path or URL of its file of verbs');
   if (!isRecord(executors))
@@ -70,9 +86,21 @@ function pluginOf(file: string, module: Readonly<Record<string, unknown>>): Plug
     if (typeof value !== 'function') throw invalid(file, `executors: ${name} must be a function`);
     run[name] = value as PluginExecutor;
   }
-  if (available === undefined) return { verbs, executors: run };
-  if (typeof available !== 'function') throw invalid(file, 'available must be a function');
-  return { verbs, executors: run, available: available as NonNullable<Plugin['available']> };
+  if (available !== undefined && typeof available !== 'function')
+    throw invalid(file, 'available must be a function');
+  return {
+    verbs,
+    executors: run,
+    ...(available === undefined ? {} : { available: available as NonNullable<Plugin['available']> }),
+    ...(metrics === undefined ? {} : { metrics: metricsOf(file, metrics) }),
+  };
+}
+
+function metricsOf(file: string, metrics: unknown): NonNullable<Plugin['metrics']> {
+  if (!isRecord(metrics)) throw invalid(file, 'metrics must be an object with a function for each name');
+  for (const [name, value] of Object.entries(metrics))
+    if (typeof value !== 'function') throw invalid(file, `metrics: ${name} must be a function`);
+  return metrics as NonNullable<Plugin['metrics']>;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

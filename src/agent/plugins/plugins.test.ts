@@ -7,6 +7,7 @@ import { silentLogger } from '../../lib/logger.ts';
 import { parsePluginVerbs } from '../../protocol/plugin-verbs.ts';
 import { argsFromBytes, argsFromJson, resultFromBytes } from '../../protocol/verb-values.ts';
 import { createVerbCatalogue, type VerbSpec } from '../../protocol/verbs.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
 import { pluginExecutor } from './executor.ts';
 import { loadPlugins } from './load.ts';
 
@@ -215,7 +216,21 @@ test('a module is loaded, and its verbs are there where they can be run', async 
   await expect(loadPlugins([file, whole], deps)).rejects.toThrow(/test\.do is declared by .* already/);
 });
 
+test('the metrics of a module go out with each sample', async () => {
+  const metrics = createMetrics();
+  const measuring = "export const metrics = { 'test.users': async () => 3 };";
+  await loadPlugins([await plugin(`${good} ${measuring}`)], { ...deps, metrics });
+  expect(await metrics.source()).toEqual(new Map([['test.users', 3]]));
+});
+
 test.each([
+  ['metrics that are none', `${good} export const metrics = 1`, /metrics must be an object/],
+  ['a metric that is none', `${good} export const metrics = { x: 1 }`, /metrics: x must be a function/],
+  [
+    'a metric of a name that cannot travel',
+    `${good} export const metrics = { X: () => 1 }`,
+    /metrics: metric X: must be 1 to 64/,
+  ],
   ['syntax', 'export const = 1', /cannot be loaded/],
   ['no verbs', 'export const executors = {}', /must export verbs/],
   ['no executors', "export const verbs = 'verbs.json'", /must export executors/],
@@ -240,5 +255,6 @@ test.each([
     /none\.json: cannot be read \(ENOENT\)/,
   ],
 ])('a module with %s stops the start', async (_what, module, message) => {
-  await expect(loadPlugins([await plugin(module)], deps)).rejects.toThrow(message);
+  const metrics = createMetrics();
+  await expect(loadPlugins([await plugin(module)], { ...deps, metrics })).rejects.toThrow(message);
 });

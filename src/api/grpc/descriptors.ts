@@ -82,5 +82,16 @@ export function withDependencies(file: DescFile): Uint8Array[] {
     each.dependencies.forEach(add);
   };
   add(file);
-  return [...closure].map((each) => toBinary(FileDescriptorProtoSchema, each.proto));
+  return [...closure].map(serialise);
+}
+
+/** Whoever asks needs no token, and may ask for the same again and again. */
+const serialised = new WeakMap<DescFile, Uint8Array>();
+
+function serialise(file: DescFile): Uint8Array {
+  const known = serialised.get(file);
+  if (known !== undefined) return known;
+  const bytes = toBinary(FileDescriptorProtoSchema, file.proto);
+  serialised.set(file, bytes);
+  return bytes;
 }

@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 import { type FieldProblem, ViworksError } from '../../errors.ts';
 
+/** So many wrong fields are named: of more, an answer would be larger than its request. */
+const mostNamed = 100;
+
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
@@ -14,6 +17,7 @@ export function invalidRequest(
 ): ViworksError {
   const fields = error.issues
     .flatMap((issue) => problemsOf(issue, []))
+    .slice(0, mostNamed)
     .map(({ field, problem }) => ({
       field: (Object.hasOwn(names, field) && names[field]) || field,
       problem,

@@ -65,3 +65,17 @@ test('a field has the name that the caller knows it by', () => {
   expect(error).toBeInstanceOf(ViworksError);
   expect(error?.message).toMatch(/^lifetime: /);
 });
+
+test('of very many wrong fields a hundred are named, and too many labels are not looked at', () => {
+  const many = (name: string) =>
+    Object.fromEntries(Array.from({ length: 80_000 }, (_, n) => [name + n, '1']));
+  expect(fieldsOf({ verb: 'exec', target: { all: true }, ...many('x') })).toHaveLength(100);
+  expect(fieldsOf({ verb: 'exec', target: { selector: { labels: many('X') } } })).toEqual([
+    'target.selector.labels',
+  ]);
+  const labels = Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`label-${n}`, 'x']));
+  expect(fieldsOf({ verb: 'exec', target: { selector: { labels } } })).toEqual([]);
+  expect(fieldsOf({ verb: 'exec', target: { selector: { labels: { A: 'x' } } } })).toEqual([
+    'target.selector.labels.A',
+  ]);
+});

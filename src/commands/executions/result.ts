@@ -25,7 +25,7 @@ const maximumOffers = 5;
 
 /** The state that a result brings. */
 export function decideResult(result: Result): Decision {
-  const why = storableText(result.failure?.message ?? '').slice(0, 200);
+  const why = storableText((result.failure?.message ?? '').slice(0, 200));
   switch (result.outcome) {
     case Outcome.SUCCEEDED:
       return { to: 'succeeded', cause: 'the agent reported success' };

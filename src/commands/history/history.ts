@@ -1,5 +1,5 @@
 import { invalidField, ViworksError } from '../../errors.ts';
-import { firstIdAt } from '../../lib/ids.ts';
+import { firstIdAt, idForm } from '../../lib/ids.ts';
 import { keyBefore, type Page, type PageRequest, pageOf } from '../../lib/page.ts';
 import { findUnstorable } from '../../lib/text.ts';
 import { commandStatistics, type StatisticsRow } from '../../storage/command-statistics.ts';
@@ -30,7 +30,6 @@ export interface History extends Pick<CommandService, 'get' | 'list' | 'statisti
 }
 
 const positionForm = /^\d{1,9}$/;
-const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function createHistory({ query }: Pick<Database, 'query'>): History {
   async function commandAt(commandId: string): Promise<Command> {

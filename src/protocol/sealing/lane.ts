@@ -112,7 +112,9 @@ function additionalData(session: Uint8Array, epoch: bigint, direction: number, k
   header.writeBigUInt64BE(epoch);
   header[8] = direction;
   header[9] = kind;
-  return Buffer.from(signedInput('viworks.sealed.v1', session, header));
+  // Not a copy: that would be a piece of a pool, and hold on to all of it for as long as the session lasts.
+  const { buffer } = signedInput('viworks.sealed.v1', session, header);
+  return Buffer.from(buffer);
 }
 
 const broken = (message: string) => new ViworksError('seal_broken', message);

@@ -137,7 +137,7 @@ export const sessions = pgTable(
   ],
 );
 
-/** The newest sample of each agent. */
+/** Of a version before samples were kept; nothing reads or writes it. */
 export const telemetryLatest = pgTable('telemetry_latest', {
   agentId: text('agent_id')
     .primaryKey()

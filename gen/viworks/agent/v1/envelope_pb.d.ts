@@ -7,7 +7,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Challenge, CommandKeys, Hello, Proof, Sealed, SessionToken, Welcome } from "./handshake_pb.js";
 import type { Cancel, Command, CommandUpdate, Result } from "./command_pb.js";
-import type { Telemetry } from "./telemetry_pb.js";
+import type { Telemetry, TelemetryTerms } from "./telemetry_pb.js";
 import type { Credit, Drain, Error, Heartbeat } from "./flow_pb.js";
 import type { ChannelMessage, Policy } from "./messaging_pb.js";
 import type { AgentCertificate, CertificateRequest, TlsTrust, TlsTrustStored } from "./certificate_pb.js";
@@ -202,6 +202,12 @@ export declare type Envelope = Message<"viworks.agent.v1.Envelope"> & {
      */
     value: AgentCertificate;
     case: "agentCertificate";
+  } | {
+    /**
+     * @generated from field: viworks.agent.v1.TelemetryTerms telemetry_terms = 35;
+     */
+    value: TelemetryTerms;
+    case: "telemetryTerms";
   } | { case: undefined; value?: undefined };
 };
 

@@ -30,6 +30,25 @@ export declare type Telemetry = Message<"viworks.agent.v1.Telemetry"> & {
 export declare const TelemetrySchema: GenMessage<Telemetry>;
 
 /**
+ * TelemetryTerms changes how often samples are taken, from now on and until the next WELCOME or TELEMETRY_TERMS.
+ * Server to agent.
+ *
+ * @generated from message viworks.agent.v1.TelemetryTerms
+ */
+export declare type TelemetryTerms = Message<"viworks.agent.v1.TelemetryTerms"> & {
+  /**
+   * @generated from field: google.protobuf.Duration interval = 1;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message viworks.agent.v1.TelemetryTerms.
+ * Use `create(TelemetryTermsSchema)` to create a new message.
+ */
+export declare const TelemetryTermsSchema: GenMessage<TelemetryTerms>;
+
+/**
  * Sample is one reading. It is identified by agent, boot and number; a repeated one is stored once.
  *
  * @generated from message viworks.agent.v1.Sample
@@ -90,6 +109,35 @@ export declare type Sample = Message<"viworks.agent.v1.Sample"> & {
    * @generated from field: google.protobuf.Duration uptime = 10;
    */
   uptime?: Duration | undefined;
+
+  /**
+   * The boot that took it, as HelloOffer.boot_id, where that is an earlier one than the session's; empty for its own.
+   *
+   * @generated from field: bytes boot_id = 11;
+   */
+  bootId: Uint8Array;
+
+  /**
+   * It waited before it was sent: no session was open, or no credit was left.
+   *
+   * @generated from field: bool late = 12;
+   */
+  late: boolean;
+
+  /**
+   * Samples that this boot had lost when it took this one, since its start: they waited for longer, or were more,
+   * than the agent keeps. Left-overs of earlier boots count where this one dropped them. Never falls within a boot.
+   *
+   * @generated from field: uint64 dropped = 13;
+   */
+  dropped: bigint;
+
+  /**
+   * Parts that could not be read, for example "containers". What the sample says of them, or does not, means nothing.
+   *
+   * @generated from field: repeated string unread = 14;
+   */
+  unread: string[];
 };
 
 /**
@@ -192,6 +240,61 @@ export declare type DiskSample = Message<"viworks.agent.v1.DiskSample"> & {
    * @generated from field: uint64 used_bytes = 4;
    */
   usedBytes: bigint;
+
+  /**
+   * What is left for those who are not root.
+   *
+   * @generated from field: optional uint64 available_bytes = 5;
+   */
+  availableBytes?: bigint | undefined;
+
+  /**
+   * Absent where the file system has no fixed number of inodes.
+   *
+   * @generated from field: optional uint64 inodes_total = 6;
+   */
+  inodesTotal?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 inodes_used = 7;
+   */
+  inodesUsed?: bigint | undefined;
+
+  /**
+   * The device below, as the kernel names it, for example "sda1"; empty where there is none.
+   *
+   * @generated from field: string device = 8;
+   */
+  device: string;
+
+  /**
+   * Of that device since the sample before. Absent in the first sample, and where a counter began anew.
+   *
+   * @generated from field: optional double read_bytes_per_second = 9;
+   */
+  readBytesPerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional double written_bytes_per_second = 10;
+   */
+  writtenBytesPerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional double reads_per_second = 11;
+   */
+  readsPerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional double writes_per_second = 12;
+   */
+  writesPerSecond?: number | undefined;
+
+  /**
+   * Share of the time in which it had something to do, 0 to 100.
+   *
+   * @generated from field: optional double busy_percent = 13;
+   */
+  busyPercent?: number | undefined;
 };
 
 /**
@@ -220,6 +323,30 @@ export declare type NetworkSample = Message<"viworks.agent.v1.NetworkSample"> & 
    * @generated from field: uint64 sent_bytes = 3;
    */
   sentBytes: bigint;
+
+  /**
+   * Since the sample before. Absent in the first sample, and where a counter began anew.
+   *
+   * @generated from field: optional double received_bytes_per_second = 4;
+   */
+  receivedBytesPerSecond?: number | undefined;
+
+  /**
+   * @generated from field: optional double sent_bytes_per_second = 5;
+   */
+  sentBytesPerSecond?: number | undefined;
+
+  /**
+   * Packets with errors and packets dropped, both directions, since the machine started.
+   *
+   * @generated from field: uint64 errors = 6;
+   */
+  errors: bigint;
+
+  /**
+   * @generated from field: uint64 drops = 7;
+   */
+  drops: bigint;
 };
 
 /**
@@ -278,11 +405,26 @@ export declare type ServiceSample = Message<"viworks.agent.v1.ServiceSample"> & 
   name: string;
 
   /**
-   * As the service manager says it, for example "active".
+   * As the service manager says it, for example "active" or "failed"; "not-found" where it has no such service,
+   * "unknown" where it does not answer.
    *
    * @generated from field: string state = 2;
    */
   state: string;
+
+  /**
+   * For example "running" or "dead".
+   *
+   * @generated from field: string sub_state = 3;
+   */
+  subState: string;
+
+  /**
+   * How often the service manager has restarted it by itself.
+   *
+   * @generated from field: uint32 restarts = 4;
+   */
+  restarts: number;
 };
 
 /**

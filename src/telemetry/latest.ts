@@ -1,0 +1,45 @@
+import type { StoredSample } from '../storage/telemetry-samples.ts';
+
+/** The newest sample of each agent, without asking the database. It is filled from there at the start. */
+export interface LatestSamples {
+  get(agentId: string): Promise<StoredSample | undefined>;
+  /** Those of the agents that have one; of all agents without ids. */
+  list(agentIds?: readonly string[]): Promise<StoredSample[]>;
+  /** Keeps of each agent the newest, in whatever order they come. */
+  put(samples: readonly StoredSample[]): Promise<void>;
+  forget(agentId: string): Promise<void>;
+}
+
+/** In the memory of this instance: right as long as all agents are connected here. */
+export function createMemoryLatest(): LatestSamples {
+  const samples = new Map<string, StoredSample>();
+  return {
+    get: async (agentId) => samples.get(agentId),
+    list: async (agentIds) =>
+      agentIds === undefined
+        ? [...samples.values()]
+        : agentIds.flatMap((agentId) => samples.get(agentId) ?? []),
+    async put(rows) {
+      for (const row of rows) {
+        const other = samples.get(row.agentId);
+        if (other === undefined || isNewer(row, other)) samples.set(row.agentId, aloneOf(row));
+      }
+    },
+    async forget(agentId) {
+      samples.delete(agentId);
+    },
+  };
+}
+
+/** Its bytes may be a small part of those of a whole envelope, which need not be kept. */
+const aloneOf = (row: StoredSample): StoredSample =>
+  row.sample.byteLength === row.sample.buffer.byteLength ? row : { ...row, sample: row.sample.slice() };
+
+/** Within a boot numbers decide: they are right also where the clock was set back. */
+export function isNewer(
+  row: Pick<StoredSample, 'at' | 'bootId' | 'number'>,
+  other: Pick<StoredSample, 'at' | 'bootId' | 'number'>,
+): boolean {
+  if (Buffer.compare(row.bootId, other.bootId) === 0) return row.number > other.number;
+  return row.at.getTime() >= other.at.getTime();
+}

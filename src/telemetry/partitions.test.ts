@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { lockTable } from '../../test/support/postgres.ts';
+import { boot, day, frame, midnight, minute, ownTelemetry, sampleAt } from '../../test/support/telemetry.ts';
+import {
+  hoursTable,
+  listPartitions,
+  minutesTable,
+  partitionStart,
+  quartersTable,
+  samplesTable,
+} from '../storage/telemetry-partitions.ts';
+import { planPartitions } from './partitions.ts';
+
+const source = { agentId: 'alpha', bootId: boot() };
+const dates = (starts: readonly number[]) =>
+  starts.map((start) => new Date(start).toISOString().slice(5, 10));
+
+test('what is needed is made ahead, and goes only when all of it is old', () => {
+  const times = { now: midnight + 1, aheadMs: 2 * day, keepMs: 3 * day };
+  const existing = [-5, -4, -3, 0].map((days) => midnight + days * day);
+  const { missing, old } = planPartitions(samplesTable, existing, times);
+  expect(dates(missing)).toEqual(['03-03', '03-04']);
+  expect(dates(old)).toEqual(['02-25', '02-26']);
+});
+
+test('partitions follow the days: made ahead, made for what comes late, dropped with all in them', async () => {
+  const own = await ownTelemetry({ keepMs: 3 * day, keepRollupsMs: 10 * day }, midnight);
+  const { telemetry, clock, database, rows, count, metrics } = own;
+  const there = async (table = samplesTable) => dates(await listPartitions(database.query, table));
+  expect(await there()).toEqual(['03-02', '03-03', '03-04']);
+  await telemetry.ingest(source, frame(sampleAt(1, midnight - 2 * day), sampleAt(2, midnight)));
+  expect(await there()).toEqual(['02-28', '03-02', '03-03', '03-04']);
+  for (let hours = 0; hours < 3; hours++) {
+    clock.advance(60 * minute);
+    await telemetry.rollUp();
+  }
+  expect(await count('telemetry_minutes')).toBe(2);
+  expect(await count('telemetry_hours')).toBe(2);
+  await telemetry.partitions.tend();
+  expect(await there()).toContain('02-28');
+  clock.advance(2 * day);
+  await telemetry.partitions.tend();
+  expect(await there()).toEqual(['03-02', '03-03', '03-04', '03-05', '03-06']);
+  expect(await there(minutesTable)).toEqual(await there());
+  expect(await rows('select number::int from telemetry_samples')).toEqual([{ number: 2 }]);
+  expect(await count('telemetry_minutes')).toBe(1);
+  // The coarser ones are kept for longer.
+  expect(await count('telemetry_hours')).toBe(2);
+  clock.advance(15 * day);
+  await telemetry.partitions.tend();
+  expect(await count('telemetry_hours')).toBe(0);
+  expect(await there(quartersTable)).toEqual(await there(hoursTable));
+  expect((await metrics.telemetryPartitionsDropped.get()).values[0]?.value).toBeGreaterThan(5);
+  await telemetry.ingest(source, frame(sampleAt(3, clock.now())));
+  expect(await count('telemetry_samples')).toBe(1);
+});
+
+test('a day that goes on while the database keeps everybody from the tables begins without a loss', async () => {
+  const { telemetry, clock, url, count, rows } = await ownTelemetry({}, midnight);
+  const lock = await lockTable(url, 'telemetry_samples');
+  clock.advance(5 * day);
+  const stored = telemetry.ingest(source, frame(sampleAt(1, clock.now())));
+  await lock.blocks('alter table telemetry_samples attach');
+  await lock.release();
+  await stored;
+  expect(await count('telemetry_samples')).toBe(1);
+  const [row] = await rows<{ name: string }>(
+    'select tableoid::regclass::text as name from telemetry_samples',
+  );
+  expect(row?.name).toBe('telemetry_samples_20260307');
+});
+
+test('weeks begin at the same days everywhere', () => {
+  for (const at of [midnight, midnight + 6.9 * day, 0]) {
+    const start = partitionStart(hoursTable, at);
+    expect(start).toBeLessThanOrEqual(at);
+    expect((start / day) % 7).toBe(0);
+  }
+});

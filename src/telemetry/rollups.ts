@@ -1,0 +1,44 @@
+import { ViworksError } from '../errors.ts';
+import { type Cleaner, createCleaner } from '../lib/cleaner.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { Database } from '../storage/database.ts';
+import { refreshRollups, rollupLag } from '../storage/telemetry-rollups.ts';
+
+/** Keeps the roll-ups true to the samples, a little after they change. */
+
+export interface RollupsDeps {
+  database: Pick<Database, 'query' | 'transaction'>;
+  clock: Pick<Clock, 'now'>;
+  log: Logger;
+  metrics: Pick<Metrics, 'telemetryRollups' | 'telemetryRollupLagSeconds'>;
+}
+
+const intervalMs = 5000;
+const batchesAtOnce = 1000;
+const minuteMs = 60_000;
+/** After the end of a minute its last samples are still on their way. */
+const graceMs = 10_000;
+
+/** When the minute is over in which samples come, with all that others say in it. */
+export const readyAfter = (now: number): Date =>
+  new Date(Math.floor(now / minuteMs) * minuteMs + minuteMs + graceMs);
+
+/** `clean` makes all anew that is due now. */
+export function createRollups({ database, clock, log, metrics }: RollupsDeps): Cleaner {
+  return createCleaner({
+    intervalMs,
+    batchesAtOnce,
+    async cleanSome() {
+      const now = new Date(clock.now());
+      const done = await refreshRollups(database, now);
+      if (done === undefined) return { count: 0, more: false };
+      metrics.telemetryRollups.inc(done.made);
+      if (!done.more) metrics.telemetryRollupLagSeconds.set(await rollupLag(database.query, now));
+      return { count: done.made, more: done.more };
+    },
+    cleaned: (count) => log.debug({ count }, 'roll-ups of telemetry made'),
+    failed: (error) => log.warn({ err: ViworksError.from(error) }, 'cannot roll telemetry up now'),
+  });
+}

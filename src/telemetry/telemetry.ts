@@ -1,0 +1,118 @@
+import { fromBinary, type JsonObject, toJson } from '@bufbuild/protobuf';
+import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Metrics } from '../lib/metrics.ts';
+import type { Database } from '../storage/database.ts';
+import { newestSamples, type StoredSample } from '../storage/telemetry-samples.ts';
+import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
+import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
+import { createMemoryLatest, type LatestSamples } from './latest.ts';
+import { createPartitionTending, type Partitions } from './partitions.ts';
+import { createRollups } from './rollups.ts';
+
+/** Telemetry is what agents measure of their machines: taken, kept, rolled up, and told to those who listen. */
+export interface Telemetry extends TelemetryIngest {
+  latest: Pick<LatestSamples, 'get' | 'list'>;
+  /** The newest sample of an agent as JSON; undefined if it never sent one. */
+  latestJson(agentId: string): Promise<JsonObject | undefined>;
+  history: TelemetryHistory;
+  /**
+   * Calls the listener with samples that are new, after their commit, until the returned function is called. Around a
+   * break of the connection to the database it may hear of one again.
+   */
+  onStored(listener: StoredListener): () => void;
+  /** Makes the roll-ups anew that are due; answers with how many. */
+  rollUp(): Promise<number>;
+  partitions: Pick<Partitions, 'tend'>;
+  /** Makes room for what comes, and reads the newest samples. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What it throws is logged and harms nobody. It is not waited for. */
+export type StoredListener = (samples: readonly StoredSample[]) => void;
+
+export interface TelemetryDeps {
+  database: Pick<Database, 'query' | 'transaction'>;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  settings: TelemetrySettings;
+  /** In the memory of this instance by default. */
+  latest?: LatestSamples;
+}
+
+export interface TelemetrySettings {
+  /** Milliseconds that samples are kept. */
+  keepMs: number;
+  /** Milliseconds that the roll-ups of a quarter of an hour and of an hour are kept. */
+  keepRollupsMs: number;
+  /** Milliseconds between two samples of an agent. */
+  intervalMs: number;
+}
+
+const leastLateMs = 60_000;
+
+export function createTelemetry(deps: TelemetryDeps): Telemetry {
+  const { database, clock, log, metrics, settings } = deps;
+  const latest = deps.latest ?? createMemoryLatest();
+  const listeners = new Set<StoredListener>();
+  const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
+  const rollups = createRollups({ database, clock, log, metrics });
+
+  async function stored(samples: readonly StoredSample[], all: readonly StoredSample[]): Promise<void> {
+    // Also what was stored before: the answer to that commit may have been lost.
+    await latest.put(all);
+    if (samples.length === 0) return;
+    for (const listener of listeners) {
+      try {
+        listener(samples);
+      } catch (err) {
+        log.error({ err }, 'a listener to telemetry failed');
+      }
+    }
+  }
+
+  const ingest = createTelemetryIngest({
+    database,
+    partitions,
+    clock,
+    metrics,
+    log,
+    rules: { keepMs: settings.keepMs, lateMs: Math.max(leastLateMs, 2 * settings.intervalMs) },
+    stored,
+  });
+
+  return {
+    ...ingest,
+    latest,
+    async latestJson(agentId) {
+      const row = await latest.get(agentId);
+      if (row === undefined) return undefined;
+      return toJson(SampleSchema, fromBinary(SampleSchema, row.sample)) as JsonObject;
+    },
+    history: createTelemetryHistory({ database, clock, keepMs: settings.keepMs }),
+    onStored(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    async forget(agentId) {
+      await ingest.forget(agentId);
+      await latest.forget(agentId);
+    },
+    rollUp: rollups.clean,
+    partitions,
+    async start() {
+      await partitions.tend();
+      for await (const rows of newestSamples(database.query)) await latest.put(rows);
+      partitions.start();
+      rollups.start();
+    },
+    async stop() {
+      await ingest.idle();
+      await partitions.stop();
+      await rollups.stop();
+    },
+  };
+}
