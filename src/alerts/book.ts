@@ -25,7 +25,7 @@ export interface Entry {
 export interface Draft {
   find(agentId: string, rule: string, subject: string): Entry | undefined;
   /** Of one agent, as they are in the draft. */
-  of(agentId: string): Entry[];
+  of(agentId: string): readonly Entry[];
   /** @param entry as it is from now on; undefined: it was pending and is over */
   set(before: Entry | undefined, entry: Entry | undefined, notice?: Notice): void;
   /** Whether one more may begin on this agent. */
@@ -49,6 +49,7 @@ export interface Book {
 export const maximumOfAgent = 2000;
 const maximumEntries = 100_000;
 
+const none: readonly Entry[] = [];
 const keyOf = (rule: string, subject: string): string => `${rule}\n${subject}`;
 
 export const newEntry = (
@@ -111,8 +112,12 @@ export function createBook(): Book {
     return {
       find,
       of(agentId) {
-        const entries = new Map<string, Entry | null>(byAgent.get(agentId));
-        for (const [key, entry] of changed.get(agentId) ?? []) entries.set(key, entry);
+        const kept = byAgent.get(agentId);
+        const drafted = changed.get(agentId);
+        // Nearly always there is nothing: this is asked for every rule of every sample.
+        if (kept === undefined && drafted === undefined) return none;
+        const entries = new Map<string, Entry | null>(kept);
+        for (const [key, entry] of drafted ?? []) entries.set(key, entry);
         return [...entries.values()].filter((entry) => entry !== null);
       },
       set(before, after, notice) {
