@@ -27,6 +27,13 @@ test.each<[string, object, unknown]>([
   ['container.stopped', { containers: [{ name: 'db', state: 'Exited' }] }, [{ subject: 'db', value: 1 }]],
   ['service.down', { services: [{ name: 'nginx', state: 'failed' }] }, [{ subject: 'nginx', value: 1 }]],
   ['service.down', { services: [{ name: 'nginx', state: 'active' }] }, [{ subject: 'nginx', value: 0 }]],
+  [
+    'service.down',
+    { services: [{ name: 'nginx', state: 'unknown' }] },
+    [{ subject: 'nginx', value: undefined }],
+  ],
+  ['service.down', { services: [], unread: ['services'] }, undefined],
+  ['container.stopped', { containers: [], unread: ['containers'] }, undefined],
   ['uptime.seconds', { uptime: { seconds: 90n, nanos: 0 } }, machine(90)],
   ['metrics.queue_length', { metrics: { queue_length: 7 } }, machine(7)],
   ['metrics.queue_length', { metrics: {} }, undefined],

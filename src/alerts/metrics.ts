@@ -6,7 +6,7 @@ import type { Comparison } from './types.ts';
 /** What alerts look at. */
 export type Measured = Pick<
   Sample,
-  'cpu' | 'memory' | 'disks' | 'containers' | 'services' | 'metrics' | 'uptime'
+  'cpu' | 'memory' | 'disks' | 'containers' | 'services' | 'metrics' | 'uptime' | 'unread'
 >;
 
 /** One value; without one, nothing is known of it now. */
@@ -36,13 +36,16 @@ const share = (part: bigint, whole: bigint): number | undefined =>
 /** File systems that are always full, because nothing is ever written to them. */
 const readOnly = new Set(['squashfs', 'iso9660', 'udf', 'erofs', 'cramfs', 'romfs']);
 
+/** What could not be read this time says nothing, and nothing is over because of it. */
+const isRead = ({ unread }: Pick<Measured, 'unread'>, part: string) => !unread.includes(part);
+
 export const disksOf = (sample: Pick<Measured, 'disks'>) =>
   sample.disks.filter(({ fileSystem, totalBytes }) => totalBytes > 0n && !readOnly.has(fileSystem));
 
 const disks = (sample: Measured, read: (total: bigint, used: bigint) => number | undefined) => {
   const all = disksOf(sample);
   // A machine without any disk is one whose disks could not be read.
-  if (all.length === 0) return undefined;
+  if (all.length === 0 || !isRead(sample, 'disks')) return undefined;
   return all.map(({ mount, totalBytes, usedBytes }) => ({
     subject: mount,
     value: read(totalBytes, usedBytes),
@@ -50,10 +53,18 @@ const disks = (sample: Measured, read: (total: bigint, used: bigint) => number |
 };
 
 const containers = (sample: Measured, is: (state: string, health: string) => boolean) =>
-  sample.containers.map(({ id, name, state, health }) => ({
-    subject: name || id,
-    value: is(state.toLowerCase(), health.toLowerCase()) ? 1 : 0,
-  }));
+  isRead(sample, 'containers')
+    ? sample.containers.map(({ id, name, state, health }) => ({
+        subject: name || id,
+        value: is(state.toLowerCase(), health.toLowerCase()) ? 1 : 0,
+      }))
+    : undefined;
+
+/** Of a service that nobody answers for nothing is known. */
+const isDown = (state: string): number | undefined => {
+  if (state === 'unknown') return undefined;
+  return up.has(state) ? 0 : 1;
+};
 
 /** As systemd and others say that a service does what it should. */
 const up = new Set(['active', 'activating', 'reloading', 'refreshing', 'running', 'started', 'up', 'ok']);
@@ -127,8 +138,10 @@ const kinds: readonly MetricKind[] = [
     description: '1 where a service does not run, else 0, for each service',
     unit: '',
     comparison: 'above',
-    read: ({ services }) =>
-      services.map(({ name, state }) => ({ subject: name, value: up.has(state.toLowerCase()) ? 0 : 1 })),
+    read: (sample) =>
+      isRead(sample, 'services')
+        ? sample.services.map(({ name, state }) => ({ subject: name, value: isDown(state.toLowerCase()) }))
+        : undefined,
   },
   {
     name: 'uptime.seconds',
