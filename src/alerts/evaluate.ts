@@ -79,7 +79,7 @@ const maximumDisks = 64;
 
 function forecastReadings(forecasts: Forecasts, sample: Measured, at: number): Reading[] | undefined {
   const disks = disksOf(sample).slice(0, maximumDisks);
-  if (disks.length === 0 || sample.unread.includes('disks')) return undefined;
+  if (disks.length === 0) return undefined;
   const mounts = new Set(disks.map(({ mount }) => mount));
   for (const mount of forecasts.keys()) if (!mounts.has(mount)) forecasts.delete(mount);
   return disks.map(({ mount, totalBytes, usedBytes }) => {

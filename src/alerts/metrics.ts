@@ -39,13 +39,16 @@ const readOnly = new Set(['squashfs', 'iso9660', 'udf', 'erofs', 'cramfs', 'romf
 /** What could not be read this time says nothing, and nothing is over because of it. */
 const isRead = ({ unread }: Pick<Measured, 'unread'>, part: string) => !unread.includes(part);
 
-export const disksOf = (sample: Pick<Measured, 'disks'>) =>
-  sample.disks.filter(({ fileSystem, totalBytes }) => totalBytes > 0n && !readOnly.has(fileSystem));
+/** Those that are there to be written to; none where they could not be read. */
+export const disksOf = (sample: Pick<Measured, 'disks' | 'unread'>) =>
+  isRead(sample, 'disks')
+    ? sample.disks.filter(({ fileSystem, totalBytes }) => totalBytes > 0n && !readOnly.has(fileSystem))
+    : [];
 
 const disks = (sample: Measured, read: (total: bigint, used: bigint) => number | undefined) => {
   const all = disksOf(sample);
   // A machine without any disk is one whose disks could not be read.
-  if (all.length === 0 || !isRead(sample, 'disks')) return undefined;
+  if (all.length === 0) return undefined;
   return all.map(({ mount, totalBytes, usedBytes }) => ({
     subject: mount,
     value: read(totalBytes, usedBytes),

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createMemoryRates, type RateCounter } from '../bus/rates.ts';
 import { ViworksError } from '../errors.ts';
@@ -7,19 +7,29 @@ import { createAttempts } from './attempts.ts';
 const isWrong = (thrown: unknown): boolean => thrown === wrong;
 const wrong = new Error('wrong');
 
+/** Lets some turns pass, as many as a seed decides: what fails once fails again. */
+function pausing(seed: number): () => Promise<void> {
+  let state = seed;
+  return async () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    for (let left = (state >>> 16) % 5; left > 0; left--) await turn();
+  };
+}
+
 /** A counter that answers late and out of order, as one across a network may. */
-function slowly(counter: RateCounter): RateCounter {
+function slowly(counter: RateCounter, seed: number): RateCounter {
+  const pause = pausing(seed);
   return {
     async add(name, amount) {
-      await sleep(Math.random() * 3);
+      await pause();
       const answer = await counter.add(name, amount);
-      await sleep(Math.random() * 3);
+      await pause();
       return answer;
     },
     async read(name) {
-      await sleep(Math.random() * 3);
+      await pause();
       const answer = await counter.read(name);
-      await sleep(Math.random() * 3);
+      await pause();
       return answer;
     },
   };
@@ -30,14 +40,16 @@ const stranger = () => false;
 
 test.each([
   ['at once', rates()],
-  ['late', slowly(rates())],
+  ['late', slowly(rates(), 1)],
+  ['late in another order', slowly(rates(), 2)],
 ])('of many attempts at the same time no more are tried than may be wrong: %s', async (_, failures) => {
   const attempts = createAttempts({ failures, most: 7, isWrong });
+  const pause = pausing(4);
   let tried = 0;
   const attempt = () =>
     attempts.make('here', stranger, async () => {
       tried += 1;
-      await sleep(Math.random() * 4);
+      await pause();
       throw wrong;
     });
   const ends = await Promise.allSettled(Array.from({ length: 200 }, attempt));
@@ -50,13 +62,13 @@ test.each([
 });
 
 test('whoever is right is let in, however many there are, a few at a time', async () => {
-  const attempts = createAttempts({ failures: slowly(rates()), most: 3, isWrong });
+  const attempts = createAttempts({ failures: slowly(rates(), 3), most: 3, isWrong });
   let [inside, most] = [0, 0];
   const attempt = (n: number) =>
     attempts.make('here', stranger, async () => {
       inside += 1;
       most = Math.max(most, inside);
-      await sleep(1);
+      await turn();
       inside -= 1;
       return n;
     });
@@ -67,9 +79,10 @@ test('whoever is right is let in, however many there are, a few at a time', asyn
 
 test('of right and wrong ones together, the right ones come in as long as it is not over', async () => {
   const attempts = createAttempts({ failures: rates(), most: 5, isWrong });
+  const pause = pausing(5);
   const attempt = (n: number) =>
     attempts.make('here', stranger, async () => {
-      await sleep(Math.random() * 3);
+      await pause();
       if (n % 10 === 0) throw wrong;
       return n;
     });

@@ -32,8 +32,8 @@ const uuidCharacters = 36;
 const firstBytes = 256 * 1024;
 /** A buffer that grew larger than this for one array is not kept for the next. */
 const keptBytes = 4 * 1024 * 1024;
-/** Up to here, text byte by byte takes less time than the way out of JavaScript. */
-const shortText = 40;
+/** Up to here, text byte by byte takes less time than the way out of JavaScript: 45 ns of 55 at 24 characters. */
+const shortText = 24;
 /** Milliseconds at which PostgreSQL's own count begins: the year 2000. */
 const epochMs = Date.UTC(2000, 0, 1);
 

@@ -2,7 +2,7 @@ import { createArrayWriter } from './array-writer.ts';
 
 /**
  * Columns of many rows as binary PostgreSQL arrays, for statements that unnest them together. As text each value would
- * be written, quoted and parsed again: for a batch of executions that costs more than all else that is done for it.
+ * be quoted, and parsed by PostgreSQL: a seventh of its time for a command.
  *
  * The type of the parameter in the statement has to be that of the column; PostgreSQL refuses any other. A column of
  * nothing but nulls is an empty array: `unnest` fills up with nulls what is shorter than the longest of its arrays.
