@@ -14,8 +14,7 @@ import { defined } from '../lib/defined.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import type { ShownCertificate } from '../protocol/certificates/client-check.ts';
-import type { AcceptConnection, Connection } from '../protocol/connection.ts';
+import type { AcceptConnection } from '../protocol/connection.ts';
 import { envelope } from '../protocol/envelope.ts';
 import { wireLimits } from '../protocol/limits.ts';
 import {
@@ -33,6 +32,7 @@ import { certificateFacts, certificatesOf, type IssuingCertificates } from './ce
 import { createCommandSigning } from './command-signing.ts';
 import { accountOf, generationOf, openingOf, type SessionLimits, welcome } from './handshake.ts';
 import { livenessOf } from './heartbeat.ts';
+import { type Peer, sendBack } from './peer.ts';
 import { createSession, type Session } from './session.ts';
 
 /**
@@ -68,22 +68,6 @@ export interface SessionsDeps {
   budget?: BudgetLimits;
   /** When the keys of sealed sessions change. */
   sealing?: SealingLimits;
-}
-
-/** One connection and how far it has come. */
-interface Peer {
-  connection: Connection;
-  since: number;
-  session: Session | undefined;
-  /** WELCOME was said: the session is open. */
-  welcomed: boolean;
-  degraded: boolean;
-  /** On the monotonic clock: when the token of the session is followed by another. */
-  renewTokenAt: number;
-  /** What the agent showed, or got since. */
-  certificate: ShownCertificate | undefined;
-  /** Ends it; the agent is told the error, if there is one. */
-  end(error: ViworksError | undefined): void;
 }
 
 export function createSessions(deps: SessionsDeps): Sessions {
@@ -321,13 +305,6 @@ export function createSessions(deps: SessionsDeps): Sessions {
     const { token, expiresAt } = granted;
     const value = create(SessionTokenSchema, { token, expiresAt: timestampFromMs(expiresAt) });
     session.send({ case: 'sessionToken', value });
-  }
-
-  /** Has the agent come back at once, with all that it runs. */
-  function sendBack(peer: Peer, reason: string): void {
-    if (peer.session === undefined) return;
-    if (peer.welcomed) peer.session.drain(reason, 0);
-    peer.end(peer.welcomed ? undefined : new ViworksError('draining', 'The agent has to connect again.'));
   }
 
   /** Every open session hears of the new keys before the first command that is signed with them. */

@@ -1,6 +1,9 @@
 import type { NetworkSample, Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { MetricValues } from '../storage/telemetry-metrics.ts';
 
+/** Bytes a second of all interfaces; null where they are not known. */
+export type Rates = Pick<MetricValues, 'received' | 'sent'>;
+
 /** The bytes that the interfaces of a machine had counted, and when. */
 export interface TrafficCounts {
   boot: string;
@@ -17,14 +20,8 @@ export const trafficOf = ({ number, networks }: Sample, boot: string, takenAt: n
   networks,
 });
 
-/**
- * The columns of a sample. Rates are known where the sample just before it, of the same boot, is.
- */
-export function metricsOf(
-  { cpu, memory, disks, networks }: Sample,
-  traffic: TrafficCounts,
-  before: TrafficCounts | undefined,
-): MetricValues {
+/** The columns of a sample. */
+export function metricsOf({ cpu, memory, disks }: Sample, rates: Rates): MetricValues {
   let disk: number | null = null;
   for (const { usedBytes, totalBytes } of disks) {
     const used = percentOf(usedBytes, totalBytes);
@@ -36,7 +33,7 @@ export function metricsOf(
     swap: memory === undefined ? null : percentOf(memory.swapUsedBytes, memory.swapTotalBytes),
     disk,
     load: cpu?.load1m ?? null,
-    ...(ratesTold(networks) ?? ratesOf(traffic, before)),
+    ...rates,
   };
 }
 
@@ -46,7 +43,7 @@ function percentOf(used: bigint, total: bigint): number | null {
 }
 
 /** Those that the agent measured itself, where it did. */
-function ratesTold(networks: Sample['networks']): { received: number; sent: number } | undefined {
+export function ratesTold({ networks }: Pick<Sample, 'networks'>): Rates | undefined {
   let told = false;
   const rates = { received: 0, sent: 0 };
   for (const { receivedBytesPerSecond, sentBytesPerSecond } of networks) {
@@ -58,11 +55,11 @@ function ratesTold(networks: Sample['networks']): { received: number; sent: numb
   return told && Number.isFinite(rates.received + rates.sent) ? rates : undefined;
 }
 
-/** Of interfaces that are in both, and whose counters did not begin anew. */
-function ratesOf(
-  now: TrafficCounts,
-  before: TrafficCounts | undefined,
-): { received: number | null; sent: number | null } {
+/**
+ * Of interfaces that are in both, and whose counters did not begin anew; known where the sample just before it, of the
+ * same boot, is.
+ */
+export function ratesOf(now: TrafficCounts, before: TrafficCounts | undefined): Rates {
   const unknown = { received: null, sent: null };
   if (before === undefined || before.boot !== now.boot || before.number + 1 !== now.number) return unknown;
   const seconds = (now.takenAt - before.takenAt) / 1000;

@@ -1,4 +1,4 @@
-import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample, Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type FieldProblem, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -8,7 +8,7 @@ import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
 import { encodeSamples } from './encode.ts';
-import { metricsOf, type TrafficCounts, trafficOf } from './headline.ts';
+import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
 import { readyAfter } from './rollups.ts';
@@ -109,6 +109,14 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     log.warn({ agentId, ...problem, err }, 'a sample that cannot be kept was set aside');
   }
 
+  /** Of an agent that counts, and leaves the rest to others. */
+  function ratesCounted(agentId: string, bootId: Uint8Array, sample: Sample, takenAt: number): Rates {
+    const counts = trafficOf(sample, Buffer.from(bootId).toString('latin1'), takenAt);
+    const rates = ratesOf(counts, traffic.get(agentId));
+    traffic.set(agentId, counts);
+    return rates;
+  }
+
   function rowsOf(
     { agentId, bootId }: { agentId: string; bootId: Uint8Array },
     message: Telemetry,
@@ -126,14 +134,11 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       const time = timeOf(takenAt, receivedAt, rules);
       // What an agent keeps on its disk may be of a boot before this one.
       const bootOf = sample.bootId.byteLength > 0 ? new Uint8Array(sample.bootId) : bootId;
-      const boot = Buffer.from(bootOf).toString('latin1');
-      const counts = trafficOf(sample, boot, takenAt);
-      const values = metricsOf(sample, counts, traffic.get(agentId));
-      traffic.set(agentId, counts);
+      const values = metricsOf(sample, ratesTold(sample) ?? ratesCounted(agentId, bootOf, sample, takenAt));
       rows.push({
         agentId,
         bootId: bootOf,
-        number: counts.number,
+        number: Number(sample.number),
         receivedAt: new Date(receivedAt),
         ...time,
         late: time.late || sample.late,
