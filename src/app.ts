@@ -34,9 +34,10 @@ import { type Clock, systemClock } from './lib/clock.ts';
 import { createLogger, type Logger } from './lib/logger.ts';
 import { createMetrics } from './lib/metrics.ts';
 import { createResources, type Resources } from './lib/resources.ts';
+import { createLive } from './live/live.ts';
 import { readPluginVerbs } from './protocol/plugin-verbs.ts';
 import { createVerbCatalogue } from './protocol/verbs.ts';
-import { createAgentRegistry } from './registry/agents.ts';
+import { createAgentReader, createAgentRegistry } from './registry/agents.ts';
 import { createPresence } from './registry/presence.ts';
 import { createStanding } from './registry/standing.ts';
 import { createSessions } from './session/sessions.ts';
@@ -181,6 +182,19 @@ async function compose(
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
+  const live = createLive({
+    bus,
+    readAgents: createAgentReader(database),
+    telemetry,
+    alerts,
+    log,
+    metrics,
+    settings: {
+      maxStreams: config.live.max_streams,
+      maxStreamsOfToken: config.live.max_streams_of_token,
+    },
+  });
+  add('live streams', live.stop);
   const standing = createStanding({ database, bus, clock, log, metrics, hold, audit: trail });
   const sessions = createSessions({
     bus,
@@ -247,6 +261,7 @@ async function compose(
     templates,
     schedules,
     alerts,
+    live,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,

@@ -39,9 +39,12 @@ export interface Evaluator {
   look(): Promise<void>;
   /** Changes alerts in its turn; the work's own rows are committed with them. */
   change<T>(work: (query: Database['query'], changing: Changing) => Promise<T>): Promise<T>;
-  /** Tells of alerts as they are after each commit. A listener must not throw. */
-  onChanged(listener: (alerts: readonly Alert[]) => void): () => void;
+  /** Tells of alerts as they are after each commit, and of those that never fired and are no more. */
+  onChanged(listener: ChangedListener): () => void;
 }
+
+/** Must not throw. */
+export type ChangedListener = (alerts: readonly Alert[], gone: readonly string[]) => void;
 
 export interface Changing {
   draft: Draft;
@@ -74,7 +77,7 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   const { database, clock, log, metrics, turns, onNotice, tickMs = 5000, agentsMs = 30_000 } = deps;
   const book = createBook();
   const samples = createSampleQueue(maximumWaiting, (count) => metrics.alertSamplesSkipped.inc(count));
-  const listeners = new Set<(alerts: readonly Alert[]) => void>();
+  const listeners = new Set<ChangedListener>();
   let rules: Rule[] = [];
   let silences: Silence[] = [];
   const agents = new Map<string, WatchedAgent>();
@@ -178,6 +181,7 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   async function commit<T>(draft: Draft, also: (query: Database['query']) => Promise<T>): Promise<T> {
     const at = new Date(clock.now());
     let rows: ReturnType<typeof rowOf>[] = [];
+    let gone: string[] = [];
     let told = 0;
     let refused = true;
     const write = async (query: Database['query']) => {
@@ -185,10 +189,11 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
       refused = false;
       const { written, dropped, notices } = draft.changes();
       rows = written.map((entry) => rowOf(entry, at));
+      gone = dropped.map(({ alertId }) => alertId);
       told = notices.length;
       await writeAlerts(query, {
         written: rows,
-        dropped: dropped.map(({ alertId }) => alertId),
+        dropped: gone,
         events: notices.map(({ notice, entry }) => ({
           eventId: newId(),
           rule: entry.rule,
@@ -206,9 +211,9 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
       metrics.alertsOpen.set(book.size);
       for (const { state } of rows) metrics.alertTransitions.inc({ state });
       if (told > 0) onNotice();
-      if (rows.length > 0) {
+      if (rows.length + gone.length > 0) {
         const alerts = rows.map(alertOf);
-        for (const listener of listeners) listener(alerts);
+        for (const listener of listeners) listener(alerts, gone);
       }
       return result;
     } catch (error) {

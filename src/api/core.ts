@@ -24,6 +24,7 @@ export interface Core {
     'list' | 'get' | 'create' | 'update' | 'delete' | 'pause' | 'resume' | 'run' | 'next'
   >;
   alerts: ApiDeps['alerts'];
+  live: ApiDeps['live'];
   templates: Pick<ApiDeps['templates'], 'list' | 'get' | 'save' | 'delete' | 'render' | 'run'>;
   enrollmentTokens: EnrollmentTokens;
 }
@@ -32,6 +33,7 @@ export type CoreDeps = Pick<
   ApiDeps,
   | 'agents'
   | 'alerts'
+  | 'live'
   | 'commands'
   | 'rollouts'
   | 'schedules'
@@ -46,6 +48,7 @@ export function coreFor(deps: CoreDeps, actor: Actor): Core {
   return {
     agents: agentsWithin(deps, scope),
     alerts: alertsWithin(deps, scope),
+    live: liveWithin(deps, scope),
     commands: commandsWithin(deps, scope),
     rollouts: rolloutsWithin(deps, scope),
     schedules: schedulesWithin(deps, scope),
@@ -92,6 +95,15 @@ function alertsWithin({ alerts }: CoreDeps, scope: Scope): Core['alerts'] {
       await get(alertId);
       return alerts.acknowledge(actor, alertId, note);
     },
+  };
+}
+
+/** What moves out of the limits is gone. */
+function liveWithin({ live }: CoreDeps, { sites }: Scope): Core['live'] {
+  return {
+    telemetry: (caller, request, signal) => live.telemetry(caller, { ...request, sites }, signal),
+    agents: (caller, request, signal) => live.agents(caller, { ...request, sites }, signal),
+    alerts: (caller, request, signal) => live.alerts(caller, { ...request, sites }, signal),
   };
 }
 

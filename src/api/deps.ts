@@ -15,6 +15,7 @@ import type { UserTokens } from '../identity/user-tokens.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import type { LiveService } from '../live/types.ts';
 import type { VerbCatalogue } from '../protocol/verbs.ts';
 import type { AgentService } from '../registry/types.ts';
 import type { ScheduleService } from '../schedules/types.ts';
@@ -30,6 +31,7 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   alerts: AlertService;
+  live: LiveService;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;

@@ -29,14 +29,23 @@ export interface Bus {
   publish<T extends keyof Topics>(topic: T, key: Topics[T]): void;
   /** Calls the listener for each wake with that key until the returned function is called. */
   subscribe<T extends keyof Topics>(topic: T, key: Topics[T], listener: () => void): () => void;
+  /** Calls the listener with the key of each wake of the topic until the returned function is called. */
+  subscribeAny<T extends keyof Topics>(topic: T, listener: (key: Topics[T]) => void): () => void;
 }
 
 /** The bus of one instance: in this process alone. */
 export function createMemoryBus(): Bus {
   const listeners = new Map<string, Set<() => void>>();
+  const any = new Map<string, Set<(key: string) => void>>();
   return {
     publish(topic, key) {
       for (const listener of listeners.get(`${topic} ${key}`) ?? []) listener();
+      for (const listener of any.get(topic) ?? []) listener(key);
+    },
+    subscribeAny(topic, listener) {
+      const set: Set<(key: never) => void> = any.get(topic) ?? new Set();
+      any.set(topic, set.add(listener) as Set<(key: string) => void>);
+      return () => void set.delete(listener);
     },
     subscribe(topic, key, listener) {
       const name = `${topic} ${key}`;

@@ -236,6 +236,14 @@ export const configSchema = z.strictObject({
       allow_clear_text: z.boolean().default(false),
     })
     .prefault({}),
+  live: z
+    .strictObject({
+      /** Live streams of telemetry, agents and alerts that may be open at once. */
+      max_streams: positive.default(2000),
+      /** Those of one token. */
+      max_streams_of_token: positive.default(100),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       /** Days that an entry of the audit log is kept; 0 keeps it for ever. */

@@ -48,6 +48,8 @@ export interface Metrics {
   alertTransitions: Counter<'state'>;
   alertSamplesSkipped: Counter;
   alertDeliveries: Counter<'outcome'>;
+  liveStreams: Gauge<'stream'>;
+  liveSnapshots: Counter<'because'>;
 }
 
 /** A registry of its own: two instances in one process, as in tests, do not see each other's figures. */
@@ -252,6 +254,18 @@ export function createMetrics(): Metrics {
       name: 'viworks_alert_deliveries_total',
       help: 'Attempts to deliver a message to a webhook: delivered, failed, or given up.',
       labelNames: ['outcome'],
+      registers,
+    }),
+    liveStreams: new Gauge({
+      name: 'viworks_live_streams',
+      help: 'Live streams that are open: of telemetry, agents and alerts.',
+      labelNames: ['stream'],
+      registers,
+    }),
+    liveSnapshots: new Counter({
+      name: 'viworks_live_snapshots_total',
+      help: 'Times that a live stream told how things are: at its start, for one that could not be resumed, or for a reader that was left behind.',
+      labelNames: ['because'],
       registers,
     }),
   };

@@ -6,7 +6,7 @@ import type { Logger } from '../lib/logger.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable, storableText } from '../lib/text.ts';
 import { askForNewKey, releaseAgent, removeAgent, revokeAgent } from '../storage/agent-standing.ts';
-import { type AgentRow, findAgent, listAgents, setAgentMaintenance } from '../storage/agents.ts';
+import { type AgentRow, findAgent, listAgents, readAgents, setAgentMaintenance } from '../storage/agents.ts';
 import type { Database } from '../storage/database.ts';
 import type { Agent, AgentService } from './types.ts';
 
@@ -68,6 +68,7 @@ export function createAgentRegistry({
       );
       // What is held stays held until it is released.
       if (found === false) await hold(agentId, maintenance, reason);
+      if (found !== undefined) bus.publish('agent.changed', agentId);
       const agent = await agentAt(agentId);
       if (found === undefined)
         throw new ViworksError(
@@ -120,6 +121,12 @@ export function createAgentRegistry({
     },
   };
 }
+
+/** Agents as the registry shows them: all, or those of the ids that there are. */
+export const createAgentReader =
+  ({ query }: Pick<Database, 'query'>) =>
+  async (agentIds?: readonly string[]): Promise<Agent[]> =>
+    (await readAgents(query, agentIds)).map(agentOf);
 
 function agentOf(row: AgentRow): Agent {
   return {

@@ -68,6 +68,13 @@ export async function findAgent(query: Database['query'], agentId: string): Prom
   return row;
 }
 
+const everyOne = statement('agents_every', `select ${agentColumns} from agents order by agent_id`);
+const byIds = lookup('agents_by_ids', `select ${agentColumns} from agents where agent_id = any($1::text[])`);
+
+/** Every agent, or those of the ids that there are. */
+export const readAgents = (query: Database['query'], agentIds?: readonly string[]) =>
+  agentIds === undefined ? query<AgentRow>(everyOne, []) : query<AgentRow>(byIds, [agentIds]);
+
 /** What submit must know of each agent that it targets. */
 export interface TargetRow {
   agentId: string;

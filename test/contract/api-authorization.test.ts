@@ -76,6 +76,9 @@ const expected: Record<string, Role> = {
   'alerts.testWebhook': 'admin',
   'alerts.listDeadLetters': 'admin',
   'alerts.retryDeadLetters': 'admin',
+  'live.telemetry': 'viewer',
+  'live.agents': 'viewer',
+  'live.alerts': 'viewer',
   'audit.list': 'admin',
   'audit.verify': 'admin',
   'audit.export': 'admin',
@@ -291,11 +294,12 @@ describe.each(callers)('for %s', (caller) => {
 
 /** Calls any method with the empty request, and reads a stream to its end. */
 async function callEmpty(client: Client<typeof ControlService>, method: DescMethod): Promise<void> {
+  const calls: Record<string, unknown> = client;
   if (method.methodKind === 'server_streaming') {
-    for await (const _event of client.watchCommand({}));
+    const watch = calls[method.localName] as (request: object) => AsyncIterable<unknown>;
+    for await (const _event of watch({}));
     return;
   }
-  const calls: Record<string, unknown> = client;
   const call = calls[method.localName] as (request: object) => Promise<unknown>;
   await call({});
 }

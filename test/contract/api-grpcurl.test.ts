@@ -190,6 +190,21 @@ if (binary === undefined) {
     expect((await call('ListDeadLetters', { webhook: 'chat' })).deadLetters).toHaveLength(1);
     expect((await call('RetryDeadLetters', { webhook: 'chat' })).count).toBe(3);
     await call('RemoveWebhook', { name: 'chat' });
+    const live = { resumeToken: 'here', snapshot: { part: 1, parts: 1, because: 'SNAPSHOT_REASON_START' } };
+    const selector = { sites: ['berlin'], statuses: ['AGENT_STATUS_ONLINE'] };
+    expect(await call('WatchTelemetry', { selector, full: true, interval: '1s' })).toMatchObject({
+      ...live,
+      samples: [{ agentId: 'alpha', number: '7', cpu: 12.5, sample: { number: '7' } }],
+      skipped: '3',
+    });
+    expect(await call('WatchAgents', { selector })).toMatchObject({
+      ...live,
+      agents: [{ agentId: 'alpha' }],
+    });
+    expect(await call('WatchAlerts', { minSeverity: 'SEVERITY_WARNING' })).toMatchObject({
+      ...live,
+      alerts: [{ alertId }],
+    });
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

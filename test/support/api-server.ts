@@ -34,6 +34,7 @@ import { memoryCertificates } from './api-certificates.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
 import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
+import { memoryLive } from './api-live.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
 
@@ -57,10 +58,12 @@ export async function startApi(
   const enrollmentTokens = memoryEnrollmentTokens();
   const metrics = createMetrics();
   const { left: audited, ...auditing } = memoryAudit();
+  const live = memoryLive();
   const deps = {
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
     alerts: memoryAlerts(),
+    live,
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     ...auditing,
@@ -120,6 +123,7 @@ export async function startApi(
     handler,
     address2: `127.0.0.1:${ports[1]}`,
     commands,
+    live,
     enrollmentTokens,
     health,
     /** What calls left in the audit log. */

@@ -334,6 +334,7 @@ function createCountingBus(): CountingBus {
   };
   return {
     publish: bus.publish,
+    subscribeAny: bus.subscribeAny,
     subscribe,
     get listeners() {
       return listeners;

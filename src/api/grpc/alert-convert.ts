@@ -48,11 +48,11 @@ const comparisonMessage: Record<Comparison, ComparisonMessage> = {
   above: ComparisonMessage.ABOVE,
   below: ComparisonMessage.BELOW,
 };
-const stateOf = inverse(stateMessage);
-const severityOf = inverse(severityMessage);
+export const alertStateOf = inverse(stateMessage);
+export const severityOf = inverse(severityMessage);
 const comparisonOf = inverse(comparisonMessage);
 
-const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
+export const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
 
 export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema> {
   const { state, severity, comparison, value, pendingSince, updatedAt, ...rest } = alert;
@@ -77,7 +77,7 @@ export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema>
 export function alertFilter(filter: AlertFilterMessage | undefined): AlertFilter {
   if (filter === undefined) return {};
   return {
-    states: unlessEmpty(filter.states.flatMap((state) => stateOf(state) ?? [])),
+    states: unlessEmpty(filter.states.flatMap((state) => alertStateOf(state) ?? [])),
     rule: filter.rule || undefined,
     agentId: filter.agentId || undefined,
     site: filter.site || undefined,

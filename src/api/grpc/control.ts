@@ -24,6 +24,7 @@ import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
 import { historyMethods } from './history.ts';
 import { keyMethods } from './keys.ts';
+import { liveMethods } from './live.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
@@ -46,6 +47,7 @@ export type ControlDeps = Pick<
   ApiDeps,
   | 'agents'
   | 'alerts'
+  | 'live'
   | 'audit'
   | 'trail'
   | 'commands'
@@ -171,6 +173,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     watchCommand,
     readOutput,
     ...alertMethods({ unary }),
+    ...liveMethods({ stream }),
     ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),

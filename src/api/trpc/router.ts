@@ -8,6 +8,7 @@ import { commandsRouter } from './commands.ts';
 import { enrollmentRouter } from './enrollment.ts';
 import { issuerRouter } from './issuer.ts';
 import { keysRouter } from './keys.ts';
+import { liveRouter } from './live.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
@@ -28,6 +29,7 @@ export function createAppRouter(deps: ApiDeps) {
     schedules: schedulesRouter(),
     enrollment: enrollmentRouter(deps),
     keys: keysRouter(deps),
+    live: liveRouter(),
     system: systemRouter(deps),
     templates: templatesRouter(),
     tokens: tokensRouter(deps),

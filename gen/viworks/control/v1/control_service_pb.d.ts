@@ -19,6 +19,7 @@ import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateT
 import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, DropAuthorityRequestSchema, DropAuthorityResponseSchema, GetCertificateStatusRequestSchema, GetCertificateStatusResponseSchema, GetPinsRequestSchema, GetPinsResponseSchema, IssueCertificateRequestSchema, IssueCertificateResponseSchema, ListCertificatesRequestSchema, ListCertificatesResponseSchema, PrepareAuthorityRequestSchema, PrepareAuthorityResponseSchema, RetireAuthorityRequestSchema, RetireAuthorityResponseSchema, RevokeCertificateRequestSchema, RevokeCertificateResponseSchema, RotatePinsRequestSchema, RotatePinsResponseSchema } from "./certificate_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 import type { AcknowledgeAlertRequestSchema, AcknowledgeAlertResponseSchema, AddWebhookRequestSchema, AddWebhookResponseSchema, DeleteAlertRuleRequestSchema, DeleteAlertRuleResponseSchema, EndSilenceRequestSchema, EndSilenceResponseSchema, GetAlertRequestSchema, GetAlertResponseSchema, GetAlertRuleRequestSchema, GetAlertRuleResponseSchema, ListAlertRulesRequestSchema, ListAlertRulesResponseSchema, ListAlertsRequestSchema, ListAlertsResponseSchema, ListDeadLettersRequestSchema, ListDeadLettersResponseSchema, ListSilencesRequestSchema, ListSilencesResponseSchema, ListWebhooksRequestSchema, ListWebhooksResponseSchema, RemoveWebhookRequestSchema, RemoveWebhookResponseSchema, RetryDeadLettersRequestSchema, RetryDeadLettersResponseSchema, SaveAlertRuleRequestSchema, SaveAlertRuleResponseSchema, SilenceAlertsRequestSchema, SilenceAlertsResponseSchema, TestWebhookRequestSchema, TestWebhookResponseSchema } from "./alert_pb.js";
+import type { WatchAgentsRequestSchema, WatchAgentsResponseSchema, WatchAlertsRequestSchema, WatchAlertsResponseSchema, WatchTelemetryRequestSchema, WatchTelemetryResponseSchema } from "./live_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -1460,6 +1461,38 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof RetryDeadLettersRequestSchema;
     output: typeof RetryDeadLettersResponseSchema;
+  },
+  /**
+   * Live streams: first what is true now, then what changes, without an end. A stream that broke goes on behind its
+   * last message with that message's resume_token.
+   * The newest sample of each agent. A slow reader gets the newest, and how many it did not get.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.WatchTelemetry
+   */
+  watchTelemetry: {
+    methodKind: "server_streaming";
+    input: typeof WatchTelemetryRequestSchema;
+    output: typeof WatchTelemetryResponseSchema;
+  },
+  /**
+   * Agents as they come, go and change.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.WatchAgents
+   */
+  watchAgents: {
+    methodKind: "server_streaming";
+    input: typeof WatchAgentsRequestSchema;
+    output: typeof WatchAgentsResponseSchema;
+  },
+  /**
+   * Alerts as they begin, change and end.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.WatchAlerts
+   */
+  watchAlerts: {
+    methodKind: "server_streaming";
+    input: typeof WatchAlertsRequestSchema;
+    output: typeof WatchAlertsResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth
