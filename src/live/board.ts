@@ -17,8 +17,8 @@ export interface Board {
   put(samples: readonly StoredSample[]): void;
   /** Takes what it has nothing of, without telling it. */
   seed(samples: readonly StoredSample[]): void;
-  /** Forgets agents that there are no more. */
-  keep(isThere: (agentId: string) => boolean): void;
+  /** Forgets agents that there are no more, but not what came after the number. */
+  keep(isThere: (agentId: string) => boolean, upTo: number): void;
   reaches(place: number): boolean;
   /** The sample with this number; `newest` where no other of its agent came after it. */
   at(number: number): { sample: Headline; newest: boolean } | undefined;
@@ -52,8 +52,9 @@ export function createBoard(capacity: number): Board {
       for (const { sample: _, ...headline } of samples)
         if (!entries.has(headline.agentId)) entries.set(headline.agentId, { number: 0, sample: headline });
     },
-    keep(isThere) {
-      for (const agentId of entries.keys()) if (!isThere(agentId)) entries.delete(agentId);
+    keep(isThere, upTo) {
+      for (const [agentId, { number }] of entries)
+        if (number <= upTo && !isThere(agentId)) entries.delete(agentId);
     },
     reaches: log.reaches,
     at(number) {

@@ -75,11 +75,12 @@ export function createLive(deps: LiveDeps): Live {
     mirror: agents,
     keyOf: ({ agentId }) => agentId,
     async read(keys) {
+      const { head } = board;
       const found = await readAgents(keys);
       if (keys !== undefined) return found;
       // As a whole: also what was measured before this process, and what agents are no more.
       const there = new Set(found.map(({ agentId }) => agentId));
-      board.keep((agentId) => there.has(agentId));
+      board.keep((agentId) => there.has(agentId), head);
       board.seed((await telemetry.latest.list()).filter(({ agentId }) => there.has(agentId)));
       return found;
     },
