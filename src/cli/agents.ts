@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { AgentView } from '../api/schemas/agents.ts';
 import { defined } from '../lib/defined.ts';
 import { agentStatuses } from '../registry/types.ts';
+import { watchAgents } from './agents-watch.ts';
 import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
@@ -16,6 +17,7 @@ interface ListOptions extends ClientOptions {
   status?: (typeof agentStatuses)[number];
   capability?: string;
   label?: string[];
+  watch?: boolean;
 }
 
 export function agentsCommand(program: Command, context: CliContext): void {
@@ -29,6 +31,7 @@ export function agentsCommand(program: Command, context: CliContext): void {
 Examples:
   viworks agents
   viworks agents list --site berlin --status offline
+  viworks agents --watch
   viworks agents get web-1
   viworks agents maintenance web-1 --reason "new disk"
   viworks agents resume web-1
@@ -42,7 +45,8 @@ Examples:
       .option('--site <site>', 'only of this site')
       .addOption(new Option('--status <status>', 'only with this status').choices(agentStatuses))
       .option('--capability <name>', 'only those that can do this')
-      .option('--label <name=value>', 'only with this label; repeat for more', collect),
+      .option('--label <name=value>', 'only with this label; repeat for more', collect)
+      .option('--watch', 'a line for each, and for each change, until Ctrl-C'),
   ).action((options: ListOptions) => list(context, options));
 
   withClientOptions(
@@ -108,9 +112,18 @@ Examples:
 
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
-  const client = clientOf(context, options);
   const { site, status, capability } = options;
   const labels = options.label && parseLabels(options.label);
+  if (options.watch) {
+    const selector = {
+      ...(site !== undefined && { sites: [site] }),
+      ...(status !== undefined && { statuses: [status] }),
+      ...(capability !== undefined && { capabilities: [capability] }),
+      ...(labels !== undefined && { labels }),
+    };
+    return watchAgents(context, options, selector);
+  }
+  const client = clientOf(context, options);
   const filter = defined({ site, status, capability, labels });
   const { pages } = await everyPage((page) => client.agents.list.query({ filter, ...page }));
   const agents = pages.flatMap((page) => page.agents);

@@ -5,6 +5,7 @@ import { defined } from '../lib/defined.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { alertRulesCommand } from './alert-rules.ts';
 import { alertWebhooksCommand, deadLettersCommand } from './alert-webhooks.ts';
+import { followAlerts } from './alerts-follow.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { collect, duration, wholeNumber } from './options.ts';
@@ -20,6 +21,7 @@ interface ListOptions extends ClientOptions {
   site?: string;
   minSeverity?: string;
   limit: number;
+  follow?: boolean;
 }
 interface SilenceOptions extends ClientOptions {
   for: number;
@@ -31,6 +33,7 @@ interface SilenceOptions extends ClientOptions {
 }
 
 type ListInput = NonNullable<AppInputs['alerts']['list']>;
+type FollowInput = Extract<AppInputs['live']['alerts'], object>;
 
 export function alertsCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
   const alerts = program
@@ -42,6 +45,7 @@ export function alertsCommand(program: Command, context: CliContext, exit: (code
       `
 Examples:
   viworks alerts                                    what is not resolved
+  viworks alerts --follow                           that, and what changes
   viworks alerts ack ID --note "disk is on its way"
   viworks alerts silence ID --for 2h --reason "being repaired"
   viworks alerts silence --site berlin --for 1h     all of a site
@@ -62,7 +66,8 @@ Examples:
       .option('--agent <id>', 'of this agent')
       .option('--site <site>', 'of this site')
       .option('--min-severity <severity>', 'info, warning or critical')
-      .option('--limit <number>', 'at most so many', wholeNumber(1, 1000), 100),
+      .option('--limit <number>', 'at most so many', wholeNumber(1, 1000), 100)
+      .option('--follow', 'a line for each that is not resolved, and for each that changes, until Ctrl-C'),
   ).action((options: ListOptions) => list(context, options));
 
   withClientOptions(alerts.command('show <alert>').description('Show one alert.')).action(
@@ -139,6 +144,7 @@ Examples:
 
 async function list(context: CliContext, options: ListOptions): Promise<void> {
   const { terminal } = context;
+  if (options.follow) return followAlerts(context, options, followInput(options));
   const every = ['pending', 'firing', 'acknowledged', 'silenced', 'resolved'];
   const { alerts } = await clientOf(context, options).alerts.list.query({
     pageSize: options.limit,
@@ -164,6 +170,14 @@ async function list(context: CliContext, options: ListOptions): Promise<void> {
     since(alert.firedAt ?? alert.pendingSince, Date.now()),
   ]);
   printTable(terminal, ['ALERT', 'STATE', 'SEVERITY', 'RULE', 'SITE', 'WHAT', 'VALUE', 'SINCE'], rows);
+}
+
+function followInput({ state, rule, agent, site, minSeverity }: ListOptions): FollowInput {
+  const selector = {
+    ...(agent !== undefined && { agents: [agent] }),
+    ...(site !== undefined && { sites: [site] }),
+  };
+  return { selector, ...(defined({ states: state, rule, minSeverity }) as FollowInput) };
 }
 
 const measured = ({ value }: AlertView): string =>

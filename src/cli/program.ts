@@ -23,6 +23,7 @@ import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
 import { templatesCommand } from './templates.ts';
 import { tokenCommand } from './token.ts';
+import { topCommand } from './top.ts';
 import { verbsCommand } from './verbs.ts';
 
 /**
@@ -58,6 +59,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   rolloutsCommand(program, context);
   templatesCommand(program, context);
   schedulesCommand(program, context, exit);
+  topCommand(program, context);
   alertsCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);
