@@ -194,7 +194,8 @@ function createScreen(terminal: Terminal, sortBy: SortKey) {
     if (!dirty && now - drawnAt < redrawMs) return;
     dirty = false;
     drawnAt = now;
-    const height = Math.max(4, stdout.rows ?? 24);
+    // A terminal that does not know its size says 0.
+    const height = Math.max(4, stdout.rows || 24);
     const rows = sortRows(state?.rows() ?? [], sort);
     const shown = rows.slice(0, height - 3);
     const [header = '', ...lines] = table(
@@ -202,7 +203,7 @@ function createScreen(terminal: Terminal, sortBy: SortKey) {
       shown.map((row) => topCells(row, now)),
     );
     const hint = connected ? `by ${sort}; q ends` : 'the connection broke; connecting again …';
-    const cut = (text: string) => text.slice(0, terminal.columns - 1);
+    const cut = (text: string) => text.slice(0, (terminal.columns || 100) - 1);
     const hidden = rows.length - shown.length;
     const text = [
       terminal.style(connected ? 'bold' : 'yellow', cut(`${topSummary(rows)}; ${hint}`)),

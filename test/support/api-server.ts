@@ -24,6 +24,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics } from '../../src/lib/metrics.ts';
 import type { Scope } from '../../src/lib/scope.ts';
+import type { LiveService } from '../../src/live/types.ts';
 import { remoteAddress } from '../../src/protocol/peer.ts';
 import { builtInCatalogue, type VerbCatalogue } from '../../src/protocol/verbs.ts';
 import type { Agent } from '../../src/registry/types.ts';
@@ -48,6 +49,8 @@ export async function startApi(
     tls?: boolean;
     agents?: Agent[];
     verbs?: VerbCatalogue;
+    /** Instead of what is kept in memory. */
+    live?: LiveService;
     /** Without them nothing is limited. */
     limits?: Partial<CallLimitSettings>;
   } = {},
@@ -63,7 +66,7 @@ export async function startApi(
     agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
     commands,
     alerts: memoryAlerts(),
-    live,
+    live: options.live ?? live,
     rollouts: memoryRollouts(commands),
     ...memoryAutomation(commands),
     ...auditing,
@@ -143,6 +146,8 @@ export async function startApi(
     async trpc(role: Role = 'admin', batch = true) {
       return trpcClient(url1, await authorization(role), batch);
     },
+
+    trpcWith: (token: string) => trpcClient(url1, { authorization: `Bearer ${token}` }),
 
     /** A client of the control service that speaks the named protocol. */
     async control(protocol: 'grpc' | 'connect', role: Role = 'admin') {
