@@ -13,7 +13,17 @@ export async function liveRig(settings: Partial<LiveSettings> = {}) {
   const core = await (await ownCore()).start();
   const alerts = alertsOn(core);
   const live = liveOn(core, alerts, settings);
-  const api = await startApi({ live });
+  let pulled = 0;
+  const counted: Live = {
+    ...live,
+    async *telemetry(...args) {
+      for await (const event of live.telemetry(...args)) {
+        pulled += event.shown.length;
+        yield event;
+      }
+    },
+  };
+  const api = await startApi({ live: counted });
   onTestFinished(() => api[Symbol.asyncDispose]());
   const numbers = new Map<string, number>();
   return {
@@ -21,6 +31,8 @@ export async function liveRig(settings: Partial<LiveSettings> = {}) {
     alerts,
     live,
     api,
+    /** Samples that readers were handed, however far those came. */
+    pulled: () => pulled,
     /** Writes agents down that are online. */
     async agents(site: string, ...agentIds: string[]) {
       for (const agentId of agentIds) {
