@@ -125,7 +125,7 @@ describe('a reader of any speed', () => {
     async (_how, samples, changes) => {
       await fc.assert(
         fc.asyncProperty(
-          fc.array(step, { maxLength: 60 }),
+          fc.array(step, { maxLength: 60, size: 'max' }),
           fc.integer({ min: 1, max: 3 }),
           async (steps, most) => {
             const { board, agents, act } = world(samples, changes);
@@ -160,7 +160,7 @@ describe('a reader of any speed', () => {
   test('is told each sample, or that it was left out', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 60 }),
+        fc.array(step, { maxLength: 60, size: 'max' }),
         fc.integer({ min: 1, max: 3 }),
         async (steps, most) => {
           const { board, agents, act } = world(1000, 1000);
@@ -188,7 +188,7 @@ describe('a reader of any speed', () => {
   test('of agents is told every change in order, or how things are where it is too slow', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 60 }),
+        fc.array(step, { maxLength: 60, size: 'max' }),
         fc.constantFrom(2, 1000),
         async (steps, capacity) => {
           const { agents, act } = world(1, capacity);
