@@ -81,7 +81,8 @@ export function createLive(deps: LiveDeps): Live {
       // As a whole: also what was measured before this process, and what agents are no more.
       const there = new Set(found.map(({ agentId }) => agentId));
       board.keep((agentId) => there.has(agentId), head);
-      board.seed((await telemetry.latest.list()).filter(({ agentId }) => there.has(agentId)));
+      const missing = [...there].filter((agentId) => board.get(agentId) === undefined);
+      if (missing.length > 0) board.seed(await telemetry.latest.list(missing));
       return found;
     },
     changed() {

@@ -187,7 +187,7 @@ test('for a reader that does not read nothing is kept, and it ends with the newe
   await once(socket, 'readable');
   socket.pause();
   const metrics = Object.fromEntries(Array.from({ length: 250 }, (_, n) => [`metric_${n}`, n]));
-  const rounds = 60;
+  const rounds = 40;
   const at = core.clock.now();
   const say = async (number: number) => {
     const sample = { ...sampleAt(number, at + number), metrics };
@@ -275,6 +275,16 @@ test('a stop of the server has the client connect again', async () => {
   await api.drain();
   expect(await text).toContain('"code":"draining"');
   expect(await text).not.toContain('event: return');
+});
+
+test('a stream ends within seconds after its token was revoked', { timeout: 20_000 }, async () => {
+  const { api } = await liveRig();
+  const token = await api.tokenFor('viewer');
+  const client = api.trpcWith(token);
+  const heard = hear<object>((handlers) => client.live.telemetry.subscribe(undefined, handlers));
+  await heard.until(() => true);
+  await api.serviceTokens.revoke('ada', (await api.userTokens.verify(token)).tokenId ?? '');
+  await expect(heard.ended).rejects.toMatchObject({ data: { code: 'unauthenticated' } });
 });
 
 test('more streams than there may be are refused, with a time to try again', async () => {
