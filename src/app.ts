@@ -12,6 +12,7 @@ import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
+import { latestSamplesOf } from './app/latest-samples.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
@@ -174,6 +175,7 @@ async function compose(
     metrics,
     log,
     settings: telemetrySettingsOf(config.telemetry),
+    latest: latestSamplesOf(foundation),
   });
   telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();

@@ -38,4 +38,5 @@ export function isPlainSample(sample: Sample): boolean {
   return true;
 }
 
-const isRate = (rate: number | undefined): boolean => rate === undefined || rate >= 0;
+const isRate = (rate: number | undefined): boolean =>
+  rate === undefined || (rate >= 0 && rate < Number.POSITIVE_INFINITY);

@@ -4,9 +4,12 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
-import { newestSamples, type StoredSample } from '../storage/telemetry-samples.ts';
+import { createStoredNewest, type StoredNewest } from '../storage/telemetry-newest.ts';
+import type { StoredSample } from '../storage/telemetry-samples.ts';
+import { createDrops } from './dropped.ts';
 import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
+import { problemOf } from './judge.ts';
 import { createMemoryLatest, type LatestSamples } from './latest.ts';
 import { createPartitionTending, type Partitions } from './partitions.ts';
 import { createRollups } from './rollups.ts';
@@ -39,8 +42,8 @@ export interface TelemetryDeps {
   log: Logger;
   metrics: Metrics;
   settings: TelemetrySettings;
-  /** In the memory of this instance by default. */
-  latest?: LatestSamples;
+  /** In the memory of this instance by default. @param stored what the database has */
+  latest?: ((stored: StoredNewest) => LatestSamples) | undefined;
 }
 
 export interface TelemetrySettings {
@@ -56,7 +59,7 @@ const leastLateMs = 60_000;
 
 export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { database, clock, log, metrics, settings } = deps;
-  const latest = deps.latest ?? createMemoryLatest();
+  const latest = (deps.latest ?? createMemoryLatest)(createStoredNewest(database.query));
   const listeners = new Set<StoredListener>();
   const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
   const rollups = createRollups({ database, clock, log, metrics });
@@ -83,9 +86,19 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     rules: { keepMs: settings.keepMs, lateMs: Math.max(leastLateMs, 2 * settings.intervalMs) },
     stored,
   });
+  const drops = createDrops({
+    latest,
+    isSound: (sample) => problemOf(sample) === undefined,
+    count: (dropped) => metrics.telemetryDropped.inc(dropped),
+  });
 
   return {
     ...ingest,
+    async ingest(source, message) {
+      const counted = drops.told(source, message.samples);
+      await ingest.ingest(source, message);
+      await counted();
+    },
     latest,
     async latestJson(agentId) {
       const row = await latest.get(agentId);
@@ -105,7 +118,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     partitions,
     async start() {
       await partitions.tend();
-      for await (const rows of newestSamples(database.query)) await latest.put(rows);
+      await latest.start();
       partitions.start();
       rollups.start();
     },
@@ -113,6 +126,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       await ingest.idle();
       await partitions.stop();
       await rollups.stop();
+      await latest.stop();
     },
   };
 }
