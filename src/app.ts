@@ -180,6 +180,8 @@ async function compose(
   telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();
   add('telemetry', telemetry.stop);
+  // An instance that was killed may have stored them without looking at them.
+  alerts.onStored((await telemetry.latest.list()).map(observed));
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
