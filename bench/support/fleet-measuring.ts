@@ -1,4 +1,5 @@
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   type Sample,
@@ -30,6 +31,8 @@ const machine: Sample = create(SampleSchema, {
     interface: name,
     receivedBytes: 123_456_789_012n,
     sentBytes: 98_765_432_109n,
+    receivedBytesPerSecond: 12_345.5,
+    sentBytesPerSecond: 9876.5,
   })),
   containers: ['web', 'worker', 'cache'].map((name) => ({
     id: '0123456789ab',
@@ -46,6 +49,21 @@ export const sampleOf = (number: number, at: number): Sample => ({
   takenAt: timestampFromMs(at),
 });
 
+/** Of a sample, in a frame. */
+export const sampleBytes = toBinary(SampleSchema, sampleOf(1_000_000, 1_700_000_000_000)).byteLength;
+
+/** What does not change, serialised once: an agent of a real fleet has a machine of its own to do it on. */
+const constant = toBinary(SampleSchema, machine);
+
+/** A sample as a field of TELEMETRY, with its length before it. */
+function serialised(number: number, at: number): Uint8Array {
+  const writer = new BinaryWriter().fork().tag(1, WireType.Varint).uint64(number);
+  writer.tag(2, WireType.LengthDelimited).fork();
+  writer.tag(1, WireType.Varint).int64(Math.floor(at / 1000));
+  writer.tag(2, WireType.Varint).int32((at % 1000) * 1_000_000);
+  return writer.join().raw(constant).join().finish();
+}
+
 /** @param say sends an envelope and answers with its sequence @param stored hears of samples that are acknowledged */
 export function createMeasuring(
   { each, outstanding }: MeasuringLoad,
@@ -58,8 +76,12 @@ export function createMeasuring(
   function fill(): void {
     while (waiting.length < outstanding) {
       const now = Date.now();
-      const samples = Array.from({ length: each }, () => sampleOf(++number, now));
-      waiting.push(say(create(TelemetrySchema, { samples })));
+      const message = create(TelemetrySchema);
+      message.$unknown = Array.from({ length: each }, () => {
+        number += 1;
+        return { no: 1, wireType: WireType.LengthDelimited, data: serialised(number, now) };
+      });
+      waiting.push(say(message));
     }
   }
   return {

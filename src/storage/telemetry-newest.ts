@@ -21,6 +21,22 @@ const newestOf = lookup(
      select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s`,
 );
 
+const sampleBefore = statement(
+  'telemetry_samples_before',
+  `select sample from telemetry_samples
+   where agent_id = $1 and boot_id = $2::bytea and at <= $3 and number < $4
+   order by at desc, number desc limit 1`,
+);
+
+/** What the same boot of the agent said before this one; undefined where nothing is stored of it. */
+export async function readSampleBefore(
+  query: Database['query'],
+  { agentId, bootId, at, number }: Pick<StoredSample, 'agentId' | 'bootId' | 'at' | 'number'>,
+): Promise<Uint8Array | undefined> {
+  const rows = await query<{ sample: Uint8Array }>(sampleBefore, [agentId, Buffer.from(bootId), at, number]);
+  return rows[0]?.sample;
+}
+
 const agentsAfter = statement(
   'telemetry_agents_page',
   `select agent_id as "agentId" from agents where $1::text is null or agent_id > $1 order by agent_id limit $2`,

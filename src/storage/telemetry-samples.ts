@@ -14,6 +14,8 @@ export interface StoredSample extends MetricValues {
   receivedAt: Date;
   late: boolean;
   skewed: boolean;
+  /** The agent kept it for a while, as it says; not known of those that come from the database. */
+  waited?: boolean;
   /** A serialised Sample. */
   sample: Uint8Array;
 }
@@ -21,6 +23,8 @@ export interface StoredSample extends MetricValues {
 export interface SampleRow extends StoredSample {
   /** The time that the agent said, of a skewed one, where it is one at all. */
   claimedAt: Date | null;
+  /** Samples that its boot had lost by then, as the agent says. */
+  dropped: number;
 }
 
 /** What names a sample, for maps. */

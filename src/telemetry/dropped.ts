@@ -1,46 +1,48 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema, type Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import type { LatestSamples } from './latest.ts';
+import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { SampleRow } from '../storage/telemetry-samples.ts';
 
 /**
  * Counts the samples that agents had to drop. Each sample says how many its boot had lost by then; what is more than
  * that boot said before is counted.
  */
 export interface Drops {
-  /** To be called before the samples are stored; what it answers with, after their commit. */
-  told(source: { agentId: string; bootId: Uint8Array }, samples: Telemetry['samples']): () => Promise<void>;
+  /** To be called after their commit. Never waits, never throws. */
+  stored(samples: readonly SampleRow[]): void;
+  idle(): Promise<void>;
 }
 
 export interface DropsDeps {
-  latest: Pick<LatestSamples, 'get'>;
-  /** A sample that is set aside tells nothing. */
-  isSound(sample: Sample): boolean;
+  /** The sample that the same boot of the agent sent before this one, serialised. */
+  before(sample: SampleRow): Promise<Uint8Array | undefined>;
   count(dropped: number): void;
 }
 
-/** Boots of agents that are remembered; of others the newest sample tells what they said. */
+/** Boots of agents that are remembered; of others the database tells what they said. */
 const maximumBoots = 10_000;
 /** More than an agent takes in a year at one a second: beyond it says nothing that is true. */
 const mostAtOnce = 31_536_000;
 
-const nothing = async (): Promise<void> => {};
-
-export function createDrops({ latest, isSound, count }: DropsDeps): Drops {
+export function createDrops({ before, count }: DropsDeps): Drops {
   /** The most that a boot of an agent said. */
-  const known = new Map<string, bigint>();
+  const known = new Map<string, number>();
+  let last: Promise<void> = Promise.resolve();
 
-  /** This may be the first that is heard of it since this instance began. */
-  async function saidBefore(agentId: string, boot: Uint8Array): Promise<bigint> {
-    const row = await latest.get(agentId);
-    if (row === undefined || Buffer.compare(row.bootId, boot) !== 0) return 0n;
-    return fromBinary(SampleSchema, row.sample).dropped;
+  /** Before this instance heard of it. Where nobody can tell, it is believed that nothing was. */
+  async function saidBefore(first: SampleRow): Promise<number> {
+    try {
+      const sample = await before(first);
+      return sample === undefined ? 0 : Number(fromBinary(SampleSchema, sample).dropped);
+    } catch {
+      return 0;
+    }
   }
 
-  function note(key: string, dropped: bigint, before: bigint): void {
-    const highest = known.get(key) ?? before;
-    if (dropped > highest) count(Math.min(mostAtOnce, Number(dropped - highest)));
+  async function note(key: string, first: SampleRow, dropped: number): Promise<void> {
+    const highest = known.get(key) ?? (await saidBefore(first));
+    if (dropped > highest) count(Math.min(mostAtOnce, dropped - highest));
     known.delete(key);
-    known.set(key, dropped > highest ? dropped : highest);
+    known.set(key, Math.max(dropped, highest));
     for (const oldest of known.keys()) {
       if (known.size <= maximumBoots) break;
       known.delete(oldest);
@@ -48,24 +50,20 @@ export function createDrops({ latest, isSound, count }: DropsDeps): Drops {
   }
 
   return {
-    told({ agentId, bootId }, samples) {
-      const most = new Map<string, { boot: Uint8Array; dropped: bigint }>();
-      for (const sample of samples) {
-        if (sample.dropped === 0n || !isSound(sample)) continue;
-        const boot = sample.bootId.byteLength > 0 ? sample.bootId : bootId;
-        const key = `${Buffer.from(boot).toString('latin1')} ${agentId}`;
-        if (sample.dropped > (most.get(key)?.dropped ?? 0n)) most.set(key, { boot, dropped: sample.dropped });
+    stored(samples) {
+      const boots = new Map<string, { first: SampleRow; dropped: number }>();
+      for (const row of samples) {
+        if (row.dropped === 0) continue;
+        const key = `${Buffer.from(row.bootId).toString('latin1')} ${row.agentId}`;
+        const { first = row, dropped = 0 } = boots.get(key) ?? {};
+        boots.set(key, {
+          first: row.number < first.number ? row : first,
+          dropped: Math.max(dropped, row.dropped),
+        });
       }
-      if (most.size === 0) return nothing;
-      const before = new Map(
-        [...most].map(([key, { boot }]) => [
-          key,
-          known.has(key) ? undefined : saidBefore(agentId, boot).catch(() => 0n),
-        ]),
-      );
-      return async () => {
-        for (const [key, { dropped }] of most) note(key, dropped, (await before.get(key)) ?? 0n);
-      };
+      // In their order: what a boot said is known before what it says next.
+      for (const [key, { first, dropped }] of boots) last = last.then(() => note(key, first, dropped));
     },
+    idle: () => last,
   };
 }

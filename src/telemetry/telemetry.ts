@@ -4,12 +4,11 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
-import { createStoredNewest, type StoredNewest } from '../storage/telemetry-newest.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
+import type { SampleRow, StoredSample } from '../storage/telemetry-samples.ts';
 import { createDrops } from './dropped.ts';
 import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
-import { problemOf } from './judge.ts';
 import { createMemoryLatest, type LatestSamples } from './latest.ts';
 import { createPartitionTending, type Partitions } from './partitions.ts';
 import { createRollups } from './rollups.ts';
@@ -62,9 +61,14 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const latest = (deps.latest ?? createMemoryLatest)(createStoredNewest(database.query));
   const listeners = new Set<StoredListener>();
   const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
+  const drops = createDrops({
+    before: (sample) => readSampleBefore(database.query, sample),
+    count: (dropped) => metrics.telemetryDropped.inc(dropped),
+  });
   const rollups = createRollups({ database, clock, log, metrics });
 
-  async function stored(samples: readonly StoredSample[], all: readonly StoredSample[]): Promise<void> {
+  async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
+    drops.stored(samples);
     // Also what was stored before: the answer to that commit may have been lost.
     await latest.put(all);
     if (samples.length === 0) return;
@@ -86,19 +90,9 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     rules: { keepMs: settings.keepMs, lateMs: Math.max(leastLateMs, 2 * settings.intervalMs) },
     stored,
   });
-  const drops = createDrops({
-    latest,
-    isSound: (sample) => problemOf(sample) === undefined,
-    count: (dropped) => metrics.telemetryDropped.inc(dropped),
-  });
 
   return {
     ...ingest,
-    async ingest(source, message) {
-      const counted = drops.told(source, message.samples);
-      await ingest.ingest(source, message);
-      await counted();
-    },
     latest,
     async latestJson(agentId) {
       const row = await latest.get(agentId);
@@ -124,6 +118,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     },
     async stop() {
       await ingest.idle();
+      await drops.idle();
       await partitions.stop();
       await rollups.stop();
       await latest.stop();

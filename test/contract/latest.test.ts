@@ -75,7 +75,9 @@ async function rig(kind: Kind, url = redis.url) {
 const plain = (row: StoredSample | undefined) =>
   row && {
     ...Object.fromEntries(
-      Object.entries(row).filter(([name]) => !['claimedAt', 'bootId', 'sample'].includes(name)),
+      Object.entries(row).filter(
+        ([name]) => !['claimedAt', 'waited', 'dropped', 'bootId', 'sample'].includes(name),
+      ),
     ),
     bootId: Buffer.from(row.bootId).toString('hex'),
     sample: Buffer.from(row.sample).toString('hex'),
