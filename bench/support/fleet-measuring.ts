@@ -8,13 +8,15 @@ import {
   TelemetrySchema,
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 
-/** Telemetry of a simulated agent, in a closed loop: what is acknowledged makes room for more. */
+/** Telemetry of a simulated agent: in a closed loop, where what is acknowledged makes room for more, or at a pace. */
 
 export interface MeasuringLoad {
   /** Samples in one envelope. */
   each: number;
   /** Envelopes that are unacknowledged at once. */
   outstanding: number;
+  /** Milliseconds between two envelopes, as long as so many are not unacknowledged; without it a closed loop. */
+  everyMs?: number;
 }
 
 /** What a small server says of itself: two disks, two interfaces, three containers. */
@@ -64,35 +66,54 @@ function serialised(number: number, at: number): Uint8Array {
   return writer.join().raw(constant).join().finish();
 }
 
-/** @param say sends an envelope and answers with its sequence @param stored hears of samples that are acknowledged */
+/**
+ * @param say sends an envelope and answers with its sequence
+ * @param stored hears of samples that are acknowledged, and for how many milliseconds each of their envelopes waited
+ */
 export function createMeasuring(
-  { each, outstanding }: MeasuringLoad,
+  { each, outstanding, everyMs }: MeasuringLoad,
   say: (telemetry: Telemetry) => bigint,
-  stored: (samples: number) => void,
+  stored: (samples: number, waitedMs: readonly number[]) => void,
 ) {
-  const waiting: bigint[] = [];
+  const waiting: { sequence: bigint; sentAt: number }[] = [];
   let number = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  function sayOne(): void {
+    const now = Date.now();
+    const message = create(TelemetrySchema);
+    message.$unknown = Array.from({ length: each }, () => {
+      number += 1;
+      return { no: 1, wireType: WireType.LengthDelimited, data: serialised(number, now) };
+    });
+    waiting.push({ sequence: say(message), sentAt: performance.now() });
+  }
 
   function fill(): void {
-    while (waiting.length < outstanding) {
-      const now = Date.now();
-      const message = create(TelemetrySchema);
-      message.$unknown = Array.from({ length: each }, () => {
-        number += 1;
-        return { no: 1, wireType: WireType.LengthDelimited, data: serialised(number, now) };
-      });
-      waiting.push(say(message));
-    }
+    while (waiting.length < outstanding) sayOne();
   }
+
   return {
-    fill,
+    begin() {
+      if (everyMs === undefined) return fill();
+      const turn = () => {
+        if (waiting.length < outstanding) sayOne();
+        timer = setTimeout(turn, everyMs);
+      };
+      // Not all agents at the same moment.
+      timer = setTimeout(turn, Math.random() * everyMs);
+    },
+    end: () => clearTimeout(timer),
     acknowledged(upTo: bigint) {
       let count = 0;
-      while ((waiting[count] ?? upTo + 1n) <= upTo) count += 1;
+      while ((waiting[count]?.sequence ?? upTo + 1n) <= upTo) count += 1;
       if (count === 0) return;
-      waiting.splice(0, count);
-      stored(count * each);
-      fill();
+      const now = performance.now();
+      stored(
+        count * each,
+        waiting.splice(0, count).map(({ sentAt }) => now - sentAt),
+      );
+      if (everyMs === undefined) fill();
     },
   };
 }
