@@ -1,0 +1,275 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Database } from '../src/storage/database.ts';
+import type { Telemetry } from '../src/telemetry/telemetry.ts';
+import type { Benchmark, BenchOptions } from './benchmark.ts';
+import { built } from './support/built.ts';
+import { figure, table } from './support/figures.ts';
+import {
+  dayMs,
+  expectedSpans,
+  makeDay,
+  midnight,
+  minuteMs,
+  noteArrival,
+  type ReplayDay,
+  stepMs,
+} from './support/replay-day.ts';
+
+/**
+ * A proof more than a benchmark: a day of telemetry goes through the real ingest and roll-ups on a real PostgreSQL, and
+ * every count and every span has to be what an independent computation says.
+ */
+
+const fullAgents = 1000;
+const quickAgents = 30;
+const seed = 20_260_302;
+const samplesInFrame = 50;
+const levels = [
+  { seconds: 60, table: 'telemetry_minutes' },
+  { seconds: 900, table: 'telemetry_quarters' },
+  { seconds: 3600, table: 'telemetry_hours' },
+];
+
+interface ReplayResult {
+  agents: number;
+  samples: number;
+  deliveries: number;
+  skewed: number;
+  /** Roll-ups that were compared, by the table. */
+  spans: Record<string, number>;
+  /** Seconds. */
+  took: { ingest: number; rollups: number; comparing: number };
+}
+
+export const replay: Benchmark = {
+  name: 'replay',
+  summary: 'a day of 1,000 agents, again, late and in disorder: counts and roll-ups are what they should be',
+  onlyByName: true,
+  async run(options) {
+    const result = await replayDay(options.quick ? quickAgents : fullAgents, options);
+    return { result, report: reportOf(result) };
+  },
+};
+
+async function replayDay(count: number, { progress }: BenchOptions): Promise<ReplayResult> {
+  const [embedded, database, { migrate }, { createMetrics }, { silentLogger }] = await Promise.all([
+    built.embedded(),
+    built.database(),
+    built.migrate(),
+    built.metrics(),
+    built.logger(),
+  ]);
+  const { createTelemetry } = await built.telemetry();
+  const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
+  const server = embedded.createEmbeddedPostgres({ dataDir: folder, log: silentLogger, maxConnections: 20 });
+  try {
+    const store = database.createDatabase({
+      url: (await server.start()).connectionString,
+      maxConnections: 10,
+      connectTimeoutMs: 10_000,
+      idleTimeoutMs: 10_000,
+      log: silentLogger,
+    });
+    await migrate(store);
+    let now = midnight;
+    const metrics = createMetrics();
+    const telemetry = createTelemetry({
+      database: store,
+      clock: { now: () => now, monotonic: () => now - midnight },
+      log: silentLogger,
+      metrics,
+      settings: { keepMs: 30 * dayMs, keepRollupsMs: 400 * dayMs, intervalMs: 30_000 },
+    });
+    await telemetry.start();
+    try {
+      progress(`making the day of ${count} agents`);
+      const day = makeDay(count, seed);
+      const setNow = (to: number) => {
+        now = to;
+      };
+      const counts = await sendDay(day, telemetry, setNow, progress);
+      const begun = performance.now();
+      now += 3 * 60 * minuteMs;
+      // Each level leads to the next after a moment.
+      for (const _ of levels) {
+        await rollUpAll(telemetry);
+        now += 60 * minuteMs;
+      }
+      const rollups = counts.rollups + (performance.now() - begun);
+      progress('comparing');
+      const counted = async (counter: 'telemetrySamples' | 'telemetryMarked', label: string) =>
+        (await metrics[counter].get()).values.find(({ labels }) => Object.values(labels).includes(label))
+          ?.value ?? 0;
+      same('stored', await counted('telemetrySamples', 'stored'), counts.stored);
+      same('duplicates', await counted('telemetrySamples', 'duplicate'), day.deliveries - counts.stored);
+      same('set aside', await counted('telemetrySamples', 'set_aside'), 0);
+      same('skewed', await counted('telemetryMarked', 'skewed'), counts.skewed);
+      same('told to listeners', counts.told, counts.stored);
+      const comparing = performance.now();
+      const spans = await compare(day, store);
+      return {
+        agents: count,
+        samples: counts.stored,
+        deliveries: day.deliveries,
+        skewed: counts.skewed,
+        spans,
+        took: {
+          ingest: counts.ingest / 1000,
+          rollups: rollups / 1000,
+          comparing: (performance.now() - comparing) / 1000,
+        },
+      };
+    } finally {
+      await telemetry.stop();
+      await store.close();
+    }
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Another one may be at it: then it is done when that is. */
+async function rollUpAll(telemetry: Pick<Telemetry, 'rollUp'>): Promise<void> {
+  while ((await telemetry.rollUp()) > 0);
+}
+
+async function sendDay(
+  { agents, steps }: ReplayDay,
+  telemetry: Telemetry,
+  setNow: (now: number) => void,
+  progress: (text: string) => void,
+) {
+  const counts = { stored: 0, skewed: 0, told: 0, ingest: 0, rollups: 0 };
+  telemetry.onStored((samples) => {
+    counts.told += samples.length;
+  });
+  for (const [step, deliveries] of steps.entries()) {
+    const now = midnight + step * stepMs;
+    setNow(now);
+    if (step % 6 === 0)
+      progress(`${step / 6} h of ${Math.ceil(steps.length / 6)} h, ${counts.stored} samples`);
+    const lists = new Map<string, { agentId: string; boot: number; samples: number[]; agent: number }>();
+    for (const { agent, sample } of deliveries) {
+      const one = agents[agent];
+      if (one === undefined) continue;
+      const outcome = noteArrival(one, sample, now);
+      if (outcome !== 'again') counts.stored += 1;
+      if (outcome === 'skewed') counts.skewed += 1;
+      const boot = one.boot[sample] ?? 0;
+      const key = `${agent} ${boot}`;
+      const list = lists.get(key) ?? { agentId: one.agentId, boot, samples: [], agent };
+      list.samples.push(sample);
+      lists.set(key, list);
+    }
+    const begun = performance.now();
+    await Promise.all(
+      [...lists.values()].map(async ({ agentId, boot, samples, agent }) => {
+        const one = agents[agent];
+        const bootId = new Uint8Array(16).fill(boot + 1);
+        for (let from = 0; from < samples.length; from += samplesInFrame) {
+          const some = samples.slice(from, from + samplesInFrame).map((sample) => {
+            const cpu = one?.cpu[sample] ?? Number.NaN;
+            return {
+              number: BigInt(one?.number[sample] ?? 0),
+              takenAt: timestampFromMs(one?.takenAt[sample] ?? 0),
+              cpu: { usedPercent: cpu, cores: 2, load1m: cpu / 8 },
+            };
+          });
+          await telemetry.ingest({ agentId, bootId }, create(TelemetrySchema, { samples: some }));
+        }
+      }),
+    );
+    const stored = performance.now();
+    await telemetry.rollUp();
+    counts.ingest += stored - begun;
+    counts.rollups += performance.now() - stored;
+  }
+  return counts;
+}
+
+interface RollupRow {
+  at: Date;
+  samples: number;
+  sum: number;
+  min: number;
+  max: number;
+  p95: number;
+}
+
+/** @throws with the first difference */
+async function compare({ agents }: ReplayDay, database: Database): Promise<Record<string, number>> {
+  const { statement } = await built.database();
+  const read = <Row>(name: string, text: string, values: unknown[] = []) =>
+    database.query<Row>(statement(`replay_${name}`, text), values);
+  const spans: Record<string, number> = {};
+  const [left] = await read<{ n: number }>('dirty', 'select count(*)::int as n from telemetry_dirty');
+  same('spans that are still to be rolled up', left?.n, 0);
+  for (const agent of agents) {
+    const rows = await read<{ at: Date; number: number; cpu: number; load: number }>(
+      'samples',
+      `select at, number::int4 as number, cpu, load from telemetry_samples where agent_id = $1
+       order by at, boot_id, number`,
+      [agent.agentId],
+    );
+    const stored = rows
+      .map(({ at, number, cpu, load }) => [at.getTime(), number, cpu, load].join())
+      .toSorted();
+    const expected = agent.at.map((at, n) => {
+      const cpu = agent.cpu[n] ?? Number.NaN;
+      return [at, agent.number[n], cpu, cpu / 8].join();
+    });
+    same(`samples of ${agent.agentId}`, stored, expected.toSorted());
+    for (const { seconds, table: name } of levels) {
+      const made = await read<RollupRow>(
+        name,
+        `select at, samples, cpu_sum as sum, cpu_min as min, cpu_max as max, cpu_p95 as p95 from ${name}
+         where agent_id = $1 and cpu_count = samples and load_p95 * 8 = cpu_p95 and disk_count is null order by at`,
+        [agent.agentId],
+      );
+      const wanted = expectedSpans(agent, seconds);
+      same(
+        `${name} of ${agent.agentId}`,
+        made.map((row) => ({ ...row, at: row.at.getTime() })),
+        wanted,
+      );
+      spans[name] = (spans[name] ?? 0) + wanted.length;
+    }
+  }
+  for (const { table: name } of levels) {
+    const [row] = await read<{ n: number }>(`${name}_all`, `select count(*)::int as n from ${name}`);
+    same(`rows of ${name}`, row?.n, spans[name]);
+  }
+  return spans;
+}
+
+function same(what: string, found: unknown, expected: unknown): void {
+  if (isDeepStrictEqual(found, expected)) return;
+  if (!Array.isArray(found) || !Array.isArray(expected))
+    throw new Error(`${what}: ${String(found)} instead of ${String(expected)}`);
+  const at = expected.findIndex((each, index) => !isDeepStrictEqual(each, found[index]));
+  const [one, other] = [JSON.stringify(found[at]), JSON.stringify(expected[at])];
+  throw new Error(`${what}: ${found.length} and not ${expected.length}, ${one} instead of ${other}`);
+}
+
+const reportOf = ({ agents, samples, deliveries, skewed, spans, took }: ReplayResult): string =>
+  [
+    `A day of ${figure(agents)} agents at 30 s: a tenth up to six hours late, a tenth again, in disorder, with restarts and`,
+    'gaps; a tenth of the agents with a clock an hour ahead, a tenth 40 minutes behind. All is equal to what was worked out.',
+    table(
+      ['what', 'count'],
+      [
+        ['samples sent', figure(deliveries)],
+        ['samples stored, each once', figure(samples)],
+        ['with the time of the server', figure(skewed)],
+        ...Object.entries(spans).map(([name, count]) => [name, figure(count)]),
+      ],
+    ),
+    `Seconds: ${figure(took.ingest)} for samples, ${figure(took.rollups)} for roll-ups, ${figure(took.comparing)} to compare.`,
+  ].join('\n');
