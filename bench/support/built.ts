@@ -50,6 +50,11 @@ export const built = {
   metrics: () => load('lib/metrics.js') as Promise<typeof import('../../src/lib/metrics.ts')>,
   telemetry: () =>
     load('telemetry/telemetry.js') as Promise<typeof import('../../src/telemetry/telemetry.ts')>,
+  latestShared: () =>
+    load('telemetry/latest-shared.js') as Promise<typeof import('../../src/telemetry/latest-shared.ts')>,
+  redisNewest: () => load('bus/redis-newest.js') as Promise<typeof import('../../src/bus/redis-newest.ts')>,
+  storedNewest: () =>
+    load('storage/telemetry-newest.js') as Promise<typeof import('../../src/storage/telemetry-newest.ts')>,
   keys: () => load('protocol/keys.js') as Promise<typeof import('../../src/protocol/keys.ts')>,
   signed: () => load('protocol/signed.js') as Promise<typeof import('../../src/protocol/signed.ts')>,
 };
