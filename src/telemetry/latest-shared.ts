@@ -24,6 +24,8 @@ const maximumGone = 10_000;
 const agentsAtOnce = 500;
 /** Milliseconds for which Redis is not asked after it did not answer. */
 const pauseMs = 1000;
+/** Milliseconds between two writes: of what an agent says within them, the newest is written. */
+const calmMs = 50;
 const backoff = { baseMs: 100, maximumMs: 5000 };
 
 export interface SharedLatest extends LatestSamples {
@@ -34,7 +36,7 @@ export interface SharedLatest extends LatestSamples {
 export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): SharedLatest {
   let state: 'away' | 'filling' | 'believed' = 'away';
   /** Of each agent the newest that is not written yet. */
-  const pending = new Map<string, StoredSample>();
+  let pending = new Map<string, StoredSample>();
   let underWay = new Map<string, StoredSample>();
   /** Agents that are no more, and may still be in Redis. */
   const gone = new Set<string>();
@@ -98,14 +100,17 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
 
   async function flush(): Promise<void> {
     await removeGone();
-    underWay = new Map();
-    for (const [agentId, row] of pending) {
-      if (underWay.size >= agentsAtOnce) break;
-      underWay.set(agentId, row);
-      pending.delete(agentId);
-    }
+    underWay = pending;
+    pending = new Map();
     await shared.write([...underWay.values()].map(newestValueOf));
     underWay = new Map();
+  }
+
+  async function pause(ms: number): Promise<void> {
+    const passed = Promise.withResolvers<void>();
+    const timer = setTimeout(passed.resolve, ms);
+    await Promise.race([passed.promise, halted.promise]);
+    clearTimeout(timer);
   }
 
   const hasWork = () => shared.connected && (state !== 'believed' || pending.size > 0 || gone.size > 0);
@@ -120,13 +125,11 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
       try {
         await (state === 'believed' ? flush() : fill());
         failures = 0;
+        await pause(calmMs);
       } catch (error) {
         lose(ViworksError.from(error).message);
         underWay = new Map();
-        const timer = Promise.withResolvers<void>();
-        const handle = setTimeout(timer.resolve, backoffDelay(backoff, failures++, 0.5 + Math.random() / 2));
-        await Promise.race([timer.promise, halted.promise]);
-        clearTimeout(handle);
+        await pause(backoffDelay(backoff, failures++, 0.5 + Math.random() / 2));
       }
     }
   }
