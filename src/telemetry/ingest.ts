@@ -74,37 +74,41 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const turns = createTurns(maximumEach);
   const reader = createSampleReader();
   let waiting = 0;
-  /** A commit of the batch that is under way may have been done, though its answer was lost. */
-  let inDoubt = false;
+  /** Batches that may be committed, though the answer was lost; each is tried again. */
+  const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
       for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
         await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(rows);
+      const fresh = await storeOnce(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
         if (row.late) late.inc();
         if (row.skewed) skewed.inc();
       }
-      await deps.stored(inDoubt ? rows : fresh, rows);
-      inDoubt = false;
+      await deps.stored(inDoubt.has(frames) ? rows : fresh, rows);
       return frames.map(() => undefined);
     },
     weight: (rows) => rows.length,
     maximumBatch,
+    // While one waits for the disk another is made ready. Of the same samples each is stored by one of them.
+    atOnce: 2,
     maximumWaiting: unbounded,
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
 
-  async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
+  async function storeOnce(
+    frames: readonly SampleRow[][],
+    rows: readonly SampleRow[],
+  ): Promise<readonly SampleRow[]> {
     try {
       return await storeSamples(database, rows, readyAfter(clock.now()));
     } catch (error) {
-      inDoubt = ViworksError.from(error).retryable;
+      if (ViworksError.from(error).retryable) inDoubt.add(frames);
       throw error;
     }
   }
