@@ -11,6 +11,8 @@ import { boot, day, frame, midnight, minute, ownTelemetry, sampleAt } from '../s
 
 /** What the newest samples do, in memory and in Redis, over a database that has all samples. */
 
+/** Longer than a busy machine takes. */
+const soon = { timeout: 10_000 };
 const noon = midnight + 12 * 60 * minute;
 const keepMs = 30 * day;
 
@@ -36,8 +38,7 @@ async function rig(kind: Kind, url = redis.url) {
     made.push(latest);
     return latest;
   });
-  const believed = (latest = made.at(-1)) =>
-    expect.poll(() => latest?.believed ?? true, { timeout: 10_000 }).toBe(true);
+  const believed = (latest = made.at(-1)) => expect.poll(() => latest?.believed ?? true, soon).toBe(true);
   await believed();
   const latest: LatestSamples = made[0] ?? memory ?? createMemoryLatest();
   return {
@@ -130,7 +131,7 @@ describe.each<Kind>(['memory', 'redis'])('the newest samples in %s', (kind) => {
     await latest.put(rows);
     const names = rows.map(({ agentId }) => agentId);
     expect((await latest.list(names)).map(plain)).toEqual(rows.map(plain));
-    await expect.poll(async () => (await other.list(names)).length).toBe(rows.length);
+    await expect.poll(async () => (await other.list(names)).length, soon).toBe(rows.length);
     expect((await other.list(names)).map(plain)).toEqual(rows.map(plain));
     expect(plain(await other.get('agent-7'))).toEqual(plain(rows[7]));
   });
@@ -145,11 +146,11 @@ describe.each<Kind>(['memory', 'redis'])('the newest samples in %s', (kind) => {
       if (at % 20 === 0) await latest.get('alpha');
     }
     for (const instance of [latest, other])
-      await expect.poll(async () => (await instance.get('alpha'))?.number).toBe(400);
+      await expect.poll(async () => (await instance.get('alpha'))?.number, soon).toBe(400);
     await other.put([rowOf('alpha', 7, noon - 1, 'older')]);
     await latest.put([rowOf('alpha', 3, noon + day, 'next')]);
     for (const instance of [latest, other])
-      await expect.poll(async () => (await instance.get('alpha'))?.number).toBe(3);
+      await expect.poll(async () => (await instance.get('alpha'))?.number, soon).toBe(3);
   });
 
   test('an agent that is forgotten has none, and another one of its name has its own', async () => {
@@ -163,7 +164,7 @@ describe.each<Kind>(['memory', 'redis'])('the newest samples in %s', (kind) => {
     expect((await telemetry.latest.list()).map(({ agentId }) => agentId)).toEqual(['beta']);
     await say('alpha', 2, noon - minute);
     expect((await latest.get('alpha'))?.number).toBe(2);
-    await expect.poll(async () => (await telemetry.latest.get('alpha'))?.number).toBe(2);
+    await expect.poll(async () => (await telemetry.latest.get('alpha'))?.number, soon).toBe(2);
   });
 
   test('after a restart it is as it was', async () => {
@@ -190,7 +191,7 @@ describe('the newest samples in Redis', () => {
     const { latest, another, prefix } = await rig('redis');
     const other = await another();
     await latest.put([rowOf('alpha', 1, noon)]);
-    await expect.poll(() => other.get('alpha')).toBeDefined();
+    await expect.poll(() => other.get('alpha'), soon).toBeDefined();
     const left = await client(redis.url).pttl(`${prefix}{viworks:samples}:alpha`);
     expect(left).toBeGreaterThan(keepMs - minute);
     expect(left).toBeLessThanOrEqual(keepMs);
@@ -203,12 +204,12 @@ describe('the newest samples in Redis', () => {
     await say('beta', 6, noon);
     const key = (name: string) => `${prefix}{viworks:samples}:${name}`;
     const direct = client(redis.url);
-    await expect.poll(() => direct.exists(key('alpha'), key('beta'))).toBe(2);
+    await expect.poll(() => direct.exists(key('alpha'), key('beta')), soon).toBe(2);
     await direct.del(key('alpha'));
     await direct.hset(key('beta'), 'value', 'no sample');
     expect((await telemetry.latest.list()).map(({ number }) => number)).toEqual([5, 6]);
     // What was lost is put back.
-    await expect.poll(() => direct.exists(key('alpha'))).toBe(1);
+    await expect.poll(() => direct.exists(key('alpha')), soon).toBe(1);
   });
 
   test('are read from the database while Redis is away, and telemetry waits for nothing', async () => {
@@ -257,7 +258,7 @@ describe('the newest samples in Redis', () => {
     await say('beta', 1, noon - minute);
     const direct = client(redis.url);
     const key = (name: string) => `${prefix}{viworks:samples}:${name}`;
-    await expect.poll(() => direct.exists(key('alpha'), key('beta'))).toBe(2);
+    await expect.poll(() => direct.exists(key('alpha'), key('beta')), soon).toBe(2);
     const old = await direct.dumpBuffer(key('alpha'));
     await say('alpha', 2, noon);
     expect((await latest.get('alpha'))?.number).toBe(2);
