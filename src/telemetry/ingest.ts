@@ -8,7 +8,7 @@ import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
-import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
+import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
@@ -51,8 +51,8 @@ export interface IngestDeps {
 const maximumBatch = 2000;
 /** Samples of one agent in it, so that one that says much does not fill what the others wait for. */
 const maximumEach = 200;
-/** Samples that wait, from which on agents get less credit and keep the rest themselves. */
-const crowdedAt = 20_000;
+/** Samples that wait, from which on agents get less credit and keep the rest themselves: more than are soon written. */
+const crowdedAt = 5000;
 /** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
 const unbounded = Number.POSITIVE_INFINITY;
 /** Milliseconds for which a database that is away is waited for, with all sessions open. */
@@ -71,26 +71,26 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const rowsOfBatch = metrics.batchRows.labels({ writer: 'telemetry' });
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
+  const sampleStore = createSampleStore(database);
   const turns = createTurns(maximumEach);
   const reader = createSampleReader();
   let waiting = 0;
-  /** A commit of the batch that is under way may have been done, though its answer was lost. */
-  let inDoubt = false;
+  /** Batches that may be committed, though the answer was lost; each is tried again. */
+  const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
       for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
         await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(rows);
+      const fresh = await storeOnce(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
         if (row.late) late.inc();
         if (row.skewed) skewed.inc();
       }
-      await deps.stored(inDoubt ? rows : fresh, rows);
-      inDoubt = false;
+      await deps.stored(inDoubt.has(frames) ? rows : fresh, rows);
       return frames.map(() => undefined);
     },
     weight: (rows) => rows.length,
@@ -102,11 +102,14 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
 
-  async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
+  async function storeOnce(
+    frames: readonly SampleRow[][],
+    rows: readonly SampleRow[],
+  ): Promise<readonly SampleRow[]> {
     try {
-      return await storeSamples(database, rows, readyAfter(clock.now()));
+      return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
-      inDoubt = ViworksError.from(error).retryable;
+      if (ViworksError.from(error).retryable) inDoubt.add(frames);
       throw error;
     }
   }
@@ -145,8 +148,9 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
     const bootOf = sample.bootId.byteLength > 0 ? sample.bootId : bootId;
     const rates = ratesTold(sample) ?? ratesCounted(agentId, bootOf, sample, takenAt);
-    const { number, late } = sample;
-    return { number: Number(number), takenAt, bootId: sample.bootId, late, values: metricsOf(sample, rates) };
+    const { late } = sample;
+    const [number, dropped] = [Number(sample.number), Number(sample.dropped)];
+    return { number, takenAt, bootId: sample.bootId, late, dropped, values: metricsOf(sample, rates) };
   }
 
   function rowsOf(source: TelemetrySource, samples: readonly Uint8Array[]): SampleRow[] {
@@ -156,7 +160,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     for (const sample of samples) {
       const facts = reader.read(sample) ?? readWhole(source, sample);
       if (facts === undefined) continue;
-      const { number, takenAt, bootId, late, values } = facts;
+      const { number, takenAt, bootId, late, dropped, values } = facts;
       const time = timeOf(takenAt, receivedAt, rules);
       rows.push({
         agentId: source.agentId,
@@ -167,6 +171,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
         at: new Date(time.at),
         late: time.late || late,
         waited: late,
+        dropped,
         skewed: time.skewed,
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
         cpu: values.cpu,
@@ -183,7 +188,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   }
 
   /** @throws database_unavailable */
-  async function store(rows: SampleRow[]): Promise<void> {
+  async function storeAll(rows: SampleRow[]): Promise<void> {
     try {
       await writer.add(rows);
     } catch (error) {
@@ -191,7 +196,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       if (known.retryable) throw known;
       // One of them is at fault and must not take the others with it.
       const [row] = rows;
-      if (rows.length > 1) await Promise.all(rows.map((one) => store([one])));
+      if (rows.length > 1) await Promise.all(rows.map((one) => storeAll([one])));
       else if (row !== undefined) refuse(row.agentId, {}, known);
     }
   }
@@ -206,7 +211,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       if (rows.length === 0) return;
       waiting += rows.length;
       try {
-        await turns.take(source.agentId, rows.length, () => store(rows));
+        await turns.take(source.agentId, rows.length, () => storeAll(rows));
       } finally {
         waiting -= rows.length;
       }
