@@ -7,7 +7,8 @@ import { type CliContext, type ClientOptions, withClientOptions } from './contex
 import { createKnown, type LiveRun, startLive } from './live.ts';
 import { collect } from './options.ts';
 import { selectorOf } from './target.ts';
-import { printTable, type Style, type Terminal, table } from './terminal.ts';
+import { printTable } from './terminal.ts';
+import { createScreen, drawEveryMs } from './top-screen.ts';
 import {
   type SortKey,
   sortKeys,
@@ -28,11 +29,6 @@ interface TopOptions extends ClientOptions {
   sort: SortKey;
   once?: boolean;
 }
-
-/** Milliseconds between two drawings. */
-const drawEveryMs = 500;
-/** Milliseconds after which it is drawn although nothing is new, because times grow. */
-const redrawMs = 5000;
 
 export function topCommand(program: Command, context: CliContext): void {
   withClientOptions(
@@ -73,7 +69,7 @@ async function top(context: CliContext, options: TopOptions): Promise<void> {
     ...(site !== undefined && { sites: [site] }),
   };
   const once = options.once === true || (!terminal.interactive && options.json !== true);
-  const screen = once || options.json ? undefined : createScreen(terminal, options.sort);
+  const screen = once || options.json ? undefined : createScreen(terminal, process, options.sort);
   let run: LiveRun | undefined;
   try {
     run = startLive(context, options, screen && ((connected) => screen.connected(connected)));
@@ -81,7 +77,7 @@ async function top(context: CliContext, options: TopOptions): Promise<void> {
     screen?.open(end);
     const state = followAll(run, selector, (event, data) => {
       if (options.json && !once) terminal.json({ event, ...data });
-      screen?.changed(state);
+      screen?.changed(state.rows);
       if (once && state.complete()) end();
     });
     await run.over;
@@ -152,109 +148,4 @@ function followAll(
     },
   );
   return state;
-}
-
-const keys: Readonly<Record<string, SortKey>> = {
-  c: 'cpu',
-  m: 'memory',
-  d: 'disk',
-  l: 'load',
-  i: 'received',
-  o: 'sent',
-  a: 'alerts',
-  s: 'status',
-  n: 'agent',
-};
-
-const statusStyle: Partial<Record<AgentView['status'], Style>> = {
-  offline: 'red',
-  degraded: 'yellow',
-  held: 'red',
-  maintenance: 'yellow',
-  revoked: 'dim',
-};
-
-/** The alternate screen of a terminal; what was there before comes back when it is closed. */
-function createScreen(terminal: Terminal, sortBy: SortKey) {
-  const { stdin, stdout } = process;
-  let sort = sortBy;
-  let state: State | undefined;
-  let dirty = true;
-  let drawnAt = 0;
-  let connected = true;
-  let isOpen = false;
-  let timer: NodeJS.Timeout | undefined;
-  let onKey: (data: Buffer) => void = () => {};
-  const redraw = () => {
-    dirty = true;
-  };
-
-  function draw(): void {
-    const now = Date.now();
-    if (!dirty && now - drawnAt < redrawMs) return;
-    dirty = false;
-    drawnAt = now;
-    // A terminal that does not know its size says 0.
-    const height = Math.max(4, stdout.rows || 24);
-    const rows = sortRows(state?.rows() ?? [], sort);
-    const shown = rows.slice(0, height - 3);
-    const [header = '', ...lines] = table(
-      topHeader,
-      shown.map((row) => topCells(row, now)),
-    );
-    const hint = connected ? `by ${sort}; q ends` : 'the connection broke; connecting again …';
-    const cut = (text: string) => text.slice(0, (terminal.columns || 100) - 1);
-    const hidden = rows.length - shown.length;
-    const text = [
-      terminal.style(connected ? 'bold' : 'yellow', cut(`${topSummary(rows)}; ${hint}`)),
-      terminal.style('dim', cut(header)),
-      ...lines.map((line, n) => {
-        const row = shown[n];
-        const style = row && (statusStyle[row.status] ?? (row.alerts > 0 ? 'red' : undefined));
-        return style === undefined ? cut(line) : terminal.style(style, cut(line));
-      }),
-      ...(hidden > 0 ? [terminal.style('dim', cut(`… and ${hidden} more`))] : []),
-    ];
-    terminal.write(`\u001b[H${text.map((line) => `${line}\u001b[K`).join('\r\n')}\u001b[J`);
-  }
-
-  return {
-    open(end: () => void) {
-      isOpen = true;
-      terminal.write('\u001b[?1049h\u001b[?25l');
-      onKey = (data) => {
-        const key = data.toString('utf8');
-        if (key === 'q' || key === '\u0003') return end();
-        sort = keys[key] ?? sort;
-        dirty = true;
-        draw();
-      };
-      if (stdin.isTTY) {
-        stdin.setRawMode(true);
-        stdin.on('data', onKey).resume();
-      }
-      stdout.on('resize', redraw);
-      timer = setInterval(draw, drawEveryMs);
-      draw();
-    },
-    changed(now: State) {
-      state = now;
-      dirty = true;
-    },
-    connected(now: boolean) {
-      connected = now;
-      dirty = true;
-    },
-    close() {
-      if (!isOpen) return;
-      isOpen = false;
-      clearInterval(timer);
-      stdout.removeListener('resize', redraw);
-      if (stdin.isTTY) {
-        stdin.setRawMode(false);
-        stdin.removeListener('data', onKey).pause();
-      }
-      terminal.write('\u001b[?25h\u001b[?1049l');
-    },
-  };
 }

@@ -35,4 +35,6 @@ test('a sample is read once for all who look at it, and is whole where a newer o
   rows.set('a', stored('a', 2));
   const [newer] = await whole([stored('a', 1)]);
   expect(newer).toMatchObject({ headline: { number: 2, cpu: 2 }, sample: { number: '2' } });
+  const [ahead] = await whole([stored('a', 3)]);
+  expect(ahead).toMatchObject({ headline: { number: 3 }, sample: undefined });
 });

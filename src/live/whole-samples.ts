@@ -1,7 +1,7 @@
 import { fromBinary, type JsonObject, toJson } from '@bufbuild/protobuf';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
-import type { LatestSamples } from '../telemetry/latest.ts';
+import { isNewer, type LatestSamples } from '../telemetry/latest.ts';
 import type { Headline } from './board.ts';
 import type { LiveSample } from './types.ts';
 
@@ -22,7 +22,8 @@ export function createWholeSamples({ latest }: { latest: Pick<LatestSamples, 'li
     const byAgent = new Map(rows.map((row) => [row.agentId, row]));
     return headlines.map((headline) => {
       const row = byAgent.get(headline.agentId);
-      if (row === undefined) return { headline, sample: undefined };
+      // What is kept elsewhere may lag behind a little.
+      if (row === undefined || isNewer(headline, row)) return { headline, sample: undefined };
       // A newer one may have come meanwhile; then it is that one, as a whole.
       return { headline: row, sample: jsonOf(row) };
     });
