@@ -62,3 +62,19 @@ export function passed(ms: number, signal: AbortSignal): Promise<void> {
     signal.addEventListener('abort', done);
   });
 }
+
+/** Lets a few through at once, and whatever else the process has to do between them. */
+export function createTurnstile(atOnce: number): () => Promise<void> {
+  let waiting: (() => void)[] = [];
+  function open(): void {
+    const [first, rest] = [waiting.slice(0, atOnce), waiting.slice(atOnce)];
+    waiting = rest;
+    for (const pass of first) pass();
+    if (waiting.length > 0) setImmediate(open);
+  }
+  return () =>
+    new Promise((pass) => {
+      if (waiting.length === 0) setImmediate(open);
+      waiting.push(pass);
+    });
+}

@@ -9,7 +9,7 @@ import type { Agent } from '../registry/types.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBoard } from './board.ts';
-import { type Bell, createBell } from './hint.ts';
+import { type Bell, createBell, createTurnstile } from './hint.ts';
 import { createMirror, sameBut } from './mirror.ts';
 import { looksAtAgents } from './selector.ts';
 import { agentSource, alertSource, mostAtOnce, sampleSource } from './sources.ts';
@@ -47,6 +47,8 @@ export interface LiveSettings {
 
 /** Agents in one event with whole samples, which are much larger. */
 const mostWhole = 25;
+/** Readers that look before the process does something else. */
+const readersAtOnce = 16;
 /** Alerts read at once. */
 const pageSize = 1000;
 const plainRules = { most: mostAtOnce, intervalMs: 0 };
@@ -68,6 +70,7 @@ export function createLive(deps: LiveDeps): Live {
   const samplesBell = createBell();
   const alertsBell = createBell();
   const whole = createWholeSamples(telemetry);
+  const turn = createTurnstile(readersAtOnce);
   const openOf = new Map<string, number>();
   let open = 0;
 
@@ -156,7 +159,7 @@ export function createLive(deps: LiveDeps): Live {
     tended: readonly { open(): Promise<() => void> }[],
     source: Source<T, P>,
     request: LiveRequest,
-    rules: Omit<StreamRules, 'began'>,
+    rules: Pick<StreamRules, 'most' | 'intervalMs'>,
     given: AbortSignal,
   ): AsyncGenerator<LiveEvent<T> & { skipped: number }> {
     const ends = [admit(caller, stream)];
@@ -166,7 +169,7 @@ export function createLive(deps: LiveDeps): Live {
     try {
       for (const each of tended) ends.push(await each.open());
       const began: StreamRules['began'] = (because) => metrics.liveSnapshots.inc({ because });
-      yield* streamOf(source, request.cursor, { ...rules, began }, ear, signal);
+      yield* streamOf(source, request.cursor, { ...rules, turn, began }, ear, signal);
     } finally {
       for (const end of ends) end();
     }

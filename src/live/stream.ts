@@ -28,6 +28,8 @@ export interface StreamRules {
   most: number;
   /** Milliseconds at least between two events. */
   intervalMs: number;
+  /** Waited for before each look, so that many readers do not keep the process from all else. */
+  turn(): Promise<void>;
   /** What is true now is told once more. */
   began(because: SnapshotReason): void;
 }
@@ -45,7 +47,9 @@ export async function* streamOf<T, P>(
 ): AsyncGenerator<LiveEvent<T> & { skipped: number }> {
   let place = source.placeOf(cursor);
   let because: SnapshotReason = cursor === undefined ? 'start' : 'resume';
-  while (!signal.aborted) {
+  for (;;) {
+    await rules.turn();
+    if (signal.aborted) return;
     ear.lower();
     if (place === undefined || !source.reaches(place)) {
       place = source.head();

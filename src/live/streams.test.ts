@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Agent } from '../registry/types.ts';
 import { createBoard, type Headline } from './board.ts';
-import type { Ear } from './hint.ts';
+import { createTurnstile, type Ear } from './hint.ts';
 import { createMirror, sameBut } from './mirror.ts';
 import { agentSource, sampleSource } from './sources.ts';
 import { type Source, streamOf } from './stream.ts';
@@ -24,7 +24,13 @@ function readerOf<T, P>(source: Source<T, P>, most: number, keyOf: (item: T) => 
     const idle = new AbortController();
     // Who would have to wait has read all that there is.
     const ear: Ear = { lower: () => {}, heard: async () => idle.abort(), close: () => {} };
-    return streamOf(source, cursor, { most, intervalMs: 0, began: () => {} }, ear, idle.signal);
+    return streamOf(
+      source,
+      cursor,
+      { most, intervalMs: 0, turn: async () => {}, began: () => {} },
+      ear,
+      idle.signal,
+    );
   }
   function take(event: Event<T>): void {
     events.push(event);
@@ -239,7 +245,7 @@ test.each([
   agents.put('a', agentAt('a', 'here'));
   board.put([{ ...headline('a', 1), sample: new Uint8Array() }]);
   const ear: Ear = { lower: () => {}, heard: async () => {}, close: () => {} };
-  const rules = { most: 10, intervalMs: 0, began: () => {} };
+  const rules = { most: 10, intervalMs: 0, turn: async () => {}, began: () => {} };
   const source = sampleSource(epoch, board, agents, 10, {}, undefined);
   const stream = streamOf(source, cursor, rules, ear, new AbortController().signal);
   const { value } = await stream.next();
@@ -271,4 +277,21 @@ test('a late sample, and one that comes again, is no news', () => {
   for (const number of [5, 5, 3, 6]) put(number);
   expect(board.head).toBe(2);
   expect(board.get('a')?.number).toBe(6);
+});
+
+test('many readers let the process do something else between them, and all come through', async () => {
+  const turn = createTurnstile(2);
+  const passed: string[] = [];
+  const readers = Array.from({ length: 5 }, async (_, n) => {
+    await turn();
+    passed.push(`reader ${n}`);
+  });
+  const other = new Promise<void>((done) => {
+    setImmediate(() => {
+      passed.push('other work');
+      done();
+    });
+  });
+  await Promise.all([...readers, other]);
+  expect(passed).toEqual(['reader 0', 'reader 1', 'other work', 'reader 2', 'reader 3', 'reader 4']);
 });
