@@ -1,5 +1,6 @@
+import type { CliContext } from './context.ts';
 import { plot, roundUp } from './plot.ts';
-import { type Unit, valueText } from './telemetry-units.ts';
+import { type Unit, unitOf, valueText } from './telemetry-units.ts';
 
 /** A plot with its title, its figures, and what its edges stand for. */
 
@@ -92,4 +93,26 @@ function timeAxis(from: number, to: number, width: number): string {
   const before = Math.max(2, Math.round(width / 2 - middle.length / 2) - left.length);
   const after = free - middle.length - before;
   return left + ' '.repeat(before) + middle + ' '.repeat(Math.max(1, after)) + right;
+}
+
+export function draw(
+  { terminal, settings }: CliContext,
+  metric: string,
+  points: readonly ChartPoint[],
+  { begin, end, resolution }: { begin: number; end: number; resolution: number },
+  height: number,
+): void {
+  terminal.line();
+  if (points.length === 0) return terminal.line(`${metric}  not measured in this time`);
+  const lines = chart(points, {
+    title: terminal.style('bold', metric),
+    unit: unitOf(metric),
+    from: begin,
+    to: end,
+    resolution,
+    width: Math.min(120, terminal.columns),
+    height,
+    unicode: settings.unicode,
+  });
+  for (const line of lines) terminal.line(line);
 }

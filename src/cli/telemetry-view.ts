@@ -1,6 +1,6 @@
 import type { LatestView, SampleView } from '../api/schemas/telemetry.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { bytesText, shareOf, valueText } from './telemetry-units.ts';
+import { bytesText, shareOf, unitOf, valueText } from './telemetry-units.ts';
 import { printable, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */
@@ -132,3 +132,18 @@ export function whyNone({ agentId, status, lastSeenAt, sample }: LatestView, now
   if (sample !== undefined) return newest.trim();
   return 'It is connected, and has sent none: it has just started, or it is an agent that measures nothing.';
 }
+
+/** Of the metrics that have columns. */
+export const valueTitles = ['CPU', 'MEMORY', 'SWAP', 'DISK', 'LOAD', 'RECEIVED', 'SENT'];
+
+export function valueCells(sample: SampleView | undefined): string[] {
+  const { cpu, memory, swap, disk, load, received, sent } = sample?.values ?? {};
+  return Object.entries({ cpu, memory, swap, disk, load, received, sent }).map(([name, value]) =>
+    valueText(unitOf(name), value),
+  );
+}
+
+export const markNames = (sample: SampleView): string =>
+  marks(sample)
+    .map((mark) => mark.slice(0, mark.indexOf(':')))
+    .join(', ');
