@@ -41,7 +41,7 @@ export function chart(points: readonly ChartPoint[], options: ChartOptions): str
     if (index >= 0 && index < count) values[index] = average;
   }
   const { minimum, maximum } = edges(points, unit);
-  const labels = [valueText(unit, maximum), valueText(unit, minimum)];
+  const labels = [maximum, minimum].map((edge) => (unit === '%' ? `${edge} %` : valueText(unit, edge)));
   const margin = Math.max(...labels.map((label) => label.length));
   const [upper, lower] = labels.map((label) => label.padStart(margin));
   const [tick, side, corner, line] = unicode ? ['┤', '│', '└', '─'] : ['+', '|', '+', '-'];
@@ -69,9 +69,10 @@ function figures(points: readonly ChartPoint[], unit: Unit): string {
   return `last ${text(last.average)}, average ${text(average)}, min ${text(least)}, max ${text(greatest)}`;
 }
 
+/** All that the title tells of lies between them. */
 function edges(points: readonly ChartPoint[], unit: Unit): { minimum: number; maximum: number } {
-  const least = points.reduce((found, { average }) => Math.min(found, average), 0);
-  const greatest = points.reduce((found, { average }) => Math.max(found, average), 0);
+  const least = points.reduce((found, { min }) => Math.min(found, min), 0);
+  const greatest = points.reduce((found, { max }) => Math.max(found, max), 0);
   if (unit === '%') return { minimum: 0, maximum: [10, 25, 50].find((edge) => edge >= greatest) ?? 100 };
   const base = unit === 'B/s' ? 2 : 10;
   return { minimum: least < 0 ? -roundUp(-least, base) : 0, maximum: roundUp(greatest, base) };

@@ -68,7 +68,8 @@ export async function aggregates(context: CliContext, options: TelemetryOptions)
     const last = spans.at(-1);
     if (last === undefined) continue;
     const p95 = valueText(unitOf(metric), last.p95);
-    terminal.line(`  last: ${last.agents} agents; 95 of 100 had an average of at most ${p95}`);
+    const agents = last.agents === 1 ? '1 agent' : `${last.agents} agents`;
+    terminal.line(`last span: ${agents}, 95 of 100 with an average of at most ${p95}`);
   }
 }
 

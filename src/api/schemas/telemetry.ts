@@ -269,7 +269,7 @@ export const samplesOutput = z.strictObject({
 const resolutionSchema = z.literal(resolutions, {
   error: `must be one of ${resolutions.join(', ')} seconds`,
 });
-const metricSchema = z.enum(telemetryMetrics);
+const metricSchema = z.enum(telemetryMetrics, { error: `must be one of ${telemetryMetrics.join(', ')}` });
 /** The core says what is wrong with a name. */
 const seriesMetricSchema = z.string().max(1100);
 
