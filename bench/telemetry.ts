@@ -9,6 +9,7 @@ import { type Child, startChild } from './support/child.ts';
 import { type Counter, createCounter } from './support/counter.ts';
 import { type Facts, readFacts } from './support/facts.ts';
 import { figure, spreadOf, spreadText, table } from './support/figures.ts';
+import { sampleBytes } from './support/fleet-measuring.ts';
 import { cpuBelow, cpuOf } from './support/usage.ts';
 import { type InsertSample, insertKinds, measureInserts } from './telemetry-peers.ts';
 
@@ -165,8 +166,8 @@ function reportOf({ facts, agents, ingest, inserts }: TelemetryResult): string {
     `${facts.cores} × ${facts.processor}, ${facts.memoryGiB} GiB, shared by all processes; ${facts.at}`,
     `fsync=${facts.fsync}, synchronous_commit=${facts.synchronousCommit}, loopback, clear text`,
     '',
-    `Samples of ${agents} agents, durable and acknowledged; µs of CPU time for each. The inserts below have no agents,`,
-    'no sessions, no roll-ups and one table without partitions.',
+    `Samples of ${agents} agents with ${sampleBytes} bytes each, durable and acknowledged; µs of CPU time for each. The`,
+    'inserts below have no agents, no sessions, no roll-ups and one table without partitions.',
     table(
       ['samples', 'a second', 'server', 'PostgreSQL', 'agents', 'target'],
       [

@@ -1,4 +1,5 @@
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import {
   type Sample,
@@ -30,6 +31,8 @@ const machine: Sample = create(SampleSchema, {
     interface: name,
     receivedBytes: 123_456_789_012n,
     sentBytes: 98_765_432_109n,
+    receivedBytesPerSecond: 12_345.5,
+    sentBytesPerSecond: 9876.5,
   })),
   containers: ['web', 'worker', 'cache'].map((name) => ({
     id: '0123456789ab',
@@ -46,6 +49,42 @@ export const sampleOf = (number: number, at: number): Sample => ({
   takenAt: timestampFromMs(at),
 });
 
+/** Of a sample, in a frame. */
+export const sampleBytes = toBinary(SampleSchema, sampleOf(1_000_000, 1_700_000_000_000)).byteLength;
+
+/** Bytes of a number with a fixed length: that of a sample, and the seconds of its time. */
+const numberBytes = 5;
+
+/**
+ * Samples as fields of TELEMETRY, in bytes that are made once: an agent of a real fleet has a machine of its own to make
+ * them on.
+ */
+function createSerialised(each: number) {
+  const constant = toBinary(SampleSchema, machine);
+  const room = new Uint8Array(numberBytes);
+  const writer = new BinaryWriter().tag(1, WireType.Varint).raw(room).tag(2, WireType.LengthDelimited);
+  const head = writer.fork().tag(1, WireType.Varint).raw(room).join().finish();
+  const body = Buffer.concat([head, constant]);
+  const one = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(body).finish();
+  const headAt = one.length - body.length;
+  const template = Buffer.concat(Array.from({ length: each }, () => one));
+  return (first: number, at: number): Uint8Array => {
+    const bytes = Buffer.from(template);
+    for (let index = 0; index < each; index++) {
+      const from = index * one.length + headAt;
+      writeNumber(bytes, from + 1, first + index);
+      writeNumber(bytes, from + head.length - numberBytes, Math.floor(at / 1000));
+    }
+    // As the value of a field, whose tag is written with it.
+    return bytes.subarray(1);
+  };
+}
+
+function writeNumber(bytes: Uint8Array, at: number, number: number): void {
+  for (let index = 0, rest = number; index < numberBytes; index++, rest = Math.floor(rest / 128))
+    bytes[at + index] = (rest % 128) | (index < numberBytes - 1 ? 0x80 : 0);
+}
+
 /** @param say sends an envelope and answers with its sequence @param stored hears of samples that are acknowledged */
 export function createMeasuring(
   { each, outstanding }: MeasuringLoad,
@@ -53,17 +92,26 @@ export function createMeasuring(
   stored: (samples: number) => void,
 ) {
   const waiting: bigint[] = [];
+  const serialised = createSerialised(each);
+  let credit = outstanding;
   let number = 0;
 
   function fill(): void {
-    while (waiting.length < outstanding) {
-      const now = Date.now();
-      const samples = Array.from({ length: each }, () => sampleOf(++number, now));
-      waiting.push(say(create(TelemetrySchema, { samples })));
+    while (waiting.length < credit) {
+      const message = create(TelemetrySchema);
+      const data = serialised(number + 1, Date.now());
+      message.$unknown = [{ no: 1, wireType: WireType.LengthDelimited, data }];
+      number += each;
+      waiting.push(say(message));
     }
   }
   return {
     fill,
+    /** The server takes so many envelopes at once. */
+    granted(envelopes: number) {
+      credit = Math.min(outstanding, envelopes);
+      fill();
+    },
     acknowledged(upTo: bigint) {
       let count = 0;
       while ((waiting[count] ?? upTo + 1n) <= upTo) count += 1;

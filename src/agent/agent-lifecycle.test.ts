@@ -9,6 +9,7 @@ import { DrainSchema } from '#gen/viworks/agent/v1/flow_pb.js';
 import { SampleSchema, TelemetryTermsSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type AgentRig, execCommand, startRig } from '../../test/support/agent-rig.ts';
 import { createScriptedServer, type ScriptedConnection } from '../../test/support/agent-server.ts';
+import { readSamples } from '../../test/support/samples.ts';
 import { newId } from '../lib/ids.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { openLedger } from './ledger.ts';
@@ -67,7 +68,7 @@ describe('telemetry', () => {
   const collect = () => Promise.resolve(create(SampleSchema, { takenAt: timestampFromMs(0) }));
   const quiet = { heartbeatInterval: durationFromMs(3_600_000) };
   const samples = async (from: ScriptedConnection) => {
-    const taken = (await from.next('telemetry')).samples;
+    const taken = readSamples(await from.next('telemetry'));
     return taken.map(({ number, late }) => (late ? `${number} late` : `${number}`));
   };
   /** Lets what is taken be kept: it is planned after that when the next one is due. */

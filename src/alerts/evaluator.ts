@@ -63,6 +63,8 @@ export interface EvaluatorDeps {
   agentsMs?: number | undefined;
 }
 
+/** Milliseconds between two looks at what came: what comes meanwhile is looked at together. */
+const calmMs = 200;
 const samplesAtOnce = 2000;
 const maximumWaiting = 50_000;
 const maximumStale = 10_000;
@@ -155,13 +157,13 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   function see(draft: Draft, batch: readonly StoredSample[], changed: readonly string[], now: number) {
     const context = circumstances(draft, now);
     const seen = new Map<string, number>();
-    for (const { agentId, at, late, sample } of batch) {
+    for (const { agentId, at, late, measured } of batch) {
       const agent = agents.get(agentId);
       if (agent === undefined || at <= (seen.get(agentId) ?? newest.get(agentId) ?? 0)) continue;
       seen.set(agentId, at);
       const known = forecasts.get(agentId) ?? new Map();
       forecasts.set(agentId, known);
-      seeSample(context, { agent, rules: rulesAt(agent), forecasts: known, at, late, sample });
+      seeSample(context, { agent, rules: rulesAt(agent), forecasts: known, at, late, sample: measured() });
     }
     const all = now - tickedAt >= tickMs;
     const looked = all ? new Set([...agents.keys(), ...book.agents()]) : changed;
@@ -242,9 +244,19 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
     return samples.size > 0;
   }
 
+  /** Until so many milliseconds are over, one of these is, or all is. */
+  async function pause(ms: number, ...sooner: Promise<void>[]): Promise<void> {
+    if (ms < 0) return;
+    const passed = Promise.withResolvers<void>();
+    const timer = setTimeout(passed.resolve, ms);
+    await Promise.race([passed.promise, halted.promise, ...sooner]);
+    clearTimeout(timer);
+  }
+
   async function run(): Promise<void> {
     let failures = 0;
     while (!stopped) {
+      const begun = performance.now();
       let delayMs = tickMs;
       try {
         wake = Promise.withResolvers();
@@ -254,11 +266,9 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
         log.warn({ err: ViworksError.from(error) }, 'cannot look for alerts now');
         delayMs = backoffDelay({ baseMs: 200, maximumMs: 5000 }, failures++, 0.5 + Math.random() / 2);
       }
-      const passed = Promise.withResolvers<void>();
-      const timer = setTimeout(passed.resolve, delayMs);
       // While it fails, only time helps.
-      await Promise.race([passed.promise, halted.promise, ...(failures > 0 ? [] : [wake.promise])]);
-      clearTimeout(timer);
+      await pause(delayMs, ...(failures > 0 ? [] : [wake.promise]));
+      if (delayMs > 0) await pause(calmMs - (performance.now() - begun));
     }
   }
 

@@ -7,7 +7,8 @@ export interface StoredSample {
   at: number;
   /** It was kept by the agent while it could not send. */
   late: boolean;
-  sample: Measured;
+  /** Reads it, once for all who ask. */
+  measured(): Measured;
 }
 
 /** Samples that wait to be looked at. */
@@ -18,13 +19,29 @@ export interface SampleQueue {
   readonly size: number;
 }
 
+/** Milliseconds: of what one agent says within them, rules look at the newest. */
+const momentMs = 1000;
+
 /**
  * A queue that does not grow for ever: when it is full, only the newest sample of each agent stays. Alerts look at how
- * things are; what is skipped is how they were while the database was away.
+ * things are; what is skipped is how they were while the database was away, and most of what an agent says that says much.
  * @param skipped is told how many were left out
  */
 export function createSampleQueue(maximum: number, skipped: (count: number) => void): SampleQueue {
   let waiting: StoredSample[] = [];
+  /** Where the last one of each agent is in `waiting`, of those that came as they were taken. */
+  const last = new Map<string, number>();
+
+  /** Takes the place of one that was taken a moment before it. */
+  function replaces(sample: StoredSample): boolean {
+    const place = last.get(sample.agentId);
+    const other = place === undefined ? undefined : waiting[place];
+    if (place === undefined || other === undefined || sample.late) return false;
+    const since = sample.at - other.at;
+    if (since < 0 || since >= momentMs) return false;
+    waiting[place] = sample;
+    return true;
+  }
 
   function thin(): void {
     const newest = new Map<string, StoredSample>();
@@ -35,16 +52,26 @@ export function createSampleQueue(maximum: number, skipped: (count: number) => v
     const kept = [...newest.values()].slice(-maximum);
     skipped(waiting.length - kept.length);
     waiting = kept;
+    last.clear();
   }
 
   return {
     add(samples) {
-      for (const sample of samples) waiting.push(sample);
+      let replaced = 0;
+      for (const sample of samples) {
+        if (replaces(sample)) replaced += 1;
+        else {
+          if (!sample.late) last.set(sample.agentId, waiting.length);
+          waiting.push(sample);
+        }
+      }
+      if (replaced > 0) skipped(replaced);
       if (waiting.length > maximum) thin();
     },
     take(count) {
       const taken = waiting.slice(0, count);
       waiting = waiting.slice(count);
+      last.clear();
       return taken;
     },
     get size() {

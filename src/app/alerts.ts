@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, createAlerts } from '../alerts/alerts.ts';
 import type { StoredSample as ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
@@ -33,9 +33,14 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
 }
 
 /** A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is. */
-export function observed({ agentId, at, receivedAt, sample: bytes }: StoredSample): ObservedSample {
-  const sample = fromBinary(SampleSchema, bytes);
-  return { agentId, at: (sample.late ? at : receivedAt).getTime(), late: sample.late, sample };
+export function observed({ agentId, at, receivedAt, waited, sample: bytes }: StoredSample): ObservedSample {
+  let sample: Sample | undefined;
+  const measured = () => {
+    sample ??= fromBinary(SampleSchema, bytes);
+    return sample;
+  };
+  const late = waited ?? measured().late;
+  return { agentId, at: (late ? at : receivedAt).getTime(), late, measured };
 }
 
 /** Alerts are told of agents that operators change. */

@@ -5,6 +5,7 @@ import { ViworksError } from '../errors.ts';
 import { newIdBytes } from '../lib/ids.ts';
 import { createEnvelopeWriter } from './envelope-writer.ts';
 import { wireLimits } from './limits.ts';
+import { telemetryIn, unreadTelemetry } from './unread-telemetry.ts';
 
 /**
  * The envelope codec: the two forms in which an envelope travels (protobuf, and its JSON mapping), with the
@@ -43,14 +44,25 @@ export function encodeJson(message: Envelope): string {
   return text;
 }
 
-/** @throws message_too_large, protocol_violation */
+/** The samples of a TELEMETRY may be left unread; see `samplesOf`. @throws message_too_large, protocol_violation */
 export function decodeBinary(bytes: Uint8Array): Envelope {
   if (bytes.byteLength > wireLimits.messageBytes) throw tooLarge(bytes.byteLength);
   try {
-    return fromBinary(EnvelopeSchema, bytes);
+    return withUnreadTelemetry(bytes) ?? fromBinary(EnvelopeSchema, bytes);
   } catch (cause) {
     throw new ViworksError('protocol_violation', 'The message is not a protobuf Envelope.', { cause });
   }
+}
+
+function withUnreadTelemetry(bytes: Uint8Array): Envelope | undefined {
+  const found = telemetryIn(bytes);
+  const value = found && unreadTelemetry(bytes.subarray(found.valueAt));
+  if (value === undefined) return undefined;
+  const message = fromBinary(EnvelopeSchema, bytes.subarray(0, found?.tagAt));
+  // Two of them are one, by the rules of protobuf.
+  if (message.body.case === 'telemetry') return undefined;
+  message.body = { case: 'telemetry', value };
+  return message;
 }
 
 /** Unknown fields are ignored, as in the binary form. @throws message_too_large, protocol_violation */

@@ -14,6 +14,8 @@ export interface StoredSample extends MetricValues {
   receivedAt: Date;
   late: boolean;
   skewed: boolean;
+  /** The agent kept it for a while, as it says; not known of those that come from the database. */
+  waited?: boolean;
   /** A serialised Sample. */
   sample: Uint8Array;
 }

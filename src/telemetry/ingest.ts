@@ -1,28 +1,36 @@
-import type { Sample, Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { fromBinary } from '@bufbuild/protobuf';
+import { type Sample, SampleSchema, type Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type FieldProblem, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
+import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
 import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
-import { encodeSamples } from './encode.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
 import { readyAfter } from './rollups.ts';
+import { createSampleReader, type SampleFacts } from './sample-reader.ts';
 import { createTurns } from './turns.ts';
 
 /** Takes what agents measure: each sample is judged, stored once, and acknowledged when it is committed. */
 export interface TelemetryIngest {
   /** Resolves when the samples are committed, or set aside for good: then they are counted and logged. */
-  ingest(source: { agentId: string; bootId: Uint8Array }, message: Telemetry): Promise<void>;
+  ingest(source: TelemetrySource, message: Telemetry): Promise<void>;
   /** TELEMETRY envelopes that an agent may have unacknowledged now, of so many: fewer while much waits. */
   credit(most: number): number;
   /** An agent is no more. */
   forget(agentId: string): Promise<void>;
   idle(): Promise<void>;
+}
+
+export interface TelemetrySource {
+  agentId: string;
+  /** Of the session. */
+  bootId: Uint8Array;
 }
 
 export interface IngestDeps {
@@ -64,6 +72,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
   const turns = createTurns(maximumEach);
+  const reader = createSampleReader();
   let waiting = 0;
   /** A commit of the batch that is under way may have been done, though its answer was lost. */
   let inDoubt = false;
@@ -86,6 +95,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     },
     weight: (rows) => rows.length,
     maximumBatch,
+    // While one waits for the disk another is made ready. Of the same samples each is stored by one of them.
+    atOnce: 2,
     maximumWaiting: unbounded,
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),
@@ -117,35 +128,55 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     return rates;
   }
 
-  function rowsOf(
-    { agentId, bootId }: { agentId: string; bootId: Uint8Array },
-    message: Telemetry,
-  ): SampleRow[] {
+  /** The way of a sample that is not as nearly all are. Undefined where it cannot be kept. */
+  function readWhole({ agentId, bootId }: TelemetrySource, bytes: Uint8Array): SampleFacts | undefined {
+    let sample: Sample;
+    try {
+      sample = fromBinary(SampleSchema, bytes);
+    } catch (error) {
+      refuse(agentId, { problem: 'is not a Sample' }, error);
+      return undefined;
+    }
+    const problem = problemOf(sample);
+    if (problem !== undefined) {
+      refuse(agentId, problem);
+      return undefined;
+    }
+    const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
+    const bootOf = sample.bootId.byteLength > 0 ? sample.bootId : bootId;
+    const rates = ratesTold(sample) ?? ratesCounted(agentId, bootOf, sample, takenAt);
+    const { number, late } = sample;
+    return { number: Number(number), takenAt, bootId: sample.bootId, late, values: metricsOf(sample, rates) };
+  }
+
+  function rowsOf(source: TelemetrySource, samples: readonly Uint8Array[]): SampleRow[] {
     const receivedAt = clock.now();
+    const received = new Date(receivedAt);
     const rows: SampleRow[] = [];
-    const encoded = encodeSamples(message);
-    for (const [index, sample] of message.samples.entries()) {
-      const problem = problemOf(sample);
-      if (problem !== undefined) {
-        refuse(agentId, problem);
-        continue;
-      }
-      const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
+    for (const sample of samples) {
+      const facts = reader.read(sample) ?? readWhole(source, sample);
+      if (facts === undefined) continue;
+      const { number, takenAt, bootId, late, values } = facts;
       const time = timeOf(takenAt, receivedAt, rules);
-      // What an agent keeps on its disk may be of a boot before this one.
-      const bootOf = sample.bootId.byteLength > 0 ? new Uint8Array(sample.bootId) : bootId;
-      const values = metricsOf(sample, ratesTold(sample) ?? ratesCounted(agentId, bootOf, sample, takenAt));
       rows.push({
-        agentId,
-        bootId: bootOf,
-        number: Number(sample.number),
-        receivedAt: new Date(receivedAt),
-        ...time,
-        late: time.late || sample.late,
+        agentId: source.agentId,
+        // What an agent keeps on its disk may be of a boot before this one.
+        bootId: bootId.byteLength > 0 ? bootId.slice() : source.bootId,
+        number,
+        receivedAt: received,
         at: new Date(time.at),
+        late: time.late || late,
+        waited: late,
+        skewed: time.skewed,
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
-        ...values,
-        sample: encoded[index] ?? new Uint8Array(),
+        cpu: values.cpu,
+        memory: values.memory,
+        swap: values.swap,
+        disk: values.disk,
+        load: values.load,
+        received: values.received,
+        sent: values.sent,
+        sample,
       });
     }
     return rows;
@@ -167,10 +198,11 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
 
   return {
     async ingest(source, message) {
-      if (message.samples.length === 0 || message.samples.length > 100)
+      const samples = samplesOf(message);
+      if (samples.length === 0 || samples.length > 100)
         return refuse(source.agentId, { field: 'samples', problem: 'must be 1 to 100' });
       const began = clock.monotonic();
-      const rows = rowsOf(source, message);
+      const rows = rowsOf(source, samples);
       if (rows.length === 0) return;
       waiting += rows.length;
       try {

@@ -1,6 +1,5 @@
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { FieldProblem } from '../errors.ts';
-import { isPlainSample } from '../protocol/sample-check.ts';
 import { problemsOf } from '../protocol/validation.ts';
 
 /** What is decided of a sample before it is stored, without a clock and I/O. */
@@ -36,10 +35,8 @@ export function timeOf(takenAt: number, receivedAt: number, { keepMs, lateMs }: 
 
 /** Why a sample cannot be kept; undefined where it can. */
 export function problemOf(sample: Sample): FieldProblem | undefined {
-  if (!isPlainSample(sample)) {
-    const [problem] = problemsOf(SampleSchema, sample);
-    if (problem !== undefined) return problem;
-  }
+  const [problem] = problemsOf(SampleSchema, sample);
+  if (problem !== undefined) return problem;
   if (sample.number > BigInt(Number.MAX_SAFE_INTEGER))
     return { field: 'number', problem: `must be at most ${Number.MAX_SAFE_INTEGER}` };
   const { cpu } = sample;

@@ -18,6 +18,7 @@ import { startCore } from '../support/app-core.ts';
 import { createProcessRig } from '../support/app-process.ts';
 import { enrolled } from '../support/fake-agent.ts';
 import { createTestDatabase } from '../support/postgres.ts';
+import { readSamples } from '../support/samples.ts';
 import { sdkAgent } from '../support/sdk-agent.ts';
 
 /** What a real agent measures, on its way to the control plane: over breaks, restarts and a full disk. */
@@ -27,7 +28,7 @@ function createRecorder() {
   const samples: Sample[] = [];
   const waiting = new Set<() => void>();
   const ingest: TelemetryIngest['ingest'] = (_source, message) => {
-    samples.push(...message.samples);
+    samples.push(...readSamples(message));
     for (const look of waiting) look();
     return Promise.resolve();
   };

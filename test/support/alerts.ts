@@ -57,7 +57,10 @@ export const sampleOf = (
   at: number,
   sample: Partial<Parameters<typeof create<typeof SampleSchema>>[1]>,
   late = false,
-): StoredSample => ({ agentId, at, late, sample: create(SampleSchema, sample as Sample) });
+): StoredSample => {
+  const read = create(SampleSchema, sample as Sample);
+  return { agentId, at, late, measured: () => read };
+};
 
 export const cpu = (agentId: string, at: number, usedPercent: number, late = false): StoredSample =>
   sampleOf(agentId, at, { cpu: { usedPercent, cores: 4 } as Sample['cpu'] }, late);

@@ -1,0 +1,86 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { WireType } from '@bufbuild/protobuf/wire';
+import { type Telemetry, TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+
+/**
+ * Samples are stored as they came. To read all of each and to write it again takes ten times as long as to look at what is
+ * needed of it, so a TELEMETRY from the wire has its samples unread: as protobuf keeps fields that it does not know.
+ */
+
+/** `Telemetry.samples`. */
+const samplesField = 1;
+const samplesTag = (samplesField << 3) | WireType.LengthDelimited;
+/** `Envelope.telemetry`. */
+const telemetryTag = (18 << 3) | WireType.LengthDelimited;
+
+/**
+ * Finds TELEMETRY in a serialised envelope, where it is the last field.
+ *
+ * @returns where its tag and its value begin; undefined where another way has to read it
+ */
+export function telemetryIn(bytes: Uint8Array): { tagAt: number; valueAt: number } | undefined {
+  for (let at = 0; at < bytes.length; ) {
+    const tagAt = at;
+    let tag = bytes[at++] ?? 0;
+    if (tag > 0x7f) tag = (tag & 0x7f) | ((bytes[at++] ?? 0) << 7);
+    const type = tag & 7;
+    if (tag > 0x3fff || (type !== WireType.Varint && type !== WireType.LengthDelimited)) return undefined;
+    const length = type === WireType.Varint ? 0 : lengthAt(bytes, at);
+    at = afterVarint(bytes, at);
+    if (tag === telemetryTag) return at + length === bytes.length ? { tagAt, valueAt: at } : undefined;
+    at += length;
+  }
+  return undefined;
+}
+
+/** A TELEMETRY whose samples are not read; undefined where another way has to read it. */
+export function unreadTelemetry(bytes: Uint8Array): Telemetry | undefined {
+  for (let at = 0; at < bytes.length; ) {
+    if (bytes[at++] !== samplesTag) return undefined;
+    at = afterVarint(bytes, at) + lengthAt(bytes, at);
+    if (at > bytes.length) return undefined;
+  }
+  const message = create(TelemetrySchema);
+  // All behind the tag of the first as one field: it is written again as it came.
+  const data = bytes.subarray(1);
+  if (bytes.length > 0) message.$unknown = [{ no: samplesField, wireType: WireType.LengthDelimited, data }];
+  return message;
+}
+
+/** Each sample of a TELEMETRY, serialised, whether they are read or not. They may share one buffer. */
+export function samplesOf(message: Telemetry): Uint8Array[] {
+  const { samples } = message;
+  if (samples.length === 0) return unreadSamples(message);
+  const unread = unreadTelemetry(toBinary(TelemetrySchema, create(TelemetrySchema, { samples })));
+  return unread === undefined ? [] : unreadSamples(unread);
+}
+
+function unreadSamples(message: Telemetry): Uint8Array[] {
+  const samples: Uint8Array[] = [];
+  for (const { no, data } of message.$unknown ?? []) {
+    if (no !== samplesField) continue;
+    for (let at = 0; at < data.length; at++) {
+      const from = afterVarint(data, at);
+      at = from + lengthAt(data, at);
+      samples.push(data.subarray(from, at));
+    }
+  }
+  return samples;
+}
+
+/** A varint of up to four bytes: no message is longer. Infinite where it is none. */
+function lengthAt(bytes: Uint8Array, at: number): number {
+  let length = 0;
+  for (let shift = 0; shift < 28; shift += 7) {
+    const next = bytes[at++];
+    if (next === undefined) break;
+    length |= (next & 0x7f) << shift;
+    if (next < 0x80) return length;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+function afterVarint(bytes: Uint8Array, at: number): number {
+  while ((bytes[at++] ?? 0) > 0x7f);
+  return at;
+}

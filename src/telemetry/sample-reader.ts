@@ -1,0 +1,276 @@
+import { WireType } from '@bufbuild/protobuf/wire';
+import type { MetricValues } from '../storage/telemetry-metrics.ts';
+
+/**
+ * Reads of a serialised Sample what its row needs, and checks the rules of its proto file on the way, without making an
+ * object of each part. It knows what agents say nearly always; of all else it says nothing, and the generated code and
+ * the validator have the last word. What it takes they take too, and with the same values.
+ */
+export interface SampleReader {
+  /** Undefined where another way has to read it. */
+  read(bytes: Uint8Array): SampleFacts | undefined;
+}
+
+export interface SampleFacts {
+  number: number;
+  /** By the agent's clock, milliseconds since 1970. */
+  takenAt: number;
+  /** Empty for the boot of the session. */
+  bootId: Uint8Array;
+  late: boolean;
+  values: MetricValues;
+}
+
+/** What a field is; a number above 0 is text of so many characters at most. */
+const [unknown, varint, double, name] = [0, -1, -2, -3];
+/** The fields of each message, by their numbers. */
+const timeFields = [unknown, varint, varint];
+const cpuFields = [unknown, double, varint, double, double, double];
+const memoryFields = [unknown, varint, varint, varint, varint];
+const diskFields = [
+  unknown,
+  1024,
+  64,
+  varint,
+  varint,
+  varint,
+  varint,
+  varint,
+  128,
+  double,
+  double,
+  double,
+  double,
+  double,
+];
+const networkFields = [unknown, 64, varint, varint, double, double, varint, varint];
+const containerFields = [unknown, 128, 255, 512, 64, 64];
+const serviceFields = [unknown, 255, 64, 64, varint];
+const metricFields = [unknown, name, double];
+
+/** Of a sample: how many there may be of what is repeated, by the field's number, and its last field. */
+const most = [0, 0, 0, 0, 0, 256, 256, 1024, 1024, 256, 0, 0, 0, 0, 16];
+const lastField = most.length - 1;
+const nameCharacters = 64;
+const unreadCharacters = 32;
+const bootBytes = 16;
+const nanosPerSecond = 1e9;
+const noBytes: Uint8Array = new Uint8Array(0);
+/** Not a field. */
+const ended = 0;
+
+export function createSampleReader(): SampleReader {
+  let bytes: Uint8Array = noBytes;
+  let view: DataView = new DataView(noBytes.buffer);
+  let at = 0;
+  /** Something is not as it nearly always is. */
+  let strange = false;
+  /** The numbers of the message that was read last, by field, and a bit for each that it has. */
+  const value = new Float64Array(32);
+  let has = 0;
+  /** How many the sample has, by field. */
+  const counts = new Uint16Array(most.length);
+
+  function readVarint(to: number): number {
+    let number = 0;
+    let scale = 1;
+    // Eight bytes hold 56 bits, of which a number takes 53 exactly.
+    for (let count = 0; count < 8 && at < to; count++) {
+      const next = bytes[at++] as number;
+      number += (next & 0x7f) * scale;
+      if (next < 0x80) {
+        if (number > Number.MAX_SAFE_INTEGER) strange = true;
+        return number;
+      }
+      scale *= 128;
+    }
+    strange = true;
+    return 0;
+  }
+
+  function readDouble(to: number): number {
+    at += 8;
+    if (at <= to) return view.getFloat64(bytes.byteOffset + at - 8, true);
+    strange = true;
+    return 0;
+  }
+
+  /** Where something ends that has its length before it. */
+  function readEnd(to: number): number {
+    const length = readVarint(to);
+    if (at + length <= to) return at + length;
+    strange = true;
+    return at;
+  }
+
+  /** The next field with its wire type. */
+  function readTag(to: number): number {
+    if (at >= to || strange) return ended;
+    const tag = readVarint(to);
+    // A field number below 1, and above what all peers of these versions have together.
+    if (tag < 8 || tag > 0xffff) strange = true;
+    return strange ? ended : tag;
+  }
+
+  /** Only ASCII: another way counts the characters of other text. */
+  function readText(to: number, characters: number): void {
+    const stop = readEnd(to);
+    if (stop - at > characters) strange = true;
+    for (; at < stop; at++) if ((bytes[at] as number) > 0x7f) strange = true;
+  }
+
+  /** Letters, digits and underscores after a letter, and dots where they may be. */
+  function readName(to: number, characters: number, dots: boolean): void {
+    const stop = readEnd(to);
+    if (stop === at || stop - at > characters) strange = true;
+    for (let first = true; at < stop; at++, first = false) {
+      const code = bytes[at] as number;
+      const letter = code >= 0x61 && code <= 0x7a;
+      const other = (code >= 0x30 && code <= 0x39) || code === 0x5f || (dots && code === 0x2e);
+      if (!letter && (first || !other)) strange = true;
+    }
+  }
+
+  function skip(type: number, to: number): void {
+    if (type === WireType.Varint) readVarint(to);
+    else if (type === WireType.Bit64) at += 8;
+    else if (type === WireType.Bit32) at += 4;
+    else if (type === WireType.LengthDelimited) at = readEnd(to);
+    else strange = true;
+    if (at > to) strange = true;
+  }
+
+  /** Reads a message with a length before it, into `value` and `has`. */
+  function readMessage(fields: readonly number[], outerEnd: number): void {
+    const to = readEnd(outerEnd);
+    value.fill(0, 0, fields.length);
+    has = 0;
+    for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
+      const [no, type] = [tag >>> 3, tag & 7];
+      const kind = fields[no] ?? unknown;
+      if (kind === unknown) skip(type, to);
+      else if ((has & (1 << no)) !== 0) strange = true;
+      else if (kind === varint && type === WireType.Varint) value[no] = readVarint(to);
+      else if (kind === double && type === WireType.Bit64) value[no] = readDouble(to);
+      else if (kind > 0 && type === WireType.LengthDelimited) readText(to, kind);
+      else if (kind === name && type === WireType.LengthDelimited) readName(to, nameCharacters, true);
+      else strange = true;
+      if (kind !== unknown) has |= 1 << no;
+    }
+    if (at !== to) strange = true;
+  }
+
+  const number = (no: number): number => value[no] as number;
+  const isLoad = (no: number): boolean => number(no) >= 0 && number(no) < Number.POSITIVE_INFINITY;
+  const isRate = (no: number): boolean => number(no) >= 0;
+  const percent = (used: number, total: number): number | null =>
+    number(total) > 0 ? Math.min(100, (number(used) / number(total)) * 100) : null;
+
+  function read(): SampleFacts | undefined {
+    const to = bytes.length;
+    counts.fill(0);
+    const values: MetricValues = {
+      cpu: null,
+      memory: null,
+      swap: null,
+      disk: null,
+      load: null,
+      received: null,
+      sent: null,
+    };
+    let [count, takenAt, late, bootId] = [0, Number.NaN, false, noBytes];
+    for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
+      const [no, type] = [tag >>> 3, tag & 7];
+      if (no <= lastField) {
+        const isNumber = no === 1 || no === 12 || no === 13;
+        if (type !== (isNumber ? WireType.Varint : WireType.LengthDelimited)) return undefined;
+        // What is not repeated comes once.
+        counts[no] = (counts[no] as number) + 1;
+        if ((counts[no] as number) > (most[no] || 1)) return undefined;
+      }
+      switch (no) {
+        case 1:
+          count = readVarint(to);
+          break;
+        case 2:
+          readMessage(timeFields, to);
+          if (number(2) >= nanosPerSecond) return undefined;
+          takenAt = number(1) * 1000 + number(2) / 1e6;
+          break;
+        case 3:
+          readMessage(cpuFields, to);
+          if (!(number(1) >= 0 && number(1) <= 100 && isLoad(3) && isLoad(4) && isLoad(5))) return undefined;
+          values.cpu = number(1);
+          values.load = number(3);
+          break;
+        case 4:
+          readMessage(memoryFields, to);
+          values.memory = percent(2, 1);
+          values.swap = percent(4, 3);
+          break;
+        case 5: {
+          readMessage(diskFields, to);
+          for (let rate = 9; rate <= 13; rate++) if (!isRate(rate)) return undefined;
+          if (number(13) > 100) return undefined;
+          const used = percent(4, 3);
+          if (used !== null && (values.disk === null || used > values.disk)) values.disk = used;
+          break;
+        }
+        case 6:
+          readMessage(networkFields, to);
+          if (!isRate(4) || !isRate(5)) return undefined;
+          if ((has & 0b110000) === 0) break;
+          values.received = (values.received ?? 0) + number(4);
+          values.sent = (values.sent ?? 0) + number(5);
+          break;
+        case 7:
+          readMessage(containerFields, to);
+          break;
+        case 8:
+          readMessage(serviceFields, to);
+          break;
+        case 9:
+          readMessage(metricFields, to);
+          if ((has & 0b10) === 0 || !Number.isFinite(number(2))) return undefined;
+          break;
+        case 10:
+          readMessage(timeFields, to);
+          break;
+        case 11: {
+          const from = at;
+          at = readEnd(to);
+          // After its length.
+          bootId = bytes.subarray(at - bootBytes, at);
+          if (at - from !== bootBytes + 1) return undefined;
+          break;
+        }
+        case 12:
+          late = readVarint(to) !== 0;
+          break;
+        case 13:
+          readVarint(to);
+          break;
+        case 14:
+          readName(to, unreadCharacters, false);
+          break;
+        default:
+          skip(type, to);
+      }
+    }
+    // An agent that only counts is somebody else's to read: its rates come of two samples.
+    const known =
+      values.received === null ? counts[6] === 0 : Number.isFinite(values.received + (values.sent ?? 0));
+    if (strange || count < 1 || Number.isNaN(takenAt) || !known) return undefined;
+    return { number: count, takenAt, bootId, late, values };
+  }
+
+  return {
+    read(sample) {
+      if (view.buffer !== sample.buffer) view = new DataView(sample.buffer);
+      bytes = sample;
+      at = 0;
+      strange = false;
+      return read();
+    },
+  };
+}
