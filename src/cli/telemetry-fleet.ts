@@ -4,7 +4,7 @@ import { type CliContext, clientOf } from './context.ts';
 import { everyPage } from './pages.ts';
 import { draw } from './telemetry-chart.ts';
 import { filterOf, rangeOf, type TelemetryOptions } from './telemetry-options.ts';
-import { unitOf, valueText } from './telemetry-units.ts';
+import { countText, unitOf, valueText } from './telemetry-units.ts';
 import { markNames, valueCells, valueTitles } from './telemetry-view.ts';
 import { printTable, since } from './terminal.ts';
 
@@ -68,8 +68,9 @@ export async function aggregates(context: CliContext, options: TelemetryOptions)
     const last = spans.at(-1);
     if (last === undefined) continue;
     const p95 = valueText(unitOf(metric), last.p95);
-    const agents = last.agents === 1 ? '1 agent' : `${last.agents} agents`;
-    terminal.line(`last span: ${agents}, 95 of 100 with an average of at most ${p95}`);
+    terminal.line(
+      `last span: ${countText(last.agents, 'agent')}, 95 of 100 with an average of at most ${p95}`,
+    );
   }
 }
 

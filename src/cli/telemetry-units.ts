@@ -30,3 +30,6 @@ export function bytesText(bytes: number): string {
 /** Percent; undefined of nothing. */
 export const shareOf = (part: number, whole: number): number | undefined =>
   whole > 0 ? Math.min(100, (part / whole) * 100) : undefined;
+
+/** For example `1 core` or `2 cores`. */
+export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

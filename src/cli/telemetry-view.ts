@@ -1,6 +1,6 @@
 import type { LatestView, SampleView } from '../api/schemas/telemetry.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { bytesText, shareOf, unitOf, valueText } from './telemetry-units.ts';
+import { bytesText, countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
 import { printable, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */
@@ -41,7 +41,9 @@ export function marks(sample: SampleView): string[] {
   return [
     ...(late ? [`late: it arrived ${formatDuration(Math.max(0, waited))} after it was taken`] : []),
     ...(skewed ? [`skewed: the agent's clock said ${said}; the time is the server's`] : []),
-    ...(dropped > 0 ? [`dropped: the agent lost ${dropped} samples before this one since it started`] : []),
+    ...(dropped > 0
+      ? [`dropped: the agent lost ${countText(dropped, 'sample')} before this one since it started`]
+      : []),
     ...(unread.length > 0
       ? [`unread: ${unread.join(', ')} did not answer, so nothing is known of them`]
       : []),
@@ -52,7 +54,10 @@ function machine(terminal: Styled, { cpu, memory }: SampleView): [string, string
   const rows: [string, string][] = [];
   if (cpu !== undefined) {
     const loads = [cpu.load1m, cpu.load5m, cpu.load15m].map((load) => load.toFixed(2)).join(' ');
-    rows.push(['cpu', `${filled(terminal, cpu.usedPercent)} of ${cpu.cores} cores, load ${loads}`]);
+    rows.push([
+      'cpu',
+      `${filled(terminal, cpu.usedPercent)} of ${countText(cpu.cores, 'core')}, load ${loads}`,
+    ]);
   }
   if (memory !== undefined) {
     const { totalBytes, usedBytes, swapTotalBytes, swapUsedBytes } = memory;
@@ -96,7 +101,10 @@ function networks({ networks }: SampleView): [string, string][] {
       receivedBytesPerSecond === undefined && sentBytesPerSecond === undefined
         ? `${bytesText(network.receivedBytes)} received and ${bytesText(network.sentBytes)} sent since the start`
         : `received ${valueText('B/s', receivedBytesPerSecond)}, sent ${valueText('B/s', sentBytesPerSecond)}`;
-    const lost = [errors > 0 ? `${errors} errors` : [], drops > 0 ? `${drops} drops` : []].flat();
+    const lost = [
+      errors > 0 ? countText(errors, 'error') : [],
+      drops > 0 ? countText(drops, 'drop') : [],
+    ].flat();
     return [`network ${network.interface}`, [rates, ...lost].join(', ')];
   });
 }
