@@ -131,30 +131,37 @@ function siteStatement(level: RollupLevel, metrics: readonly TelemetryMetric[]):
     metrics.map((name) => `, ${write(name)}`).join('');
   const made =
     known.get(chosen) ??
+    // Without a join of what is summed up: it would be done again for each agent where few are expected.
     statement(
       `${table}_sites_${chosen}`,
       `with chosen as (${chosenAgents} and ($8::text is null or site > $8)), parts as (
-       select agent_id, r.samples${each((m) => `r.${m}_count, r.${m}_sum, r.${m}_min, r.${m}_max`)}
+       select site, agent_id, 0 as samples${each(
+         (m) =>
+           `null::int as ${m}_count, null::float8 as ${m}_sum, null::float8 as ${m}_min, null::float8 as ${m}_max`,
+       )}
+       from chosen
+       union all
+       select site, agent_id, r.samples${each((m) => `r.${m}_count, r.${m}_sum, r.${m}_min, r.${m}_max`)}
        from ${table} r join chosen using (agent_id)
        where r.at >= $9 and r.at < least($10::timestamptz, $11::timestamptz)
        union all
-       select agent_id, count(*)::int${each((m) => `count(${m})::int, sum(${m}), min(${m}), max(${m})`)}
+       select site, agent_id, 1${each((m) => `case when ${m} is not null then 1 end, ${m}, ${m}, ${m}`)}
        from telemetry_samples s join chosen using (agent_id)
-       where s.at >= greatest($9::timestamptz, $11::timestamptz) and s.at < $10 group by agent_id
+       where s.at >= greatest($9::timestamptz, $11::timestamptz) and s.at < $10
      ), each_agent as (
-       select agent_id, sum(samples) as samples${each(
+       select site, agent_id, sum(samples) as samples${each(
          (m) =>
            `sum(${m}_count) as ${m}_count, sum(${m}_sum) as ${m}_sum, min(${m}_min) as ${m}_min, max(${m}_max) as ${m}_max`,
        )}
-       from parts group by agent_id
+       from parts group by site, agent_id
      )
-     select site, count(*)::int as agents, count(a.agent_id)::int as reporting,
-       coalesce(sum(samples), 0)::float8 as samples${each(
+     select site, count(*)::int as agents, (count(*) filter (where samples > 0))::int as reporting,
+       sum(samples)::float8 as samples${each(
          (m) =>
            `sum(${m}_count)::float8 as ${m}_count, sum(${m}_sum)::float8 as ${m}_sum, min(${m}_min) as ${m}_min,
             max(${m}_max) as ${m}_max, percentile_disc(0.95) within group (order by ${m}_sum / nullif(${m}_count, 0)) as ${m}_p95`,
        )}
-     from chosen left join each_agent a using (agent_id) group by site order by site limit $12`,
+     from each_agent group by site order by site limit $12`,
     );
   known.set(chosen, made);
   return made;
