@@ -71,6 +71,8 @@ function run(context: CliContext, agentId: string | undefined, options: Telemetr
   }
   if (bySite) {
     if (agentId !== undefined) throw new UsageError('--by-site is for many agents; leave out the agent');
+    if (options.resolution !== undefined)
+      throw new UsageError('--by-site is one line for the whole range; leave out --resolution');
     return sites(context, options);
   }
   const ranged = metric ?? options.since ?? options.from ?? options.to ?? options.resolution;

@@ -229,11 +229,11 @@ describe.each([
     expect(await limited.latest({})).toMatchObject([{ agentId: 'beta' }]);
     expect(await limited.latest({ site: 'berlin' })).toEqual([]);
     for (const call of [
-      limited.latest({ agentId: 'alpha' }),
-      limited.samples('alpha'),
-      limited.series({ agentId: 'alpha' }),
+      () => limited.latest({ agentId: 'alpha' }),
+      () => limited.samples('alpha'),
+      () => limited.series({ agentId: 'alpha' }),
     ])
-      expect((await errorOf(call)).code).toBe('agent_unknown');
+      expect((await errorOf(call())).code).toBe('agent_unknown');
     expect(api.telemetry.asked).toEqual([]);
     await limited.samples('beta');
     await limited.aggregate(['berlin', 'paris']);
