@@ -5,10 +5,11 @@ import { type Database, statement } from './database.ts';
 import { readSamples } from './telemetry-history.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 import { createPartitions, partitionStart, samplesTable } from './telemetry-partitions.ts';
-import { type SampleRow, sampleKey, storeSamples } from './telemetry-samples.ts';
+import { createSampleStore, type SampleRow, type SampleStore, sampleKey } from './telemetry-samples.ts';
 
 let own: Awaited<ReturnType<typeof openTestDatabase>>;
 let database: Database;
+let samples: SampleStore;
 const midnight = Date.parse('2026-03-02T00:00:00Z');
 const day = { from: new Date(midnight), to: new Date(midnight + 86_400_000) };
 const readyAt = new Date(midnight + 60_000);
@@ -16,6 +17,7 @@ const readyAt = new Date(midnight + 60_000);
 beforeAll(async () => {
   own = await openTestDatabase();
   database = own.database;
+  samples = createSampleStore(database);
   const start = partitionStart(samplesTable, midnight);
   await createPartitions(database, [{ table: samplesTable, start }]);
 });
@@ -65,10 +67,10 @@ test('what is stored is what is read, whichever way it goes in', async () => {
       await clear();
       await noted();
       const before = some.slice(0, count % (some.length + 1));
-      const stored = before.length === 0 ? [] : await storeSamples(database, before, readyAt);
+      const stored = before.length === 0 ? [] : await samples.store(before, readyAt);
       expect(stored).toHaveLength(before.length);
       // Together with some that are there already.
-      const fresh = await storeSamples(database, some, readyAt);
+      const fresh = await samples.store(some, readyAt);
       expect(inOrder(fresh)).toEqual(inOrder(some.slice(before.length)));
       expect(inOrder((await all()) as SampleRow[])).toEqual(inOrder(some));
       expect(await noted()).toBe((before.length > 0 ? 1 : 0) + (fresh.length > 0 ? 1 : 0));
@@ -84,7 +86,7 @@ test('stored by two at once, in one order and in the other, each is stored by on
   const some = Array.from({ length: 400 }, (_, number) => ({ ...made, number }));
   const store = async (part: SampleRow[]): Promise<readonly SampleRow[]> => {
     try {
-      return await storeSamples(database, part, readyAt);
+      return await samples.store(part, readyAt);
     } catch (error) {
       // They may wait for each other; then one of them is to be tried again.
       expect(error).toMatchObject({ code: 'database_unavailable', retryable: true });

@@ -1,5 +1,5 @@
 import { ViworksError } from '../errors.ts';
-import { createBinaryWriter } from './binary-writer.ts';
+import { type BinaryWriter, createBinaryWriter } from './binary-writer.ts';
 import { boolColumn, bytesColumn, float8Column, int8Column, textColumn, timeColumn } from './columns.ts';
 import { type Copy, type Database, isDuplicateKey, statement } from './database.ts';
 import { type MetricValues, telemetryMetrics } from './telemetry-metrics.ts';
@@ -93,41 +93,56 @@ interface KeyRow {
   number: string;
 }
 
-/**
- * Stores those that are not stored yet, in one commit, and answers with them.
- *
- * @param readyAt when what they changed may be rolled up
- */
-export async function storeSamples(
-  database: Pick<Database, 'transaction'>,
-  rows: readonly SampleRow[],
-  readyAt: Date,
-): Promise<readonly SampleRow[]> {
-  try {
-    return await storeWith(database, rows, readyAt, copyRows);
-  } catch (error) {
-    // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
-    if (!isDuplicateKey(ViworksError.from(error))) throw error;
-    return storeWith(database, rows, readyAt, insertRows);
-  }
+export interface SampleStore {
+  /**
+   * Stores those that are not stored yet, in one commit, and answers with them.
+   *
+   * @param readyAt when what they changed may be rolled up
+   */
+  store(rows: readonly SampleRow[], readyAt: Date): Promise<readonly SampleRow[]>;
 }
 
+type Transactions = Pick<Database, 'transaction'>;
 type Store = (query: Query, copy: Copy, rows: readonly SampleRow[]) => Promise<readonly SampleRow[]>;
 
+export function createSampleStore(database: Transactions): SampleStore {
+  /** Not in use. There are as many as batches were ever stored at once. */
+  const writers: BinaryWriter[] = [];
+
+  const copyRows: Store = async (_query, copy, rows) => {
+    if (rows.length === 0) return rows;
+    const writer = writers.pop() ?? createBinaryWriter();
+    await copy('telemetry_samples', columnNames, copied(writer, rows));
+    // What failed may still be read by the driver; it is not used again.
+    writers.push(writer);
+    return rows;
+  };
+
+  return {
+    async store(rows, readyAt) {
+      try {
+        return await storeWith(database, rows, readyAt, copyRows);
+      } catch (error) {
+        // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
+        if (!isDuplicateKey(ViworksError.from(error))) throw error;
+        return storeWith(database, rows, readyAt, insertRows);
+      }
+    },
+  };
+}
+
+const insertRows: Store = (query, _copy, rows) => insertSamples(query, rows);
+
 /** @param store for rows of agents of which no sample has the server's time */
-const storeWith = (
-  database: Pick<Database, 'transaction'>,
-  rows: readonly SampleRow[],
-  readyAt: Date,
-  store: Store,
-): Promise<readonly SampleRow[]> =>
+const storeWith = (database: Transactions, rows: readonly SampleRow[], readyAt: Date, store: Store) =>
   database.transaction(async (query, copy) => {
     const agents = [...new Set(rows.map((row) => row.agentId))];
     const found = await query<{ agent_id: string }>(doubted, [agents]);
     const doubtful = new Set(found.map((row) => row.agent_id));
     for (const { agentId, skewed } of rows) if (skewed) doubtful.add(agentId);
     const [some, others] = partition(rows, (row) => doubtful.has(row.agentId));
-    const fresh = [...(await insertDoubtful(query, some)), ...(await store(query, copy, others))];
+    const stored = await store(query, copy, others);
+    const fresh = some.length === 0 ? stored : [...(await insertDoubtful(query, some)), ...stored];
     if (fresh.length === 0) return fresh;
     const spans = spansOf(fresh);
     await query(note, [
@@ -143,16 +158,7 @@ function partition<T>(all: readonly T[], is: (one: T) => boolean): [readonly T[]
   return some.length === 0 ? [some, all] : [some, all.filter((one) => !is(one))];
 }
 
-const copyRows: Store = async (_query, copy, rows) => {
-  if (rows.length > 0) await copy('telemetry_samples', columnNames, copied(rows));
-  return rows;
-};
-
-const insertRows: Store = (query, _copy, rows) => insertSamples(query, rows);
-
-const out = createBinaryWriter();
-
-function copied(rows: readonly SampleRow[]): Buffer {
+function copied(out: BinaryWriter, rows: readonly SampleRow[]): Buffer {
   out.beginRows();
   for (const row of rows) {
     out.row(columnNames.length);
@@ -174,7 +180,6 @@ function copied(rows: readonly SampleRow[]): Buffer {
 }
 
 async function insertDoubtful(query: Query, rows: readonly SampleRow[]): Promise<SampleRow[]> {
-  if (rows.length === 0) return [];
   const first = new Map(rows.filter((row) => row.skewed).map((row) => [sampleKey(row), row]));
   const skewed = [...first.values()];
   const claimed = await query<KeyRow>(claim, [
