@@ -1,4 +1,5 @@
-import type { SampleView, SpanView } from '../api/schemas/telemetry.ts';
+import type { SampleView } from '../api/schemas/samples.ts';
+import type { SpanView } from '../api/schemas/telemetry.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import { defined } from '../lib/defined.ts';
 import type { Client } from './client.ts';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { storedSample } from '../../test/support/api-telemetry.ts';
-import { type LatestView, sampleView } from '../api/schemas/telemetry.ts';
+import { sampleView } from '../api/schemas/samples.ts';
+import type { LatestView } from '../api/schemas/telemetry.ts';
 import { chart } from './telemetry-chart.ts';
 import { bytesText, unitOf, valueText } from './telemetry-units.ts';
 import { marks, summary, whyNone } from './telemetry-view.ts';

@@ -1,4 +1,5 @@
-import type { LatestView, SampleView } from '../api/schemas/telemetry.ts';
+import type { SampleView } from '../api/schemas/samples.ts';
+import type { LatestView } from '../api/schemas/telemetry.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { bytesText, countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
 import { printable, type Style, since, type Terminal } from './terminal.ts';

@@ -1,5 +1,6 @@
 import type { ApiDeps } from '../deps.ts';
 import { pageRequest } from '../schemas/common.ts';
+import { sampleView } from '../schemas/samples.ts';
 import {
   aggregateInput,
   aggregateOutput,
@@ -11,7 +12,6 @@ import {
   momentsOf,
   samplesInput,
   samplesOutput,
-  sampleView,
   seriesInput,
   seriesOutput,
   sitesInput,
