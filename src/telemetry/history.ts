@@ -64,6 +64,7 @@ export interface HistoryDeps {
   keepMs: number;
 }
 
+const dayMs = 86_400_000;
 /** Spans that an answer has at most where nobody asks for a resolution: a day in minutes. */
 const points = 1440;
 /** For one row of a whole range fewer will do. */
@@ -81,6 +82,11 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
     checkRange(wanted);
     const key = keyBefore(page, spanToken)?.split(' ').map(Number);
     const now = clock.now();
+    if (wanted.resolution === 60 && wanted.to < now - keepMs - dayMs)
+      throw invalidField(
+        'resolution',
+        `must be 900 or 3600 this far back: 60 is kept for ${keepMs / dayMs} days`,
+      );
     const resolution =
       (key?.[0] as Resolution | undefined) ??
       wanted.resolution ??
