@@ -36,7 +36,9 @@ export async function newest(context: CliContext, options: TelemetryOptions, age
 }
 
 async function seriesOf(client: Client, input: AppInputs['telemetry']['series']) {
-  const { pages, last } = await everyPage((page) => client.telemetry.series.query({ ...input, ...page }));
+  const { pages, last } = await everyPage((page) =>
+    client.telemetry.series.query({ ...input, ...page, pageSize: 1440 }),
+  );
   return { resolution: last.resolution, spans: pages.flatMap((page) => page.spans) };
 }
 

@@ -47,6 +47,7 @@ export async function aggregates(context: CliContext, options: TelemetryOptions)
         ...input,
         ...defined({ resolution }),
         ...page,
+        pageSize: 1440,
       }),
     );
     found.push({ metric, resolution: last.resolution, spans: pages.flatMap((page) => page.spans) });

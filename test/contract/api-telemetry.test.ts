@@ -187,11 +187,12 @@ describe.each([
     await surface.sites(['swap']);
     const filter = { sites: ['berlin'], labels: { role: 'db' }, os: ['linux'], statuses: ['online'] };
     const defaults = { size: 100, token: undefined };
+    const spanDefaults = { size: 1440, token: undefined };
     expect(api.telemetry.asked).toEqual([
       { agentId: 'alpha', ...asNumbers, size: 5, token: 'token' },
-      { agentId: 'alpha', metrics, resolution: 3600, ...asNumbers, ...defaults },
-      { agentId: 'alpha', metrics: undefined, resolution: undefined, ...asNumbers, ...defaults },
-      { metric: 'load', filter, resolution: 3600, ...asNumbers, ...defaults },
+      { agentId: 'alpha', metrics, resolution: 3600, ...asNumbers, ...spanDefaults },
+      { agentId: 'alpha', metrics: undefined, resolution: undefined, ...asNumbers, ...spanDefaults },
+      { metric: 'load', filter, resolution: 3600, ...asNumbers, ...spanDefaults },
       { metrics: ['cpu', 'memory', 'disk'], filter: {}, ...asNumbers, ...defaults },
       { metrics: ['swap'], filter: {}, ...asNumbers, ...defaults },
     ]);

@@ -1,7 +1,8 @@
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { invalidField } from '../../errors.ts';
+import type { PageRequest } from '../../lib/page.ts';
 import type { ApiDeps } from '../deps.ts';
-import { defaultSiteMetrics } from '../schemas/telemetry.ts';
+import { defaultSiteMetrics, mostSpans } from '../schemas/telemetry.ts';
 import { agentFilter, pageRequest } from './convert.ts';
 import type { Guard } from './guard.ts';
 import {
@@ -43,7 +44,7 @@ export function telemetryMethods({ clock }: Pick<ApiDeps, 'clock'>, { unary }: P
         resolution: resolutionOf(request.resolution),
         ...rangeOf(request, clock.now()),
       };
-      const { resolution, items, nextToken = '' } = await core.telemetry.series(wanted, pageRequest(request));
+      const { resolution, items, nextToken = '' } = await core.telemetry.series(wanted, spanPage(request));
       return { resolution, spans: items.map(spanMessage), nextPageToken: nextToken };
     }),
 
@@ -55,7 +56,7 @@ export function telemetryMethods({ clock }: Pick<ApiDeps, 'clock'>, { unary }: P
         resolution: resolutionOf(request.resolution),
         ...rangeOf(request, clock.now()),
       };
-      const page = await core.telemetry.aggregate(wanted, pageRequest(request));
+      const page = await core.telemetry.aggregate(wanted, spanPage(request));
       const { resolution, items, nextToken = '' } = page;
       return { resolution, spans: items.map(aggregateMessage), nextPageToken: nextToken };
     }),
@@ -72,3 +73,6 @@ export function telemetryMethods({ clock }: Pick<ApiDeps, 'clock'>, { unary }: P
     }),
   };
 }
+
+const spanPage = ({ pageSize, pageToken }: { pageSize: number; pageToken: string }): PageRequest =>
+  pageRequest({ pageSize: pageSize || mostSpans, pageToken });

@@ -85,6 +85,10 @@ export const samplesOutput = z.strictObject({
   nextPageToken,
 });
 
+/** Spans of one answer: by default all that there are where nobody asks for a resolution. */
+export const mostSpans = 1440;
+const spanPageInput = { ...pageInput, pageSize: z.int().min(1).max(mostSpans).default(mostSpans) };
+
 const resolutionSchema = z.literal(resolutions, {
   error: `must be one of ${resolutions.join(', ')} seconds`,
 });
@@ -106,7 +110,7 @@ export const seriesInput = z.strictObject({
   /** Seconds of a span. Absent: the finest with at most 1440 spans. */
   resolution: resolutionSchema.optional(),
   ...rangeInput,
-  ...pageInput,
+  ...spanPageInput,
 });
 
 const statisticSchema = z.strictObject({
@@ -162,7 +166,7 @@ export const aggregateInput = z.strictObject({
   /** Seconds of a span. Absent: the finest with at most 1440 spans. */
   resolution: resolutionSchema.optional(),
   ...rangeInput,
-  ...pageInput,
+  ...spanPageInput,
 });
 
 export const aggregateOutput = z.strictObject({

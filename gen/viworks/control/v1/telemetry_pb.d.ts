@@ -547,7 +547,7 @@ export declare type GetTelemetrySeriesRequest = Message<"viworks.control.v1.GetT
   to?: Timestamp | undefined;
 
   /**
-   * 1 to 1000; 0 means 100.
+   * Spans, 1 to 1440; 0 means 1440.
    *
    * @generated from field: uint32 page_size = 6;
    */
@@ -633,7 +633,7 @@ export declare type AggregateTelemetryRequest = Message<"viworks.control.v1.Aggr
   to?: Timestamp | undefined;
 
   /**
-   * 1 to 1000; 0 means 100.
+   * Spans, 1 to 1440; 0 means 1440.
    *
    * @generated from field: uint32 page_size = 6;
    */
