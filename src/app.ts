@@ -13,6 +13,7 @@ import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
+import { latestSamplesOf } from './app/latest-samples.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
@@ -175,10 +176,13 @@ async function compose(
     metrics,
     log,
     settings: telemetrySettingsOf(config.telemetry),
+    latest: latestSamplesOf(foundation),
   });
   telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();
   add('telemetry', telemetry.stop);
+  // An instance that was killed may have stored them without looking at them.
+  alerts.onStored((await telemetry.latest.list()).map(observed));
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
