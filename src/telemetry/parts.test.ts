@@ -41,12 +41,12 @@ if (reader === undefined) throw new Error('no reader');
 const readers = new Map([['metrics.n' as PartMetric, reader]]);
 
 /** Samples that are read as the database reads them. */
-function samplesOf(values: readonly { at: number; n: number }[]) {
+function samplesOf(values: readonly { at: number; n: number }[], unread: string[] = []) {
   const all = values.map(({ at, n }, number) => ({
     ...storedSample,
     number,
     at: new Date(at),
-    sample: toBinary(SampleSchema, create(SampleSchema, { metrics: { n } })),
+    sample: toBinary(SampleSchema, create(SampleSchema, { metrics: { n }, unread })),
   }));
   let reads = 0;
   return {
@@ -94,4 +94,18 @@ test('where there are too many samples the page ends with a span that is whole',
   // One that is too large alone is read to its end all the same.
   const rest = await withParts(read, wanted.slice(1), 60, readers);
   expect(rest.map(({ metrics }) => metrics['metrics.n']?.count)).toEqual([9000, 1]);
+});
+
+test('where samples are large the page ends too', async () => {
+  const each = Array.from({ length: 40 }, (_, n) => ({ at: start + n * minute, n }));
+  const { read } = samplesOf(each, ['x'.repeat(1024 * 1024)]);
+  const small = (range: Parameters<typeof read>[0], after: Parameters<typeof read>[1]) =>
+    read(range, after, 4);
+  const spans = await withParts(
+    small,
+    each.map(({ at }) => spanAt(at)),
+    60,
+    readers,
+  );
+  expect(spans).toHaveLength(31);
 });

@@ -53,9 +53,10 @@ export function statisticOf(values: readonly number[]): Statistic | null {
   return { count: sorted.length, average: sum / sorted.length, min, max, p95 };
 }
 
-/** Samples that are read at once, and those after which a page ends. */
+/** Samples that are read at once. */
 const chunk = 500;
-const most = 10_000;
+/** Samples and bytes of them after which a page ends. */
+const most = { samples: 10_000, bytes: 32 * 1024 * 1024 };
 
 type ReadSamples = (
   range: TimeRange,
@@ -87,7 +88,8 @@ export async function withParts(
       return { ...span, metrics: { ...span.metrics, ...Object.fromEntries(parts) } };
     });
   let after: SampleCursor | undefined;
-  for (let seen = 0; ; ) {
+  const seen = { samples: 0, bytes: 0 };
+  for (;;) {
     const { samples, more } = await read(range, after, chunk);
     for (const { at, sample: bytes } of samples) {
       const sample = fromBinary(SampleSchema, bytes);
@@ -103,9 +105,10 @@ export async function withParts(
       }
     }
     after = samples.at(-1);
-    seen += samples.length;
+    seen.samples += samples.length;
+    seen.bytes += samples.reduce((sum, { sample }) => sum + sample.byteLength, 0);
     if (!more || after === undefined) return filled(spans);
-    if (seen < most) continue;
+    if (seen.samples < most.samples && seen.bytes < most.bytes) continue;
     // Of the span that was read last there may be more.
     const open = spanAt(after.at, ms);
     const whole = spans.filter(({ at }) => at.getTime() < open);
