@@ -1,10 +1,11 @@
 /** Values of metrics as a person reads them. */
 
-export type Unit = '%' | 'B/s' | '';
+export type Unit = '%' | 'B/s' | 'load' | '';
 
 export function unitOf(metric: string): Unit {
   if (/^(cpu|memory|swap|disk)(:|$)/.test(metric)) return '%';
-  return /^(received|sent)(:|$)/.test(metric) ? 'B/s' : '';
+  if (/^(received|sent)(:|$)/.test(metric)) return 'B/s';
+  return metric === 'load' ? 'load' : '';
 }
 
 /** For example `12.5 %`, `1.2 MiB/s` or `0.42`. */
@@ -12,6 +13,7 @@ export function valueText(unit: Unit, value: number | undefined): string {
   if (value === undefined) return '-';
   if (unit === '%') return `${value.toFixed(1)} %`;
   if (unit === 'B/s') return `${bytesText(value)}/s`;
+  if (unit === 'load') return value.toFixed(2);
   return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 1);
 }
 

@@ -101,14 +101,15 @@ test('each metric has its unit', () => {
     '%',
     'B/s',
     'B/s',
-    '',
+    'load',
     '',
   ]);
-  expect([valueText('', 0.126), valueText('', -1234.56), valueText('%', undefined)]).toEqual([
-    '0.13',
-    '-1234.6',
-    '-',
-  ]);
+  expect([
+    valueText('load', 15),
+    valueText('', 0.126),
+    valueText('', -1234.56),
+    valueText('%', undefined),
+  ]).toEqual(['15.00', '0.13', '-1234.6', '-']);
 });
 
 const at = (minute: number) => Date.parse('2030-01-01T10:00:00Z') + minute * 60_000;
