@@ -22,6 +22,7 @@ import type { ScheduleService } from '../schedules/types.ts';
 import type { TemplateService } from '../templates/types.ts';
 import type { HealthReporter } from './health-report.ts';
 import type { CallLimits } from './limits.ts';
+import type { TelemetryService } from './telemetry-service.ts';
 
 /** What the surfaces call. */
 export interface ApiDeps {
@@ -32,6 +33,7 @@ export interface ApiDeps {
   schedules: ScheduleService;
   alerts: AlertService;
   live: LiveService;
+  telemetry: TelemetryService;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;

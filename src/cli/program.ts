@@ -21,6 +21,7 @@ import { runCommand } from './run.ts';
 import { schedulesCommand } from './schedules.ts';
 import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
+import { telemetryCommand } from './telemetry.ts';
 import { templatesCommand } from './templates.ts';
 import { tokenCommand } from './token.ts';
 import { topCommand } from './top.ts';
@@ -60,6 +61,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   templatesCommand(program, context);
   schedulesCommand(program, context, exit);
   topCommand(program, context);
+  telemetryCommand(program, context);
   alertsCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);

@@ -38,6 +38,7 @@ import { memoryCommandKeys } from './api-keys.ts';
 import { memoryLive } from './api-live.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
+import { memoryTelemetry } from './api-telemetry.ts';
 
 export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
@@ -62,8 +63,11 @@ export async function startApi(
   const metrics = createMetrics();
   const { left: audited, ...auditing } = memoryAudit();
   const live = memoryLive();
+  const agents = memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]);
+  const telemetry = memoryTelemetry(agents);
   const deps = {
-    agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
+    agents,
+    telemetry,
     commands,
     alerts: memoryAlerts(),
     live: options.live ?? live,
@@ -127,6 +131,7 @@ export async function startApi(
     address2: `127.0.0.1:${ports[1]}`,
     commands,
     live,
+    telemetry,
     enrollmentTokens,
     health,
     /** What calls left in the audit log. */

@@ -28,6 +28,7 @@ import { liveMethods } from './live.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { telemetryMethods } from './telemetry.ts';
 import { templateMethods } from './templates.ts';
 import { tokenMethods } from './tokens.ts';
 import { verbMethods } from './verbs.ts';
@@ -48,6 +49,7 @@ export type ControlDeps = Pick<
   | 'agents'
   | 'alerts'
   | 'live'
+  | 'telemetry'
   | 'audit'
   | 'trail'
   | 'commands'
@@ -174,6 +176,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     readOutput,
     ...alertMethods({ unary }),
     ...liveMethods({ stream }),
+    ...telemetryMethods(deps, { unary }),
     ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),

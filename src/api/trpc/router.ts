@@ -12,6 +12,7 @@ import { liveRouter } from './live.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
+import { telemetryRouter } from './telemetry.ts';
 import { templatesRouter } from './templates.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
@@ -31,6 +32,7 @@ export function createAppRouter(deps: ApiDeps) {
     keys: keysRouter(deps),
     live: liveRouter(),
     system: systemRouter(deps),
+    telemetry: telemetryRouter(deps),
     templates: templatesRouter(),
     tokens: tokensRouter(deps),
     verbs: verbsRouter(deps),
