@@ -1,7 +1,7 @@
 import type { LiveSampleView } from '../api/schemas/live.ts';
 import type { CliContext, ClientOptions } from './context.ts';
 import { startLive } from './live.ts';
-import { percent, rate } from './top-table.ts';
+import { valueText } from './telemetry-units.ts';
 
 /** Prints each sample of agents as it comes, until Ctrl-C: a line for each, or JSON. */
 export async function followTelemetry(
@@ -37,18 +37,18 @@ export async function followTelemetry(
   await run.over;
 }
 
-/** For example `2026-01-31T08:00:00.000Z  web-1  cpu 12.0%  memory 40.2%  disk 81.0%  load 0.52  in 1.2 kB/s  out 900 B/s`. */
+/** For example `2026-01-31T08:00:00.000Z  web-1  cpu 12.0 %  memory 40.2 %  disk 81.0 %  load 0.52  in 1.2 KiB/s  out 900 B/s`. */
 export function sampleLine(sample: LiveSampleView, width = 0): string {
   const { agentId, at, cpu, memory, disk, load, received, sent, late, skewed } = sample;
   const parts = [
     at,
     agentId.padEnd(width),
-    `cpu ${percent(cpu)}`,
-    `memory ${percent(memory)}`,
-    `disk ${percent(disk)}`,
-    `load ${load === undefined ? '-' : load.toFixed(2)}`,
-    `in ${rate(received)}`,
-    `out ${rate(sent)}`,
+    `cpu ${valueText('%', cpu)}`,
+    `memory ${valueText('%', memory)}`,
+    `disk ${valueText('%', disk)}`,
+    `load ${valueText('load', load)}`,
+    `in ${valueText('B/s', received)}`,
+    `out ${valueText('B/s', sent)}`,
     late ? 'late' : '',
     skewed ? 'skewed' : '',
   ];

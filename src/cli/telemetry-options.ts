@@ -14,6 +14,7 @@ export interface TelemetryOptions extends ClientOptions {
   to?: string;
   resolution?: 60 | 900 | 3600;
   samples?: boolean;
+  follow?: boolean;
   limit: number;
   site?: string;
   select?: string[];

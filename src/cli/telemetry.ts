@@ -4,6 +4,7 @@ import { UsageError } from './failure.ts';
 import { collect, moment, wholeNumber } from './options.ts';
 import { listSamples, newest, series } from './telemetry-agent.ts';
 import { aggregates, everyNewest, sites } from './telemetry-fleet.ts';
+import { followTelemetry } from './telemetry-follow.ts';
 import { resolution, type TelemetryOptions } from './telemetry-options.ts';
 
 /** `viworks telemetry`: what agents measure, now and over time. */
@@ -27,6 +28,7 @@ export function telemetryCommand(program: Command, context: CliContext): void {
     .option('--resolution <span>', '1m, 15m or 1h (default: what fits the range)', resolution)
     .option('--samples', 'the samples themselves, as they came')
     .option('--limit <number>', 'with --samples: at most so many, the newest', wholeNumber(1, 100_000), 100)
+    .option('--follow', 'each sample of an agent as it comes, until Ctrl-C')
     .option('--site <site>', 'all agents of the site together')
     .option(
       '--select <name=value>',
@@ -48,6 +50,7 @@ Examples:
   viworks telemetry web-1 --metric disk:/data --metric load --since 24h
   viworks telemetry web-1 --metric metrics.queue_length --from 2026-01-31 --to 2026-02-01
   viworks telemetry web-1 --samples --since 10m       sample by sample
+  viworks telemetry web-1 --follow                    each sample as it comes
   viworks telemetry --site berlin --metric memory     a site as one
   viworks telemetry --select label.role=db --since 7d --json
   viworks telemetry --by-site`,
@@ -68,6 +71,14 @@ function run(context: CliContext, agentId: string | undefined, options: Telemetr
     if (metric !== undefined || options.resolution !== undefined)
       throw new UsageError('--samples shows all of each sample; leave out --metric and --resolution');
     return listSamples(context, options, agentId);
+  }
+  if (options.follow) {
+    if (agentId === undefined)
+      throw new UsageError('--follow needs an agent; for all of them see viworks top');
+    const past = options.since ?? options.from ?? options.to;
+    if (past !== undefined)
+      throw new UsageError('--follow is about what comes; leave out --since, --from and --to');
+    return followTelemetry(context, options, [agentId]);
   }
   if (bySite) {
     if (agentId !== undefined) throw new UsageError('--by-site is for many agents; leave out the agent');

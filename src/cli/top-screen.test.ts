@@ -64,7 +64,7 @@ test('it fits the terminal, is sorted by keys, and leaves all as it was', () => 
   expect(drawn()).toHaveLength(10);
   expect(drawn().every((line) => line.length < 40)).toBe(true);
   expect(drawn()[0]).toBe('30 agents: 30 online; 0 alerts; by cpu;');
-  expect(drawn()[2]).toMatch(/^agent-29 +online +lab +29\.0%/);
+  expect(drawn()[2]).toMatch(/^agent-29 +online +lab +29\.0 %/);
   expect(drawn().at(-1)).toBe('… and 23 more');
   press('n');
   expect(drawn()[2]).toMatch(/^agent-00 /);

@@ -1,6 +1,7 @@
 import type { AgentView } from '../api/schemas/agents.ts';
 import type { AlertView } from '../api/schemas/alerts.ts';
 import type { LiveSampleView } from '../api/schemas/live.ts';
+import { valueText } from './telemetry-units.ts';
 import { since } from './terminal.ts';
 
 /** The table of `viworks top`: what is known of each agent, in an order, cut to what fits. */
@@ -87,12 +88,12 @@ export const topCells = (row: TopRow, now: number): string[] => [
   row.agentId,
   row.status,
   row.site,
-  percent(row.cpu),
-  percent(row.memory),
-  percent(row.disk),
-  row.load === undefined ? '-' : row.load.toFixed(2),
-  rate(row.received),
-  rate(row.sent),
+  valueText('%', row.cpu),
+  valueText('%', row.memory),
+  valueText('%', row.disk),
+  valueText('load', row.load),
+  valueText('B/s', row.received),
+  valueText('B/s', row.sent),
   row.alerts === 0 ? '-' : String(row.alerts),
   row.at === undefined ? 'none yet' : since(row.at, now),
 ];
@@ -112,20 +113,4 @@ export function topSummary(rows: readonly TopRow[]): string {
   const agents = `${rows.length} ${rows.length === 1 ? 'agent' : 'agents'}`;
   const told = statuses.length === 0 ? '' : `: ${statuses.join(', ')}`;
   return `${agents}${told}; ${alerts} ${alerts === 1 ? 'alert' : 'alerts'}`;
-}
-
-export const percent = (value: number | undefined): string =>
-  value === undefined ? '-' : `${value.toFixed(1)}%`;
-
-const units = ['B/s', 'kB/s', 'MB/s', 'GB/s'] as const;
-
-/** Bytes a second in three digits or so. */
-export function rate(value: number | undefined): string {
-  if (value === undefined) return '-';
-  let [rest, unit] = [value, 0];
-  while (rest >= 999.5 && unit < units.length - 1) {
-    rest /= 1000;
-    unit += 1;
-  }
-  return `${rest >= 100 || unit === 0 ? rest.toFixed(0) : rest.toFixed(1)} ${units[unit]}`;
 }

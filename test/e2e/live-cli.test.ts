@@ -24,15 +24,18 @@ test('what is followed goes on through a restart of the server, until Ctrl-C', a
   const agents = follow('agents', '--watch');
   const alerts = follow('alerts', '--follow', '--json');
   const top = follow('top', '--json');
+  const samples = follow('telemetry', agentId, '--follow');
+  const followers = [agents, alerts, top, samples];
   await agents.stdout.match(/ {2}worker {2}online {2}test$/);
+  await samples.stdout.match(/^\S+Z {2}worker {2}cpu .* {2}memory \d+\.\d % {2}/);
   await top.stdout.match(/"event":"telemetry","snapshot".*"samples":\[\{"agentId":"worker"/);
   const fired = await alerts.stdout.match(/"state":"firing"/);
   expect(JSON.parse(fired)).toMatchObject({ event: 'alert', alert: { agentId, rule: 'some-memory' } });
   await rig.kill(rig.server());
-  await Promise.all([agents, alerts, top].map(({ stderr }) => stderr.match(/the connection broke/)));
+  await Promise.all(followers.map(({ stderr }) => stderr.match(/the connection broke/)));
   await rig.kill(rig.agent());
   await rig.startServer();
-  await Promise.all([agents, alerts, top].map(({ stderr }) => stderr.match(/connected again/)));
+  await Promise.all(followers.map(({ stderr }) => stderr.match(/connected again/)));
   await agents.stdout.match(/ {2}worker {2}offline {2}test$/);
   await top.stdout.match(/"because":"resume"/);
   await rig.startAgent();
@@ -40,20 +43,22 @@ test('what is followed goes on through a restart of the server, until Ctrl-C', a
   expect((await runCli(['alerts', 'rules', 'delete', 'some-memory'], env(rig))).code).toBe(0);
   await alerts.stdout.match(/"state":"resolved"/);
   await top.stdout.match(/"event":"telemetry","samples"/);
-  for (const each of [agents, alerts, top]) each.kill('SIGINT');
-  for (const each of [agents, alerts, top]) expect(await each.exited).toEqual({ code: 0, signal: null });
+  await samples.stdout.next(/ {2}worker {2}cpu /);
+  for (const each of followers) each.kill('SIGINT');
+  for (const each of followers) expect(await each.exited).toEqual({ code: 0, signal: null });
 }, 120_000);
 
 test('without a terminal top prints one table, and says what is wrong', async () => {
   const rig = await startRig();
   const stream = startCli(['top', '--json'], env(rig));
   await stream.stdout.match(/"samples":\[\{"agentId":"worker"/);
-  const [table, json, none, wrong, denied] = await Promise.all([
+  const [table, json, none, wrong, denied, nobody] = await Promise.all([
     runCli(['top'], env(rig)),
     runCli(['top', '--once', '--json', '--sort', 'agent'], env(rig)),
     runCli(['top', '--site', 'nowhere'], env(rig)),
     runCli(['top', '--select', 'colour=red'], env(rig)),
     runCli(['top', '--token', 'wrong'], env(rig)),
+    runCli(['telemetry', '--follow'], env(rig)),
   ]);
   expect(table.stdout).toMatch(
     /^AGENT +STATUS +SITE +CPU +MEMORY +DISK +LOAD +IN +OUT +ALERTS +SAMPLE\nworker +online +test +/,
@@ -61,6 +66,6 @@ test('without a terminal top prints one table, and says what is wrong', async ()
   expect(table.stderr).toBe('1 agent: 1 online; 0 alerts\n');
   expect(JSON.parse(json.stdout)).toMatchObject([{ agentId, status: 'online', memory: expect.any(Number) }]);
   expect(none.stderr).toBe('0 agents; 0 alerts\n');
-  expect([wrong.code, denied.code]).toEqual([2, 2]);
+  expect([wrong.code, denied.code, nobody.code]).toEqual([2, 2, 2]);
   expect(denied.stderr).toMatch(/^error: /);
 }, 60_000);
