@@ -12,6 +12,7 @@ import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
+import { composeHealthReports } from './app/health.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
@@ -178,6 +179,8 @@ async function compose(
   telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();
   add('telemetry', telemetry.stop);
+  let telemetryIntervalMs = telemetryIntervalOf(config);
+  const healthReports = composeHealthReports(foundation, telemetry, () => telemetryIntervalMs);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
@@ -201,7 +204,7 @@ async function compose(
     },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
-      telemetryIntervalMs: telemetryIntervalOf(config),
+      telemetryIntervalMs,
       reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
       reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
     },
@@ -247,6 +250,7 @@ async function compose(
     templates,
     schedules,
     alerts,
+    healthReports,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
@@ -319,9 +323,9 @@ async function compose(
       ),
     onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
     reconfigure(changed) {
-      const intervalMs = telemetryIntervalOf(changed);
-      log.info({ telemetryIntervalMs: intervalMs }, 'the configuration was read again');
-      sessions.setTelemetryInterval(intervalMs);
+      telemetryIntervalMs = telemetryIntervalOf(changed);
+      log.info({ telemetryIntervalMs }, 'the configuration was read again');
+      sessions.setTelemetryInterval(telemetryIntervalMs);
     },
     stop: resources.stop,
   };

@@ -24,6 +24,7 @@ export interface Core {
     'list' | 'get' | 'create' | 'update' | 'delete' | 'pause' | 'resume' | 'run' | 'next'
   >;
   alerts: ApiDeps['alerts'];
+  healthReports: ApiDeps['healthReports'];
   templates: Pick<ApiDeps['templates'], 'list' | 'get' | 'save' | 'delete' | 'render' | 'run'>;
   enrollmentTokens: EnrollmentTokens;
 }
@@ -33,6 +34,7 @@ export type CoreDeps = Pick<
   | 'agents'
   | 'alerts'
   | 'commands'
+  | 'healthReports'
   | 'rollouts'
   | 'schedules'
   | 'templates'
@@ -47,6 +49,7 @@ export function coreFor(deps: CoreDeps, actor: Actor): Core {
     agents: agentsWithin(deps, scope),
     alerts: alertsWithin(deps, scope),
     commands: commandsWithin(deps, scope),
+    healthReports: healthWithin(deps, scope),
     rollouts: rolloutsWithin(deps, scope),
     schedules: schedulesWithin(deps, scope),
     templates: templatesWithin(deps, scope),
@@ -91,6 +94,23 @@ function alertsWithin({ alerts }: CoreDeps, scope: Scope): Core['alerts'] {
     async acknowledge(actor, alertId, note) {
       await get(alertId);
       return alerts.acknowledge(actor, alertId, note);
+    },
+  };
+}
+
+/** Beyond the limits there are no agents. */
+function healthWithin(deps: CoreDeps, scope: Scope): Core['healthReports'] {
+  const { healthReports } = deps;
+  const { get } = agentsWithin(deps, scope);
+  return {
+    async agent(agentId) {
+      await get(agentId);
+      return healthReports.agent(agentId);
+    },
+    fleet: ({ site }) => healthReports.fleet({ site, sites: scope.sites }),
+    async trends(agentId, days) {
+      await get(agentId);
+      return healthReports.trends(agentId, days);
     },
   };
 }

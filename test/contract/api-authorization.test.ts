@@ -76,6 +76,8 @@ const expected: Record<string, Role> = {
   'alerts.testWebhook': 'admin',
   'alerts.listDeadLetters': 'admin',
   'alerts.retryDeadLetters': 'admin',
+  'health.report': 'viewer',
+  'health.trends': 'viewer',
   'audit.list': 'admin',
   'audit.verify': 'admin',
   'audit.export': 'admin',

@@ -190,6 +190,9 @@ if (binary === undefined) {
     expect((await call('ListDeadLetters', { webhook: 'chat' })).deadLetters).toHaveLength(1);
     expect((await call('RetryDeadLetters', { webhook: 'chat' })).count).toBe(3);
     await call('RemoveWebhook', { name: 'chat' });
+    const { agent: sick } = await call('GetHealthReport', { agentId: 'beta' });
+    expect(sick).toMatchObject({ verdict: 'VERDICT_UNHEALTHY', figures: { metrics: { cpu: 12.5 } } });
+    expect((await call('GetTrends', { agentId: 'beta' })).trends).toHaveLength(2);
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

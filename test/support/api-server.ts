@@ -32,6 +32,7 @@ import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryCertificates } from './api-certificates.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryHealthReports } from './api-health.ts';
 import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
@@ -57,8 +58,10 @@ export async function startApi(
   const enrollmentTokens = memoryEnrollmentTokens();
   const metrics = createMetrics();
   const { left: audited, ...auditing } = memoryAudit();
+  const agents = memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]);
   const deps = {
-    agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
+    agents,
+    healthReports: memoryHealthReports(agents),
     commands,
     alerts: memoryAlerts(),
     rollouts: memoryRollouts(commands),

@@ -19,6 +19,7 @@ import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateT
 import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, DropAuthorityRequestSchema, DropAuthorityResponseSchema, GetCertificateStatusRequestSchema, GetCertificateStatusResponseSchema, GetPinsRequestSchema, GetPinsResponseSchema, IssueCertificateRequestSchema, IssueCertificateResponseSchema, ListCertificatesRequestSchema, ListCertificatesResponseSchema, PrepareAuthorityRequestSchema, PrepareAuthorityResponseSchema, RetireAuthorityRequestSchema, RetireAuthorityResponseSchema, RevokeCertificateRequestSchema, RevokeCertificateResponseSchema, RotatePinsRequestSchema, RotatePinsResponseSchema } from "./certificate_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 import type { AcknowledgeAlertRequestSchema, AcknowledgeAlertResponseSchema, AddWebhookRequestSchema, AddWebhookResponseSchema, DeleteAlertRuleRequestSchema, DeleteAlertRuleResponseSchema, EndSilenceRequestSchema, EndSilenceResponseSchema, GetAlertRequestSchema, GetAlertResponseSchema, GetAlertRuleRequestSchema, GetAlertRuleResponseSchema, ListAlertRulesRequestSchema, ListAlertRulesResponseSchema, ListAlertsRequestSchema, ListAlertsResponseSchema, ListDeadLettersRequestSchema, ListDeadLettersResponseSchema, ListSilencesRequestSchema, ListSilencesResponseSchema, ListWebhooksRequestSchema, ListWebhooksResponseSchema, RemoveWebhookRequestSchema, RemoveWebhookResponseSchema, RetryDeadLettersRequestSchema, RetryDeadLettersResponseSchema, SaveAlertRuleRequestSchema, SaveAlertRuleResponseSchema, SilenceAlertsRequestSchema, SilenceAlertsResponseSchema, TestWebhookRequestSchema, TestWebhookResponseSchema } from "./alert_pb.js";
+import type { GetHealthReportRequestSchema, GetHealthReportResponseSchema, GetTrendsRequestSchema, GetTrendsResponseSchema } from "./health_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -1462,6 +1463,28 @@ export declare const ControlService: GenService<{
     output: typeof RetryDeadLettersResponseSchema;
   },
   /**
+   * How an agent, a site or all agents are, and why.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetHealthReport
+   */
+  getHealthReport: {
+    methodKind: "unary";
+    input: typeof GetHealthReportRequestSchema;
+    output: typeof GetHealthReportResponseSchema;
+  },
+  /**
+   * Where the disks and the load of an agent go, and when a disk will be full.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetTrends
+   */
+  getTrends: {
+    methodKind: "unary";
+    input: typeof GetTrendsRequestSchema;
+    output: typeof GetTrendsResponseSchema;
+  },
+  /**
+   * How the control plane itself is.
+   *
    * @generated from rpc viworks.control.v1.ControlService.GetHealth
    */
   getHealth: {
