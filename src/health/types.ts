@@ -94,7 +94,7 @@ export interface Anomaly {
   metric: TelemetryMetric;
   /** Average of the last quarter of an hour. */
   value: number;
-  /** At this hour on the days before: in the middle, and where nine of ten quarters of an hour were. */
+  /** At this hour on the days before: in the middle, and where eight of ten quarters of an hour were. */
   median: number;
   usualLow: number;
   usualHigh: number;

@@ -71,7 +71,7 @@ const anomaliesSchema = z.strictObject({
       metric: metricSchema,
       /** Average of the last quarter of an hour. */
       value: z.number(),
-      /** At this hour on the days before: in the middle, and where nine of ten quarters of an hour were. */
+      /** At this hour on the days before: in the middle, and where eight of ten quarters of an hour were. */
       median: z.number(),
       usualLow: z.number(),
       usualHigh: z.number(),

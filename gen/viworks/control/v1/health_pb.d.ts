@@ -278,7 +278,7 @@ export declare type Anomaly = Message<"viworks.control.v1.Anomaly"> & {
   value: number;
 
   /**
-   * At this hour on the days before: in the middle, and where nine of ten quarters of an hour were.
+   * At this hour on the days before: in the middle, and where eight of ten quarters of an hour were.
    *
    * @generated from field: double median = 3;
    */
