@@ -163,6 +163,9 @@ export async function openFleetAgent(
         return answer(body.value);
       case 'error':
         return opened.reject(refusalOf(body.value));
+      case 'credit':
+        if (body.value.telemetry !== undefined) measuring?.granted(body.value.telemetry);
+        return acknowledgeInTick();
       default:
         if (sequence !== 0n) acknowledgeInTick();
     }

@@ -52,16 +52,37 @@ export const sampleOf = (number: number, at: number): Sample => ({
 /** Of a sample, in a frame. */
 export const sampleBytes = toBinary(SampleSchema, sampleOf(1_000_000, 1_700_000_000_000)).byteLength;
 
-/** What does not change, serialised once: an agent of a real fleet has a machine of its own to do it on. */
-const constant = toBinary(SampleSchema, machine);
+/** Bytes of a number with a fixed length: that of a sample, and the seconds of its time. */
+const numberBytes = 5;
 
-/** A sample as a field of TELEMETRY, with its length before it. */
-function serialised(number: number, at: number): Uint8Array {
-  const writer = new BinaryWriter().fork().tag(1, WireType.Varint).uint64(number);
-  writer.tag(2, WireType.LengthDelimited).fork();
-  writer.tag(1, WireType.Varint).int64(Math.floor(at / 1000));
-  writer.tag(2, WireType.Varint).int32((at % 1000) * 1_000_000);
-  return writer.join().raw(constant).join().finish();
+/**
+ * Samples as fields of TELEMETRY, in bytes that are made once: an agent of a real fleet has a machine of its own to make
+ * them on.
+ */
+function createSerialised(each: number) {
+  const constant = toBinary(SampleSchema, machine);
+  const room = new Uint8Array(numberBytes);
+  const writer = new BinaryWriter().tag(1, WireType.Varint).raw(room).tag(2, WireType.LengthDelimited);
+  const head = writer.fork().tag(1, WireType.Varint).raw(room).join().finish();
+  const body = Buffer.concat([head, constant]);
+  const one = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(body).finish();
+  const headAt = one.length - body.length;
+  const template = Buffer.concat(Array.from({ length: each }, () => one));
+  return (first: number, at: number): Uint8Array => {
+    const bytes = Buffer.from(template);
+    for (let index = 0; index < each; index++) {
+      const from = index * one.length + headAt;
+      writeNumber(bytes, from + 1, first + index);
+      writeNumber(bytes, from + head.length - numberBytes, Math.floor(at / 1000));
+    }
+    // As the value of a field, whose tag is written with it.
+    return bytes.subarray(1);
+  };
+}
+
+function writeNumber(bytes: Uint8Array, at: number, number: number): void {
+  for (let index = 0, rest = number; index < numberBytes; index++, rest = Math.floor(rest / 128))
+    bytes[at + index] = (rest % 128) | (index < numberBytes - 1 ? 0x80 : 0);
 }
 
 /** @param say sends an envelope and answers with its sequence @param stored hears of samples that are acknowledged */
@@ -71,21 +92,26 @@ export function createMeasuring(
   stored: (samples: number) => void,
 ) {
   const waiting: bigint[] = [];
+  const serialised = createSerialised(each);
+  let credit = outstanding;
   let number = 0;
 
   function fill(): void {
-    while (waiting.length < outstanding) {
-      const now = Date.now();
+    while (waiting.length < credit) {
       const message = create(TelemetrySchema);
-      message.$unknown = Array.from({ length: each }, () => {
-        number += 1;
-        return { no: 1, wireType: WireType.LengthDelimited, data: serialised(number, now) };
-      });
+      const data = serialised(number + 1, Date.now());
+      message.$unknown = [{ no: 1, wireType: WireType.LengthDelimited, data }];
+      number += each;
       waiting.push(say(message));
     }
   }
   return {
     fill,
+    /** The server takes so many envelopes at once. */
+    granted(envelopes: number) {
+      credit = Math.min(outstanding, envelopes);
+      fill();
+    },
     acknowledged(upTo: bigint) {
       let count = 0;
       while ((waiting[count] ?? upTo + 1n) <= upTo) count += 1;

@@ -35,33 +35,36 @@ export function telemetryIn(bytes: Uint8Array): { tagAt: number; valueAt: number
 
 /** A TELEMETRY whose samples are not read; undefined where another way has to read it. */
 export function unreadTelemetry(bytes: Uint8Array): Telemetry | undefined {
-  const unknown: NonNullable<Telemetry['$unknown']> = [];
   for (let at = 0; at < bytes.length; ) {
     if (bytes[at++] !== samplesTag) return undefined;
-    const from = at;
     at = afterVarint(bytes, at) + lengthAt(bytes, at);
     if (at > bytes.length) return undefined;
-    unknown.push({ no: samplesField, wireType: WireType.LengthDelimited, data: bytes.subarray(from, at) });
   }
   const message = create(TelemetrySchema);
-  message.$unknown = unknown;
+  // All behind the tag of the first as one field: it is written again as it came.
+  const data = bytes.subarray(1);
+  if (bytes.length > 0) message.$unknown = [{ no: samplesField, wireType: WireType.LengthDelimited, data }];
   return message;
 }
 
 /** Each sample of a TELEMETRY, serialised, whether they are read or not. They may share one buffer. */
 export function samplesOf(message: Telemetry): Uint8Array[] {
-  if (message.samples.length > 0) {
-    const { samples } = message;
-    return unreadSamples(unreadTelemetry(toBinary(TelemetrySchema, create(TelemetrySchema, { samples }))));
-  }
-  return unreadSamples(message);
+  const { samples } = message;
+  if (samples.length === 0) return unreadSamples(message);
+  const unread = unreadTelemetry(toBinary(TelemetrySchema, create(TelemetrySchema, { samples })));
+  return unread === undefined ? [] : unreadSamples(unread);
 }
 
-function unreadSamples(message: Telemetry | undefined): Uint8Array[] {
+function unreadSamples(message: Telemetry): Uint8Array[] {
   const samples: Uint8Array[] = [];
-  for (const { no, wireType, data } of message?.$unknown ?? [])
-    if (no === samplesField && wireType === WireType.LengthDelimited)
-      samples.push(data.subarray(data.length - lengthAt(data, 0)));
+  for (const { no, data } of message.$unknown ?? []) {
+    if (no !== samplesField) continue;
+    for (let at = 0; at < data.length; at++) {
+      const from = afterVarint(data, at);
+      at = from + lengthAt(data, at);
+      samples.push(data.subarray(from, at));
+    }
+  }
   return samples;
 }
 

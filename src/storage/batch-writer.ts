@@ -3,7 +3,7 @@ import { backoffDelay } from '../lib/backoff.ts';
 
 /**
  * Natural group commit. One batch is under way; what arrives meanwhile goes with the next, at once when the
- * first returns. A lone item waits for nothing but its own commit.
+ * first returns. A lone item waits for nothing but its own commit. While whole batches wait, more may be under way.
  */
 export interface BatchWriter<Item, Result> {
   /**
@@ -29,6 +29,8 @@ export interface BatchWriterOptions<Item, Result> {
   weight?: (item: Item) => number;
   /** Weight of one batch. */
   maximumBatch: number;
+  /** Batches under way at once; one by default. More are for items that do not need each other's order. */
+  atOnce?: number;
   /** Weight that may wait; over it add() refuses. */
   maximumWaiting: number;
   /**
@@ -57,6 +59,8 @@ export function createBatchWriter<Item, Result>(
   let waitingWeight = 0;
   let underWay = 0;
   let running: Promise<void> | undefined;
+  /** Those that are under way beside it. */
+  const beside = new Set<Promise<void>>();
   /** Entries that somebody waits for. */
   let urgent = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -73,7 +77,7 @@ export function createBatchWriter<Item, Result>(
     const batch = waiting.slice(0, count);
     waiting = waiting.slice(count);
     waitingWeight -= weight;
-    underWay = count;
+    underWay += count;
     options.onBatch?.(weight);
     return batch;
   }
@@ -81,17 +85,33 @@ export function createBatchWriter<Item, Result>(
   async function run(): Promise<void> {
     // The items of one tick share the first batch.
     await undefined;
-    do await writeBatch(takeBatch());
+    do await writeNext();
     while (urgent > 0);
-    underWay = 0;
     running = undefined;
     if (waiting.length > 0) startSoon();
+  }
+
+  async function writeNext(): Promise<void> {
+    const batch = takeBatch();
+    await writeBatch(batch);
+    underWay -= batch.length;
+  }
+
+  async function runBeside(): Promise<void> {
+    while (waitingWeight >= options.maximumBatch) await writeNext();
+  }
+
+  function startBeside(): void {
+    if (waitingWeight < options.maximumBatch || beside.size + 1 >= (options.atOnce ?? 1)) return;
+    const started = runBeside().finally(() => beside.delete(started));
+    beside.add(started);
   }
 
   function start(): void {
     clearTimeout(timer);
     timer = undefined;
     if (waiting.length > 0) running ??= run();
+    startBeside();
   }
 
   function startSoon(): void {
@@ -155,7 +175,8 @@ export function createBatchWriter<Item, Result>(
     add: (item) => enqueue(item, true),
     addLazily: (item) => enqueue(item, false),
     async idle() {
-      for (start(); running !== undefined; start()) await running;
+      for (start(); running !== undefined || beside.size > 0; start())
+        await Promise.all([running, ...beside]);
     },
     get size() {
       return waiting.length + underWay;

@@ -95,6 +95,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     },
     weight: (rows) => rows.length,
     maximumBatch,
+    // While one waits for the disk another is made ready. Of the same samples each is stored by one of them.
+    atOnce: 2,
     maximumWaiting: unbounded,
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),
