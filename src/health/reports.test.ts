@@ -275,7 +275,11 @@ test('an agent is compared with its own past where that is switched on', async (
   await own.telemetry.ingest(source, frame(sampleAt(samples.length + 1, own.clock.now(), 91)));
   const { verdict, anomalies } = await reports.agent('alpha');
   expect(verdict).toBe('healthy');
-  expect(anomalies).toMatchObject({ enabled: true, days: 10, found: [{ metric: 'cpu', value: 91 }, { metric: 'load' }] });
+  expect(anomalies).toMatchObject({
+    enabled: true,
+    days: 10,
+    found: [{ metric: 'cpu', value: 91 }, { metric: 'load' }],
+  });
   expect(anomalies.text).toBe(
     'cpu 91.0 %, at this hour of the last 10 days usually 20.0 % to 24.0 %; ' +
       'load 11.38, at this hour of the last 10 days usually 2.50 to 3.00',
