@@ -17,6 +17,8 @@ const quarterMs = 900_000;
 export const pastDays = 14;
 export const neededDays = 7;
 const farOff = 4;
+/** Further than this is just as far. */
+const farthest = 1_000_000;
 /** Makes of the median of distances what the standard deviation is where values are spread normally. */
 const normal = 1.4826;
 /** However even the past was, less than this is no distance: points of a percentage, or a share of the median. */
@@ -80,7 +82,7 @@ function judgeMetric(
   const least = isPercent(metric) ? leastPoints : Math.abs(middle) * leastShare;
   const unit = Math.max(spread, least);
   // Of nothing at all, anything is infinitely far off.
-  const score = unit === 0 ? 0 : Math.abs(value - middle) / unit;
+  const score = unit === 0 ? 0 : Math.min(farthest, Math.abs(value - middle) / unit);
   const isRare = value < quantile(sorted, rare) || value > quantile(sorted, 1 - rare);
   if (score <= farOff || !isRare) return undefined;
   const [usualLow, usualHigh] = [quantile(sorted, unusual), quantile(sorted, 1 - unusual)];

@@ -48,7 +48,7 @@ export function percentages(sample: Pick<Sample, 'disks' | 'unread'>): Figures['
     .map(({ mount, totalBytes, usedBytes }) => ({
       mount,
       percent: Math.min(100, (Number(usedBytes) / Number(totalBytes)) * 100),
-      freeBytes: Math.max(0, Number(totalBytes) - Number(usedBytes)),
+      freeBytes: Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Number(totalBytes) - Number(usedBytes))),
     }))
     .sort((a, b) => b.percent - a.percent)
     .slice(0, mostDisks);

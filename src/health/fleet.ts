@@ -75,16 +75,17 @@ function worstSites(bySite: ReadonlyMap<string, Record<Verdict, number>>): Fleet
 }
 
 function metricOf(agents: readonly JudgedAgent[], metric: TelemetryMetric): FleetMetric | undefined {
-  let [sum, max, maxAgentId] = [0, Number.NEGATIVE_INFINITY, ''];
+  let [max, maxAgentId] = [Number.NEGATIVE_INFINITY, ''];
   const values: number[] = [];
   for (const { agentId, sample } of agents) {
     const value = sample?.[metric];
     if (value === null || value === undefined) continue;
     values.push(value);
-    sum += value;
     if (value > max) [max, maxAgentId] = [value, agentId];
   }
   if (values.length === 0) return undefined;
+  // Step by step, since agents may say numbers whose sum is none.
+  const average = values.reduce((before, value, index) => before + (value - before) / (index + 1), 0);
   const p95 = quantile(sortedNumbers(values), 0.95);
-  return { metric, agents: values.length, average: sum / values.length, p95, max, maxAgentId };
+  return { metric, agents: values.length, average, p95, max, maxAgentId };
 }

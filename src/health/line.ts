@@ -29,7 +29,7 @@ const mostAlike = 0.95;
 /** Points that a line is drawn through: as many pairs as are looked at within a millisecond or two. */
 export const mostPoints = 180;
 
-/** @param points by time, at most `mostPoints`; undefined where they are fewer than two times */
+/** @param points by time, at most `mostPoints`; undefined where there is none */
 export function lineThrough(points: readonly Point[]): Line | undefined {
   const slopes = sortedNumbers(slopesOf(points));
   if (slopes.length === 0) return undefined;
@@ -38,12 +38,14 @@ export function lineThrough(points: readonly Point[]): Line | undefined {
   const reach = reachOf(points.length, likenessOf(residuals));
   const last = slopes.length - 1;
   const bound = (rank: number): number => slopes[Math.min(last, Math.max(0, rank))] ?? slope;
-  return {
+  const line = {
     slope,
     low: bound(Math.floor((slopes.length - reach) / 2)),
     high: bound(Math.ceil((slopes.length + reach) / 2)),
     explained: explainedOf(points, residuals),
   };
+  // Of numbers that are too large to be reckoned with there is none.
+  return Object.values(line).every(Number.isFinite) ? line : undefined;
 }
 
 function* slopesOf(points: readonly Point[]): Generator<number> {

@@ -153,3 +153,9 @@ test('of many points averages are taken, and the line is the same', () => {
   expect(lineThrough(thin)?.slope).toBeCloseTo(0.5, 6);
   expect(thinned(points.slice(0, 100))).toEqual(points.slice(0, 100));
 });
+
+test('of numbers that are too large to be reckoned with there is no line', () => {
+  const points = hours(168, (_at, n) => (n % 2 === 0 ? Number.MAX_VALUE : 0));
+  const load = trendOf({ metric: 'load', subject: '', points, now });
+  expect(load).toMatchObject({ line: undefined, direction: 'unclear', full: undefined });
+});
