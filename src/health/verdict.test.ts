@@ -71,6 +71,14 @@ test.each<Case>([
     reasons: ['disk-high: disk.percent of /data is 91.5 %, above 85 % (silenced)'],
   },
   {
+    is: 'a service that does not run',
+    alerts: [
+      { rule: 'service-down', metric: 'service.down', subject: 'nginx', value: 1, severity: 'critical' },
+    ],
+    verdict: 'unhealthy',
+    reasons: ['service-down: service.down of nginx'],
+  },
+  {
     is: 'something to know',
     alerts: [{ severity: 'info' }],
     verdict: 'healthy',

@@ -119,18 +119,22 @@ function silence(
 
 const verdictOf = { critical: 'unhealthy', warning: 'degraded', info: 'healthy' } as const;
 
+/** Their values are 1 or 0, which says no more than their names. */
+const flags = new Set(['agent.offline', 'service.down', 'container.unhealthy', 'container.stopped']);
+
 function alertReason({ maintenance, held }: AgentFacts, alert: AlertFacts): Reason {
   const { rule, subject, severity, metric, comparison, threshold, state, since } = alert;
   const value = alert.value ?? undefined;
   const alone = verdictOf[severity];
   // Somebody knows of it already. Maintenance is also set while an agent is held, and nobody has decided that.
   const known = state === 'silenced' || (maintenance && held === null);
-  const is = value === undefined ? '' : ` is ${valueText(metric, value)},`;
   const what = subject === '' ? metric : `${metric} of ${subject}`;
+  const is = value === undefined ? '' : ` is ${valueText(metric, value)},`;
+  const said = flags.has(metric) ? what : `${what}${is} ${comparison} ${valueText(metric, threshold)}`;
   return {
     kind: 'alert',
     verdict: known && alone === 'unhealthy' ? 'degraded' : alone,
-    text: `${rule}: ${what}${is} ${comparison} ${valueText(metric, threshold)}${state === 'firing' ? '' : ` (${state})`}`,
+    text: `${rule}: ${said}${state === 'firing' ? '' : ` (${state})`}`,
     since,
     rule,
     severity,
