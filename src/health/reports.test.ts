@@ -206,6 +206,20 @@ test('a site, and all, are what their agents are', async () => {
   expect(asked).toEqual(Array.from({ length: 4 }, () => ['health_agents', 'health_alerts_fleet']).flat());
 });
 
+test('many who ask for the same at once ask the database once', async () => {
+  const { own, reports, asked } = await ownHealth();
+  await agent(own, 'alpha');
+  const [first, ...others] = await Promise.all([
+    ...Array.from({ length: 5 }, () => reports.fleet({})),
+    reports.fleet({ site: 'paris' }),
+  ]);
+  expect(asked.filter((name) => name === 'health_agents')).toHaveLength(2);
+  expect(first?.agents.unknown).toBe(1);
+  expect(others.at(-1)?.agents.unknown).toBe(0);
+  await agent(own, 'beta');
+  expect((await reports.fleet({})).agents.unknown).toBe(2);
+});
+
 test('what an agent is in its own report, it is in that of all', async () => {
   const { own, reports } = await ownHealth();
   const states = ['firing', 'acknowledged', 'silenced', 'pending', 'resolved'];

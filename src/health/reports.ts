@@ -4,6 +4,7 @@ import type { Database } from '../storage/database.ts';
 import {
   alertsOfAgent,
   averageBetween,
+  type FleetFilter,
   type HealthAgentRow,
   type HealthAlertRow,
   healthAgent,
@@ -20,7 +21,7 @@ import { figuresOf, measuredAt, percentages, readingOf, sampleOf } from './figur
 import { reportOf } from './fleet.ts';
 import type { Point } from './line.ts';
 import { trendOf } from './trend.ts';
-import type { AlertCounts, AnomalyReport, HealthReports } from './types.ts';
+import type { AlertCounts, AnomalyReport, FleetHealth, HealthReports } from './types.ts';
 import { type Circumstances, judgeAgent } from './verdict.ts';
 
 /** Reads what is known, and lets pure functions judge it. However many agents there are, it asks a few times. */
@@ -64,6 +65,8 @@ export function createHealthReports({
 }: HealthDeps): HealthReports {
   const { query } = database;
   const listeningSince = clock.now();
+  /** Reports that are made now: who asks for the same meanwhile gets the same. */
+  const underway = new Map<string, Promise<FleetHealth>>();
 
   const circumstances = (now: number): Circumstances => ({
     now,
@@ -110,6 +113,31 @@ export function createHealthReports({
     return points;
   }
 
+  async function fleetOf({ site, sites }: FleetFilter): Promise<FleetHealth> {
+    const now = clock.now();
+    const given = circumstances(now);
+    const filter = { site, sites };
+    const [rows, alerts] = await Promise.all([healthAgents(query, filter), worstAlerts(query, filter)]);
+    const everywhere = site === undefined && sites === undefined;
+    const samples = await latest.list(everywhere ? undefined : rows.map(({ agentId }) => agentId));
+    const alertOf = new Map(alerts.map((alert) => [alert.agentId, alert]));
+    const sampleFor = new Map(samples.map((sample) => [sample.agentId, sample]));
+    const judged = rows.map((row) => {
+      const alert = alertOf.get(row.agentId);
+      const sample = sampleFor.get(row.agentId);
+      const at = sample && measuredAt(sample);
+      const current = row.presence !== 'offline' && at !== undefined && now - at < given.silentAfterMs;
+      return {
+        agentId: row.agentId,
+        site: row.site,
+        ...judgeAgent(row, alert === undefined ? [] : [alert], at, given),
+        alerts: countsOf(alert),
+        sample: current ? sample : undefined,
+      };
+    });
+    return reportOf(judged, site, new Date(now));
+  }
+
   return {
     async agent(agentId) {
       const now = clock.now();
@@ -138,29 +166,11 @@ export function createHealthReports({
       };
     },
 
-    async fleet({ site, sites }) {
-      const now = clock.now();
-      const given = circumstances(now);
-      const filter = { site, sites };
-      const [rows, alerts] = await Promise.all([healthAgents(query, filter), worstAlerts(query, filter)]);
-      const everywhere = site === undefined && sites === undefined;
-      const samples = await latest.list(everywhere ? undefined : rows.map(({ agentId }) => agentId));
-      const alertOf = new Map(alerts.map((alert) => [alert.agentId, alert]));
-      const sampleFor = new Map(samples.map((sample) => [sample.agentId, sample]));
-      const judged = rows.map((row) => {
-        const alert = alertOf.get(row.agentId);
-        const sample = sampleFor.get(row.agentId);
-        const at = sample && measuredAt(sample);
-        const current = row.presence !== 'offline' && at !== undefined && now - at < given.silentAfterMs;
-        return {
-          agentId: row.agentId,
-          site: row.site,
-          ...judgeAgent(row, alert === undefined ? [] : [alert], at, given),
-          alerts: countsOf(alert),
-          sample: current ? sample : undefined,
-        };
-      });
-      return reportOf(judged, site, new Date(now));
+    fleet(filter) {
+      const key = JSON.stringify([filter.site, filter.sites]);
+      const report = underway.get(key) ?? fleetOf(filter).finally(() => underway.delete(key));
+      underway.set(key, report);
+      return report;
     },
 
     async trends(agentId, days) {
