@@ -5,6 +5,9 @@ import { amountText, bytesText } from './units.ts';
 
 /** Reports as a person reads them, line by line. */
 
+/** Names come from agents, and none of them makes a line of its own. */
+const inLine = (text: string): string => text.replace(/\p{Cc}/gu, '\ufffd');
+
 export function agentText({ agentId, site, at, verdict, ...rest }: AgentHealth): string {
   const { reasons, alerts, figures, anomalies } = rest;
   return [
@@ -15,7 +18,9 @@ export function agentText({ agentId, site, at, verdict, ...rest }: AgentHealth):
       ? ['figures    none: it has measured nothing that is kept']
       : figureLines(figures, at)),
     `unusual    ${anomalies.text}`,
-  ].join('\n');
+  ]
+    .map(inLine)
+    .join('\n');
 }
 
 function figureLines(figures: Figures, at: Date): string[] {
@@ -66,7 +71,9 @@ export function fleetText({ site, at, verdict, text, agents, ...rest }: FleetHea
         `${one.padEnd(10)} ${agentId}: ${reason.text}${sinceText(reason.since, at)}`,
     ),
     ...(hidden > 0 ? [`           and ${hidden} more that are not healthy`] : []),
-  ].join('\n');
+  ]
+    .map(inLine)
+    .join('\n');
 }
 
 export const trendsText = ({ agentId, from, to, trends }: TrendReport): string =>
@@ -74,7 +81,9 @@ export const trendsText = ({ agentId, from, to, trends }: TrendReport): string =
     `${agentId}, the last ${formatDuration(to.getTime() - from.getTime())}`,
     ...trends.map(({ text }) => `  ${text}`),
     ...(trends.length === 0 ? ['  nothing was measured'] : []),
-  ].join('\n');
+  ]
+    .map(inLine)
+    .join('\n');
 
 function countsText(counts: Readonly<Record<Verdict, number>>): string {
   const parts = (['healthy', 'degraded', 'unknown', 'unhealthy'] as const).flatMap((verdict) =>
