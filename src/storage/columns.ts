@@ -1,4 +1,4 @@
-import { createArrayWriter } from './array-writer.ts';
+import { createBinaryWriter } from './binary-writer.ts';
 
 /**
  * Columns of many rows as binary PostgreSQL arrays, for statements that unnest them together. As text each value would
@@ -11,7 +11,7 @@ import { createArrayWriter } from './array-writer.ts';
 
 type Pick<Row, Value> = (row: Row) => Value | null | undefined;
 
-const out = createArrayWriter();
+const out = createBinaryWriter();
 
 /** Of `uuid[]`. */
 export const uuidColumn = <Row>(rows: readonly Row[], pick: Pick<Row, string>): Buffer =>
@@ -79,7 +79,7 @@ function column<Row, Value>(
   type: number,
   write: (value: Value) => void,
 ): Buffer {
-  out.begin();
+  out.beginArray();
   let last: Value | undefined;
   for (let at = 0; at < rows.length; at++) {
     const value = pick(rows[at] as Row);
@@ -92,5 +92,5 @@ function column<Row, Value>(
       last = value;
     }
   }
-  return out.end(type);
+  return out.endArray(type);
 }

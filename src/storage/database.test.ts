@@ -43,6 +43,31 @@ test('a connection that breaks in a transaction ends nothing else', async () => 
   await expect(work).rejects.toMatchObject(away);
 });
 
+test.each(['copy ', 'PGCOPY'])(
+  'a connection that breaks in a COPY, at %j, ends nothing else',
+  async (words) => {
+    const database = await databaseThatBreaksAt(words);
+    const rows = Buffer.concat([
+      Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
+      Buffer.alloc(8),
+      Buffer.of(255, 255),
+    ]);
+    const work = () => database.transaction((_query, copy) => copy('telemetry_skewed', ['agent_id'], rows));
+    await expect(work()).rejects.toMatchObject(away);
+    await work();
+  },
+);
+
+test('a COPY that is refused leaves its connection as it was', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const work = database.transaction((_query, copy) =>
+    copy('telemetry_skewed', ['agent_id'], Buffer.from('none')),
+  );
+  await expect(work).rejects.toMatchObject({ code: 'internal', retryable: false });
+  expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+  expect(database.pool()).toMatchObject({ total: 1, idle: 1 });
+});
+
 test('a defect in a transaction is no database that is away', async () => {
   const database = await databaseThatBreaksAt('nothing of this');
   const work = database.transaction(async () => {

@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
+import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import { ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
 
@@ -10,7 +12,7 @@ import type { Logger } from '../lib/logger.ts';
 export interface Database {
   /** Runs a named, prepared statement. @throws database_unavailable when it cannot be reached */
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
-  transaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T>;
+  transaction<T>(work: (query: Database['query'], copy: Copy) => Promise<T>): Promise<T>;
   /** Applies the migrations of a folder that were not applied yet. */
   applyMigrations(folder: string): Promise<void>;
   /** Runs work while holding the advisory lock on a connection of its own. */
@@ -25,6 +27,13 @@ export interface Database {
   pool(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
 }
+
+/**
+ * Appends rows to a table, many times as fast as statements do.
+ * @param columns of the table, in the order of the values
+ * @param rows in PostgreSQL's binary form, see `binary-writer.ts`
+ */
+export type Copy = (table: string, columns: readonly string[], rows: Buffer) => Promise<void>;
 
 export interface Statement {
   name: string;
@@ -96,6 +105,16 @@ export function createDatabase(options: DatabaseOptions): Database {
         throw databaseError(error);
       }
     };
+  const copyInto =
+    (client: pg.PoolClient): Copy =>
+    async (table, columns, rows) => {
+      const text = `copy ${table} (${columns.join(', ')}) from stdin (format binary)`;
+      try {
+        await pipeline([rows], client.query(copyFrom(text)));
+      } catch (error) {
+        throw databaseError(error);
+      }
+    };
   const connect = async (): Promise<pg.PoolClient> => {
     try {
       return await pool.connect();
@@ -112,7 +131,7 @@ export function createDatabase(options: DatabaseOptions): Database {
       let broken = false;
       try {
         await client.query('begin');
-        const result = await work(run(client));
+        const result = await work(run(client), copyInto(client));
         await client.query('commit');
         return result;
       } catch (error) {
@@ -212,6 +231,10 @@ function loadDrizzle() {
 const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
 
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
+
+/** Whether a row was not stored because there is one with the same key. */
+export const isDuplicateKey = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && cause.code === '23505';
 
 /** Turns an error of the driver into one of the catalogue. */
 export function databaseError(error: unknown): ViworksError {

@@ -1,5 +1,7 @@
+import { ViworksError } from '../errors.ts';
+import { type BinaryWriter, createBinaryWriter } from './binary-writer.ts';
 import { boolColumn, bytesColumn, float8Column, int8Column, textColumn, timeColumn } from './columns.ts';
-import { type Database, statement } from './database.ts';
+import { type Copy, type Database, isDuplicateKey, statement } from './database.ts';
 import { type MetricValues, telemetryMetrics } from './telemetry-metrics.ts';
 
 /** Samples come in batches, each is stored once, and what they change is noted for the roll-ups in the same commit. */
@@ -33,27 +35,44 @@ export const sampleKey = (row: Pick<StoredSample, 'agentId' | 'bootId' | 'number
 const finest = 60;
 
 const metricTypes = telemetryMetrics.map((_, at) => `$${at + 9}::float8[]`).join(', ');
-const columns = `agent_id, at, boot_id, number, received_at, late, skewed, sample, ${telemetryMetrics.join(', ')}`;
+const columnNames = [
+  'agent_id',
+  'at',
+  'boot_id',
+  'number',
+  'received_at',
+  'late',
+  'skewed',
+  'sample',
+  ...telemetryMetrics,
+];
+const columns = columnNames.join(', ');
 
 const insert = statement(
   'telemetry_samples_insert',
   `with x as (
      select * from unnest($1::text[], $2::timestamptz[], $3::bytea[], $4::int8[], $5::timestamptz[], $6::bool[],
        $7::bool[], $8::bytea[], ${metricTypes}) as x(${columns})
-   ), stored as (
-     insert into telemetry_samples (${columns})
-     select ${columns} from x
-     where skewed or not exists (select from telemetry_skewed k
-       where k.agent_id = x.agent_id and k.boot_id = x.boot_id and k.number = x.number)
-     on conflict do nothing
-     returning agent_id, boot_id, number
-   ), dirty as (
-     insert into telemetry_dirty (resolution, ready_at, agents, spans)
-     select ${finest}, $16::timestamptz, $17::text[], $18::timestamptz[] where exists (select from stored)
    )
-   select (select count(*)::int from stored) as count,
-     case when (select count(*) from stored) < $19::int
-     then (select json_agg(json_build_array(agent_id, encode(boot_id, 'hex'), number)) from stored) end as stored`,
+   insert into telemetry_samples (${columns})
+   select ${columns} from x
+   where skewed or not exists (select from telemetry_skewed k
+     where k.agent_id = x.agent_id and k.boot_id = x.boot_id and k.number = x.number)
+   on conflict do nothing
+   returning agent_id, boot_id, number`,
+);
+
+const note = statement(
+  'telemetry_dirty_note',
+  `insert into telemetry_dirty (resolution, ready_at, agents, spans)
+   values (${finest}, $1::timestamptz, $2::text[], $3::timestamptz[])`,
+);
+
+/** Those that have samples with the server's time. */
+const doubted = statement(
+  'telemetry_skewed_agents',
+  `select agent_id from unnest($1::text[]) as a(agent_id)
+   where exists (select from telemetry_skewed k where k.agent_id = a.agent_id)`,
 );
 
 const claim = statement(
@@ -74,46 +93,111 @@ interface KeyRow {
   number: string;
 }
 
-/**
- * Stores those that are not stored yet, in one commit, and answers with them.
- *
- * @param readyAt when what they changed may be rolled up
- */
-export async function storeSamples(
-  database: Pick<Database, 'query' | 'transaction'>,
-  rows: readonly SampleRow[],
-  readyAt: Date,
-): Promise<readonly SampleRow[]> {
-  if (!rows.some((row) => row.skewed)) return insertSamples(database.query, rows, readyAt);
-  return database.transaction(async (query) => {
-    const first = new Map(rows.filter((row) => row.skewed).map((row) => [sampleKey(row), row]));
-    const skewed = [...first.values()];
-    const claimed = await query<KeyRow>(claim, [
-      textColumn(skewed, (row) => row.agentId),
-      bytesColumn(skewed, (row) => row.bootId),
-      int8Column(skewed, (row) => row.number),
-      timeColumn(skewed, (row) => row.at),
-      timeColumn(skewed, (row) => row.claimedAt),
-    ]);
-    const mine = claimed.flatMap(
-      (row) =>
-        first.get(sampleKey({ agentId: row.agent_id, bootId: row.boot_id, number: Number(row.number) })) ??
-        [],
-    );
-    // One that was stored with its own time before stays as it is.
-    const plain = rows.filter((row) => !row.skewed && !first.has(sampleKey(row)));
-    return insertSamples(query, [...plain, ...mine], readyAt);
-  });
+export interface SampleStore {
+  /**
+   * Stores those that are not stored yet, in one commit, and answers with them.
+   *
+   * @param readyAt when what they changed may be rolled up
+   */
+  store(rows: readonly SampleRow[], readyAt: Date): Promise<readonly SampleRow[]>;
 }
 
-async function insertSamples(
-  query: Query,
-  rows: readonly SampleRow[],
-  readyAt: Date,
-): Promise<readonly SampleRow[]> {
+type Transactions = Pick<Database, 'transaction'>;
+type Store = (query: Query, copy: Copy, rows: readonly SampleRow[]) => Promise<readonly SampleRow[]>;
+
+export function createSampleStore(database: Transactions): SampleStore {
+  /** Not in use. There are as many as batches were ever stored at once. */
+  const writers: BinaryWriter[] = [];
+
+  const copyRows: Store = async (_query, copy, rows) => {
+    if (rows.length === 0) return rows;
+    const writer = writers.pop() ?? createBinaryWriter();
+    await copy('telemetry_samples', columnNames, copied(writer, rows));
+    // What failed may still be read by the driver; it is not used again.
+    writers.push(writer);
+    return rows;
+  };
+
+  return {
+    async store(rows, readyAt) {
+      try {
+        return await storeWith(database, rows, readyAt, copyRows);
+      } catch (error) {
+        // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
+        if (!isDuplicateKey(ViworksError.from(error))) throw error;
+        return storeWith(database, rows, readyAt, insertRows);
+      }
+    },
+  };
+}
+
+const insertRows: Store = (query, _copy, rows) => insertSamples(query, rows);
+
+/** @param store for rows of agents of which no sample has the server's time */
+const storeWith = (database: Transactions, rows: readonly SampleRow[], readyAt: Date, store: Store) =>
+  database.transaction(async (query, copy) => {
+    const agents = [...new Set(rows.map((row) => row.agentId))];
+    const found = await query<{ agent_id: string }>(doubted, [agents]);
+    const doubtful = new Set(found.map((row) => row.agent_id));
+    for (const { agentId, skewed } of rows) if (skewed) doubtful.add(agentId);
+    const [some, others] = partition(rows, (row) => doubtful.has(row.agentId));
+    const stored = await store(query, copy, others);
+    const fresh = some.length === 0 ? stored : [...(await insertDoubtful(query, some)), ...stored];
+    if (fresh.length === 0) return fresh;
+    const spans = spansOf(fresh);
+    await query(note, [
+      readyAt,
+      textColumn(spans, (span) => span.agentId),
+      timeColumn(spans, (span) => span.at),
+    ]);
+    return fresh;
+  });
+
+function partition<T>(all: readonly T[], is: (one: T) => boolean): [readonly T[], readonly T[]] {
+  const some = all.filter(is);
+  return some.length === 0 ? [some, all] : [some, all.filter((one) => !is(one))];
+}
+
+function copied(out: BinaryWriter, rows: readonly SampleRow[]): Buffer {
+  out.beginRows();
+  for (const row of rows) {
+    out.row(columnNames.length);
+    out.text(row.agentId);
+    out.time(row.at.getTime());
+    out.bytes(row.bootId);
+    out.int8(row.number);
+    out.time(row.receivedAt.getTime());
+    out.bool(row.late);
+    out.bool(row.skewed);
+    out.bytes(row.sample);
+    for (const metric of telemetryMetrics) {
+      const value = row[metric];
+      if (value === null) out.null();
+      else out.float8(value);
+    }
+  }
+  return out.endRows();
+}
+
+async function insertDoubtful(query: Query, rows: readonly SampleRow[]): Promise<SampleRow[]> {
+  const first = new Map(rows.filter((row) => row.skewed).map((row) => [sampleKey(row), row]));
+  const skewed = [...first.values()];
+  const claimed = await query<KeyRow>(claim, [
+    textColumn(skewed, (row) => row.agentId),
+    bytesColumn(skewed, (row) => row.bootId),
+    int8Column(skewed, (row) => row.number),
+    timeColumn(skewed, (row) => row.at),
+    timeColumn(skewed, (row) => row.claimedAt),
+  ]);
+  const mine = namedBy(claimed, first);
+  // One that was stored with its own time before stays as it is.
+  const plain = rows.filter((row) => !row.skewed && !first.has(sampleKey(row)));
+  return insertSamples(query, [...plain, ...mine]);
+}
+
+async function insertSamples(query: Query, rows: readonly SampleRow[]): Promise<SampleRow[]> {
   if (rows.length === 0) return [];
-  const spans = spansOf(rows);
-  const [answer] = await query<{ count: number; stored: [string, string, number][] | null }>(insert, [
+  const stored = await query<KeyRow>(insert, [
     textColumn(rows, (row) => row.agentId),
     timeColumn(rows, (row) => row.at),
     bytesColumn(rows, (row) => row.bootId),
@@ -123,18 +207,15 @@ async function insertSamples(
     boolColumn(rows, (row) => row.skewed),
     bytesColumn(rows, (row) => row.sample),
     ...telemetryMetrics.map((metric) => float8Column(rows, (row) => row[metric])),
-    readyAt,
-    textColumn(spans, (span) => span.agentId),
-    timeColumn(spans, (span) => span.at),
-    rows.length,
   ]);
-  if (answer?.count === rows.length) return rows;
-  const byKey = new Map(rows.map((row) => [sampleKey(row), row]));
-  return (answer?.stored ?? []).flatMap(
-    ([agentId, boot, number]) =>
-      byKey.get(sampleKey({ agentId, bootId: Buffer.from(boot, 'hex'), number })) ?? [],
-  );
+  return namedBy(stored, new Map(rows.map((row) => [sampleKey(row), row])));
 }
+
+const namedBy = (keys: readonly KeyRow[], rows: ReadonlyMap<string, SampleRow>): SampleRow[] =>
+  keys.flatMap(
+    (row) =>
+      rows.get(sampleKey({ agentId: row.agent_id, bootId: row.boot_id, number: Number(row.number) })) ?? [],
+  );
 
 /** Each span of each agent once. */
 function spansOf(rows: readonly SampleRow[]): { agentId: string; at: Date }[] {

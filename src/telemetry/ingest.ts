@@ -8,7 +8,7 @@ import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import type { Database } from '../storage/database.ts';
-import { type SampleRow, storeSamples } from '../storage/telemetry-samples.ts';
+import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
@@ -51,8 +51,8 @@ export interface IngestDeps {
 const maximumBatch = 2000;
 /** Samples of one agent in it, so that one that says much does not fill what the others wait for. */
 const maximumEach = 200;
-/** Samples that wait, from which on agents get less credit and keep the rest themselves. */
-const crowdedAt = 20_000;
+/** Samples that wait, from which on agents get less credit and keep the rest themselves: more than are soon written. */
+const crowdedAt = 5000;
 /** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
 const unbounded = Number.POSITIVE_INFINITY;
 /** Milliseconds for which a database that is away is waited for, with all sessions open. */
@@ -71,6 +71,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const rowsOfBatch = metrics.batchRows.labels({ writer: 'telemetry' });
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
+  const sampleStore = createSampleStore(database);
   const turns = createTurns(maximumEach);
   const reader = createSampleReader();
   let waiting = 0;
@@ -104,7 +105,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
 
   async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
     try {
-      return await storeSamples(database, rows, readyAfter(clock.now()));
+      return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
       inDoubt = ViworksError.from(error).retryable;
       throw error;
@@ -183,7 +184,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   }
 
   /** @throws database_unavailable */
-  async function store(rows: SampleRow[]): Promise<void> {
+  async function storeAll(rows: SampleRow[]): Promise<void> {
     try {
       await writer.add(rows);
     } catch (error) {
@@ -191,7 +192,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       if (known.retryable) throw known;
       // One of them is at fault and must not take the others with it.
       const [row] = rows;
-      if (rows.length > 1) await Promise.all(rows.map((one) => store([one])));
+      if (rows.length > 1) await Promise.all(rows.map((one) => storeAll([one])));
       else if (row !== undefined) refuse(row.agentId, {}, known);
     }
   }
@@ -206,7 +207,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       if (rows.length === 0) return;
       waiting += rows.length;
       try {
-        await turns.take(source.agentId, rows.length, () => store(rows));
+        await turns.take(source.agentId, rows.length, () => storeAll(rows));
       } finally {
         waiting -= rows.length;
       }

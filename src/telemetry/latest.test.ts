@@ -62,7 +62,7 @@ test.each(['before', 'after'] as const)(
     let breakNext = () => {};
     const own = await ownTelemetry({}, noon, async (url) => {
       const wire = await databaseWire(url);
-      breakNext = () => wire.breakAt('telemetry_samples_insert', when);
+      breakNext = () => wire.breakAt('commit', when, 'copy telemetry_samples');
       return wire.url;
     });
     await own.telemetry.ingest(alpha, frame(sampleAt(1, noon - minute)));

@@ -5,21 +5,24 @@ import { onTestFinished } from 'vitest';
 /** A wire to a database that breaks when something is said on it: before it arrives, or before it is answered. */
 export interface DatabaseWire {
   url: string;
-  /** From now on, and once. */
-  breakAt(words: string, when: 'before' | 'after'): void;
+  /** From now on, and once. @param behind on a connection on which this was said before */
+  breakAt(words: string, when: 'before' | 'after', behind?: string): void;
 }
 
 export async function databaseWire(target: string): Promise<DatabaseWire> {
   const { host, port, user, password, database } = new pg.Client({ connectionString: target });
-  let breaking: { words: string; when: 'before' | 'after' } | undefined;
+  let breaking: { words: string; when: 'before' | 'after'; behind: string } | undefined;
   const server = createServer((near) => {
     const far = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
     let answers = true;
+    let isBehind = false;
     for (const socket of [near, far]) socket.on('error', () => {});
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
     near.on('data', (data) => {
-      if (breaking === undefined || !data.includes(breaking.words)) return far.write(data);
+      if (breaking === undefined) return far.write(data);
+      isBehind ||= data.includes(breaking.behind);
+      if (!isBehind || !data.includes(breaking.words)) return far.write(data);
       const { when } = breaking;
       breaking = undefined;
       if (when === 'before') return near.destroy();
@@ -35,8 +38,8 @@ export async function databaseWire(target: string): Promise<DatabaseWire> {
   const who = [user, password].map((part) => encodeURIComponent(part ?? '')).join(':');
   return {
     url: `postgresql://${who}@127.0.0.1:${nearPort}/${database}`,
-    breakAt(words, when) {
-      breaking = { words, when };
+    breakAt(words, when, behind = '') {
+      breaking = { words, when, behind };
     },
   };
 }
