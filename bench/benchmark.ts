@@ -2,6 +2,8 @@
 export interface Benchmark {
   readonly name: string;
   readonly summary: string;
+  /** Takes long, and runs only where somebody asks for it. */
+  readonly onlyByName?: boolean;
   run(options: BenchOptions): Promise<{ result: unknown; report: string }>;
 }
 

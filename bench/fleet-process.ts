@@ -14,7 +14,7 @@ import type { MeasuringLoad } from './support/fleet-measuring.ts';
 /** How its agents connect. */
 type Dialling = Pick<FleetAgentOptions, 'url' | 'secured'> &
   Pick<Enrolling, 'pin' | 'certificates'> & {
-    /** They send what they measure, as much as is taken, until they disconnect. */
+    /** They send what they measure until they disconnect. */
     measuring?: MeasuringLoad;
   };
 
@@ -28,7 +28,10 @@ export type FleetCalls = {
    * milliseconds from the break until each had its session, and how often they were turned away.
    */
   storm(input: Dialling): Promise<{ backMs: number[]; refusals: number }>;
-  /** Milliseconds from the submit to the acknowledgement of the result, of every command since the last call. */
+  /**
+   * Milliseconds from the submit to the acknowledgement of the result, of every command since the last call; or from
+   * telemetry to its acknowledgement, of every envelope.
+   */
   latencies(): Promise<number[]>;
 };
 /** Results, or samples, that are acknowledged, which means committed. */
@@ -57,7 +60,15 @@ async function open({ identity, certificate }: Enrolled, dialling: Dialling): Pr
       for (const at of submittedAt) latencies.push(now - at);
       countSettled(submittedAt.length);
     },
-    measuring: measuring && { ...measuring, stored: countSettled, bootId: randomBytes(16) },
+    measuring: measuring && {
+      ...measuring,
+      stored(samples, waitedMs) {
+        // In a closed loop they only tell how much was under way.
+        if (measuring.everyMs !== undefined) for (const ms of waitedMs) latencies.push(ms);
+        countSettled(samples);
+      },
+      bootId: randomBytes(16),
+    },
   });
 }
 

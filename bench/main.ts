@@ -1,13 +1,15 @@
 import { parseArgs } from 'node:util';
 import type { Benchmark } from './benchmark.ts';
 import { commands } from './commands.ts';
+import { history } from './history.ts';
+import { replay } from './replay.ts';
 import { roundtrip } from './roundtrip.ts';
 import { sessions } from './sessions.ts';
 import { telemetry } from './telemetry.ts';
 
-/** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all of them, against the build. */
+/** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all but the long ones, against the build. */
 
-const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions, telemetry];
+const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions, telemetry, replay, history];
 
 const usage = `npm run bench -- [name …] [--json] [--quick] [--profile FOLDER]
 
@@ -36,7 +38,9 @@ async function main(): Promise<number> {
     console.error(`There is no benchmark ${unknown}.\n\n${usage}`);
     return 2;
   }
-  const chosen = benchmarks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const chosen = benchmarks.filter(({ name, onlyByName = false }) =>
+    positionals.length === 0 ? !onlyByName : positionals.includes(name),
+  );
   const results: Record<string, unknown> = {};
   for (const benchmark of chosen) {
     const { result, report } = await benchmark.run({

@@ -11,6 +11,7 @@ import { type Facts, readFacts } from './support/facts.ts';
 import { figure, spreadOf, spreadText, table } from './support/figures.ts';
 import { sampleBytes } from './support/fleet-measuring.ts';
 import { cpuBelow, cpuOf } from './support/usage.ts';
+import { type FlooderSample, flooderReport, measureFlooder } from './telemetry-flooder.ts';
 import { type InsertSample, insertKinds, measureInserts } from './telemetry-peers.ts';
 
 /** Telemetry: samples that are durable and acknowledged in a second, and what each costs. */
@@ -56,11 +57,13 @@ interface TelemetryResult {
   agents: number;
   ingest: IngestSample[];
   inserts: InsertSample[];
+  flooder: FlooderSample[];
 }
 
 export const telemetry: Benchmark = {
   name: 'telemetry',
-  summary: 'samples acknowledged a second, one and ten an envelope, beside plain inserts',
+  summary:
+    'samples acknowledged a second, one and ten an envelope, beside plain inserts; one flooder among many',
   async run(options) {
     const result = await measureAll(options.quick ? quickPlan : fullPlan, options);
     return { result, report: reportOf(result) };
@@ -74,6 +77,7 @@ async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Prom
   const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
   const server: Server = startChild(new URL('server-process.ts', import.meta.url));
   const fleet: Fleet = startChild(new URL('fleet-process.ts', import.meta.url));
+  const flooder: Fleet = startChild(new URL('fleet-process.ts', import.meta.url));
   try {
     const dataDir = join(folder, 'control-plane');
     const { agentUrl: url, enrollmentToken: token } = await server.call('start', { dataDir });
@@ -82,6 +86,7 @@ async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Prom
       agents: plan.agents,
       ingest: [],
       inserts: [],
+      flooder: [],
     };
     await fleet.call('enroll', { url, token, count: plan.agents });
     const stored = createCounter();
@@ -105,8 +110,14 @@ async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Prom
         result.inserts.push(await measureInserts(kind, { dataDir, owner: server.pid, ms: plan.windowMs }));
       }
     }
+    await flooder.call('enroll', { url, token, count: 1, first: plan.agents });
+    for (let round = 1; round <= plan.rounds; round++) {
+      progress(`one flooder among ${plan.agents}, round ${round}`);
+      result.flooder.push(await measureFlooder(fleet, flooder, { ...plan, url }));
+    }
     return result;
   } finally {
+    await flooder.end();
     await fleet.end();
     await server.end();
     await rm(folder, { recursive: true, force: true });
@@ -133,7 +144,7 @@ async function measureIngest(
   };
 }
 
-function reportOf({ facts, agents, ingest, inserts }: TelemetryResult): string {
+function reportOf({ facts, agents, ingest, inserts, flooder }: TelemetryResult): string {
   const ingestRow = (each: number, secured: boolean): string[] => {
     const samples = ingest.filter((sample) => sample.each === each && sample.secured === secured);
     const of = (value: (sample: IngestSample) => number) => spreadText(spreadOf(samples.map(value)));
@@ -175,5 +186,7 @@ function reportOf({ facts, agents, ingest, inserts }: TelemetryResult): string {
         ...insertKinds.map(insertRow),
       ],
     ),
+    '',
+    flooderReport(agents, flooder),
   ].join('\n');
 }

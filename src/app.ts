@@ -13,6 +13,7 @@ import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
 import { composeHealthReports } from './app/health.ts';
+import { latestSamplesOf } from './app/latest-samples.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { telemetrySettingsOf } from './app/telemetry-settings.ts';
 import { composeWork } from './app/work.ts';
@@ -175,10 +176,13 @@ async function compose(
     metrics,
     log,
     settings: telemetrySettingsOf(config.telemetry),
+    latest: latestSamplesOf(foundation),
   });
   telemetry.onStored((samples) => alerts.onStored(samples.map(observed)));
   await telemetry.start();
   add('telemetry', telemetry.stop);
+  // An instance that was killed may have stored them without looking at them.
+  alerts.onStored((await telemetry.latest.list()).map(observed));
   let telemetryIntervalMs = telemetryIntervalOf(config);
   const healthReports = composeHealthReports(foundation, telemetry, () => telemetryIntervalMs);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);

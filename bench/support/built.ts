@@ -43,6 +43,26 @@ export const built = {
     load('agent/transport/connect.js') as Promise<typeof import('../../src/agent/transport/connect.ts')>,
   webSocket: () =>
     load('agent/transport/websocket.js') as Promise<typeof import('../../src/agent/transport/websocket.ts')>,
+  embedded: () =>
+    load('storage/embedded/embedded.js') as Promise<typeof import('../../src/storage/embedded/embedded.ts')>,
+  database: () => load('storage/database.js') as Promise<typeof import('../../src/storage/database.ts')>,
+  migrate: () => load('storage/migrate.js') as Promise<typeof import('../../src/storage/migrate.ts')>,
+  metrics: () => load('lib/metrics.js') as Promise<typeof import('../../src/lib/metrics.ts')>,
+  telemetry: () =>
+    load('telemetry/telemetry.js') as Promise<typeof import('../../src/telemetry/telemetry.ts')>,
+  latestShared: () =>
+    load('telemetry/latest-shared.js') as Promise<typeof import('../../src/telemetry/latest-shared.ts')>,
+  redisNewest: () => load('bus/redis-newest.js') as Promise<typeof import('../../src/bus/redis-newest.ts')>,
+  partitions: () =>
+    load('storage/telemetry-partitions.js') as Promise<
+      typeof import('../../src/storage/telemetry-partitions.ts')
+    >,
+  rollups: () =>
+    load('storage/telemetry-rollups.js') as Promise<typeof import('../../src/storage/telemetry-rollups.ts')>,
+  telemetryMetrics: () =>
+    load('storage/telemetry-metrics.js') as Promise<typeof import('../../src/storage/telemetry-metrics.ts')>,
+  storedNewest: () =>
+    load('storage/telemetry-newest.js') as Promise<typeof import('../../src/storage/telemetry-newest.ts')>,
   keys: () => load('protocol/keys.js') as Promise<typeof import('../../src/protocol/keys.ts')>,
   signed: () => load('protocol/signed.js') as Promise<typeof import('../../src/protocol/signed.ts')>,
 };

@@ -34,7 +34,9 @@ export interface FleetAgentOptions {
   /** Results are acknowledged, which means committed; each with the time at which its command was submitted. */
   onCommitted(submittedAt: readonly number[]): void;
   /** What it measures, as much as is taken; `stored` hears of samples that are acknowledged. */
-  measuring?: (MeasuringLoad & { stored(samples: number): void; bootId: Uint8Array }) | undefined;
+  measuring?:
+    | (MeasuringLoad & { stored(samples: number, waitedMs: readonly number[]): void; bootId: Uint8Array })
+    | undefined;
 }
 
 const [
@@ -177,7 +179,13 @@ export async function openFleetAgent(
   }
 
   const connection: Connection = await createConnectDialer({ url, tls }).dial(
-    { onEnvelope, onClose: (error) => opened.reject(error ?? new Error('the session ended')) },
+    {
+      onEnvelope,
+      onClose(error) {
+        measuring?.end();
+        opened.reject(error ?? new Error('the session ended'));
+      },
+    },
     AbortSignal.timeout(dialMs),
   );
   let outward = connection;
@@ -190,7 +198,7 @@ export async function openFleetAgent(
   offer = writeOffer(identity, facts, 0n, ephemeral);
   say({ case: 'hello', value: create(HelloSchema, { offer }) }, 0n);
   await opened.promise;
-  measuring?.fill();
+  measuring?.begin();
   return connection;
 }
 

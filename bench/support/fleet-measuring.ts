@@ -8,13 +8,15 @@ import {
   TelemetrySchema,
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 
-/** Telemetry of a simulated agent, in a closed loop: what is acknowledged makes room for more. */
+/** Telemetry of a simulated agent: in a closed loop, where what is acknowledged makes room for more, or at a pace. */
 
 export interface MeasuringLoad {
   /** Samples in one envelope. */
   each: number;
   /** Envelopes that are unacknowledged at once. */
   outstanding: number;
+  /** Milliseconds between two envelopes, as long as so many are not unacknowledged; without it a closed loop. */
+  everyMs?: number;
 }
 
 /** What a small server says of itself: two disks, two interfaces, three containers. */
@@ -85,28 +87,44 @@ function writeNumber(bytes: Uint8Array, at: number, number: number): void {
     bytes[at + index] = (rest % 128) | (index < numberBytes - 1 ? 0x80 : 0);
 }
 
-/** @param say sends an envelope and answers with its sequence @param stored hears of samples that are acknowledged */
+/**
+ * @param say sends an envelope and answers with its sequence
+ * @param stored hears of samples that are acknowledged, and for how many milliseconds each of their envelopes waited
+ */
 export function createMeasuring(
-  { each, outstanding }: MeasuringLoad,
+  { each, outstanding, everyMs }: MeasuringLoad,
   say: (telemetry: Telemetry) => bigint,
-  stored: (samples: number) => void,
+  stored: (samples: number, waitedMs: readonly number[]) => void,
 ) {
-  const waiting: bigint[] = [];
+  const waiting: { sequence: bigint; sentAt: number }[] = [];
   const serialised = createSerialised(each);
   let credit = outstanding;
   let number = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  function sayOne(): void {
+    const message = create(TelemetrySchema);
+    const data = serialised(number + 1, Date.now());
+    message.$unknown = [{ no: 1, wireType: WireType.LengthDelimited, data }];
+    number += each;
+    waiting.push({ sequence: say(message), sentAt: performance.now() });
+  }
 
   function fill(): void {
-    while (waiting.length < credit) {
-      const message = create(TelemetrySchema);
-      const data = serialised(number + 1, Date.now());
-      message.$unknown = [{ no: 1, wireType: WireType.LengthDelimited, data }];
-      number += each;
-      waiting.push(say(message));
-    }
+    while (everyMs === undefined && waiting.length < credit) sayOne();
   }
+
   return {
-    fill,
+    begin() {
+      if (everyMs === undefined) return fill();
+      const turn = () => {
+        if (waiting.length < credit) sayOne();
+        timer = setTimeout(turn, everyMs);
+      };
+      // Not all agents at the same moment.
+      timer = setTimeout(turn, Math.random() * everyMs);
+    },
+    end: () => clearTimeout(timer),
     /** The server takes so many envelopes at once. */
     granted(envelopes: number) {
       credit = Math.min(outstanding, envelopes);
@@ -114,10 +132,13 @@ export function createMeasuring(
     },
     acknowledged(upTo: bigint) {
       let count = 0;
-      while ((waiting[count] ?? upTo + 1n) <= upTo) count += 1;
+      while ((waiting[count]?.sequence ?? upTo + 1n) <= upTo) count += 1;
       if (count === 0) return;
-      waiting.splice(0, count);
-      stored(count * each);
+      const now = performance.now();
+      stored(
+        count * each,
+        waiting.splice(0, count).map(({ sentAt }) => now - sentAt),
+      );
       fill();
     },
   };

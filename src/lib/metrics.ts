@@ -32,6 +32,7 @@ export interface Metrics {
   envelopes: Counter<'direction' | 'kind'>;
   telemetrySamples: Counter<'outcome'>;
   telemetryMarked: Counter<'mark'>;
+  telemetryDropped: Counter;
   telemetryStoreSeconds: Histogram;
   telemetryRollups: Counter;
   telemetryRollupLagSeconds: Gauge;
@@ -166,6 +167,11 @@ export function createMetrics(): Metrics {
       name: 'viworks_telemetry_marked_total',
       help: 'Stored samples that came late, or skewed: with a time that the server does not believe.',
       labelNames: ['mark'],
+      registers,
+    }),
+    telemetryDropped: new Counter({
+      name: 'viworks_telemetry_dropped_total',
+      help: 'Samples that agents had to drop, as they say: more than an agent keeps waited, or for too long.',
       registers,
     }),
     telemetryStoreSeconds: new Histogram({

@@ -34,6 +34,7 @@ const row: fc.Arbitrary<SampleRow> = fc.record({
   late: fc.boolean(),
   skewed: fc.constant(false),
   claimedAt: fc.constant(null),
+  dropped: fc.constant(0),
   sample: fc.uint8Array({ maxLength: 700 }),
   ...(Object.fromEntries(telemetryMetrics.map((name) => [name, value])) as Record<
     (typeof telemetryMetrics)[number],
@@ -59,7 +60,9 @@ const noted = async () => {
   return found?.n;
 };
 const inOrder = (some: readonly SampleRow[]) =>
-  some.map(({ claimedAt: _, ...one }) => one).toSorted((a, b) => (sampleKey(a) < sampleKey(b) ? -1 : 1));
+  some
+    .map(({ claimedAt: _, dropped: __, ...one }) => one)
+    .toSorted((a, b) => (sampleKey(a) < sampleKey(b) ? -1 : 1));
 
 test('what is stored is what is read, whichever way it goes in', async () => {
   await fc.assert(

@@ -25,6 +25,8 @@ export interface StoredSample extends MetricValues {
 export interface SampleRow extends StoredSample {
   /** The time that the agent said, of a skewed one, where it is one at all. */
   claimedAt: Date | null;
+  /** Samples that its boot had lost by then, as the agent says. */
+  dropped: number;
 }
 
 /** What names a sample, for maps. */

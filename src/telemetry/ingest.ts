@@ -75,23 +75,22 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const turns = createTurns(maximumEach);
   const reader = createSampleReader();
   let waiting = 0;
-  /** A commit of the batch that is under way may have been done, though its answer was lost. */
-  let inDoubt = false;
+  /** Batches that may be committed, though the answer was lost; each is tried again. */
+  const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
       for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
         await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(rows);
+      const fresh = await storeOnce(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
         if (row.late) late.inc();
         if (row.skewed) skewed.inc();
       }
-      await deps.stored(inDoubt ? rows : fresh, rows);
-      inDoubt = false;
+      await deps.stored(inDoubt.has(frames) ? rows : fresh, rows);
       return frames.map(() => undefined);
     },
     weight: (rows) => rows.length,
@@ -103,11 +102,14 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
 
-  async function storeOnce(rows: readonly SampleRow[]): Promise<readonly SampleRow[]> {
+  async function storeOnce(
+    frames: readonly SampleRow[][],
+    rows: readonly SampleRow[],
+  ): Promise<readonly SampleRow[]> {
     try {
       return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
-      inDoubt = ViworksError.from(error).retryable;
+      if (ViworksError.from(error).retryable) inDoubt.add(frames);
       throw error;
     }
   }
@@ -146,8 +148,9 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     const takenAt = timestampMs(sample.takenAt) ?? Number.NaN;
     const bootOf = sample.bootId.byteLength > 0 ? sample.bootId : bootId;
     const rates = ratesTold(sample) ?? ratesCounted(agentId, bootOf, sample, takenAt);
-    const { number, late } = sample;
-    return { number: Number(number), takenAt, bootId: sample.bootId, late, values: metricsOf(sample, rates) };
+    const { late } = sample;
+    const [number, dropped] = [Number(sample.number), Number(sample.dropped)];
+    return { number, takenAt, bootId: sample.bootId, late, dropped, values: metricsOf(sample, rates) };
   }
 
   function rowsOf(source: TelemetrySource, samples: readonly Uint8Array[]): SampleRow[] {
@@ -157,7 +160,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     for (const sample of samples) {
       const facts = reader.read(sample) ?? readWhole(source, sample);
       if (facts === undefined) continue;
-      const { number, takenAt, bootId, late, values } = facts;
+      const { number, takenAt, bootId, late, dropped, values } = facts;
       const time = timeOf(takenAt, receivedAt, rules);
       rows.push({
         agentId: source.agentId,
@@ -168,6 +171,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
         at: new Date(time.at),
         late: time.late || late,
         waited: late,
+        dropped,
         skewed: time.skewed,
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
         cpu: values.cpu,

@@ -33,9 +33,30 @@ export function timeOf(takenAt: number, receivedAt: number, { keepMs, lateMs }: 
   return { at: Math.floor(skewed ? receivedAt : takenAt), late: !skewed && age > lateMs, skewed };
 }
 
+/** A rate without end is 0 or more, and no number to reckon with. */
+function rateProblemOf({ disks, networks }: Sample): FieldProblem | undefined {
+  const problem = 'must be a finite number, 0 or more';
+  for (const [at, disk] of disks.entries())
+    for (const [name, rate] of [
+      ['read_bytes_per_second', disk.readBytesPerSecond],
+      ['written_bytes_per_second', disk.writtenBytesPerSecond],
+      ['reads_per_second', disk.readsPerSecond],
+      ['writes_per_second', disk.writesPerSecond],
+      ['busy_percent', disk.busyPercent],
+    ] as const)
+      if (!Number.isFinite(rate ?? 0)) return { field: `disks[${at}].${name}`, problem };
+  for (const [at, network] of networks.entries())
+    for (const [name, rate] of [
+      ['received_bytes_per_second', network.receivedBytesPerSecond],
+      ['sent_bytes_per_second', network.sentBytesPerSecond],
+    ] as const)
+      if (!Number.isFinite(rate ?? 0)) return { field: `networks[${at}].${name}`, problem };
+  return undefined;
+}
+
 /** Why a sample cannot be kept; undefined where it can. */
 export function problemOf(sample: Sample): FieldProblem | undefined {
-  const [problem] = problemsOf(SampleSchema, sample);
+  const problem = problemsOf(SampleSchema, sample)[0] ?? rateProblemOf(sample);
   if (problem !== undefined) return problem;
   if (sample.number > BigInt(Number.MAX_SAFE_INTEGER))
     return { field: 'number', problem: `must be at most ${Number.MAX_SAFE_INTEGER}` };

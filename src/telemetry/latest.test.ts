@@ -10,25 +10,6 @@ const addAgent = statement(
   `insert into agents (agent_id, site, incarnation) values ($1, 'x', 1)`,
 );
 
-test('the newest sample of an agent is there after its commit, in whatever order they came', async () => {
-  const { telemetry } = await ownTelemetry();
-  expect(await telemetry.latest.get('alpha')).toBeUndefined();
-  await telemetry.ingest(alpha, frame(sampleAt(5, noon, 25)));
-  await telemetry.ingest(alpha, frame(sampleAt(4, noon - minute, 10)));
-  expect(await telemetry.latestJson('alpha')).toMatchObject({ number: '5', cpu: { usedPercent: 25 } });
-  // The clock was set back; the number says what is newer.
-  await telemetry.ingest(alpha, frame(sampleAt(6, noon - 3 * minute, 30)));
-  expect((await telemetry.latest.get('alpha'))?.number).toBe(6);
-  // An older boot that comes late does not hide the newer one.
-  await telemetry.ingest({ ...alpha, bootId: boot('older') }, frame(sampleAt(99, noon - day)));
-  expect((await telemetry.latest.get('alpha'))?.number).toBe(6);
-  await telemetry.ingest({ ...alpha, bootId: boot('next') }, frame(sampleAt(1, noon)));
-  expect((await telemetry.latest.get('alpha'))?.number).toBe(1);
-  await telemetry.ingest({ ...alpha, agentId: 'beta' }, frame(sampleAt(1, noon)));
-  expect((await telemetry.latest.list()).map(({ agentId }) => agentId)).toEqual(['alpha', 'beta']);
-  expect(await telemetry.latest.list(['beta', 'nobody'])).toHaveLength(1);
-});
-
 test('after a restart it is as it was, for a thousand agents, also those silent for days', async () => {
   const before = await ownTelemetry();
   const names = Array.from({ length: 1100 }, (_, n) => `agent-${String(n).padStart(4, '0')}`);

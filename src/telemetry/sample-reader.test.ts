@@ -21,6 +21,7 @@ function readWhole(bytes: Uint8Array): SampleFacts | undefined {
     takenAt: timestampMs(sample.takenAt) ?? Number.NaN,
     bootId: sample.bootId,
     late: sample.late,
+    dropped: Number(sample.dropped),
     values: metricsOf(sample, rates),
   };
 }
@@ -149,6 +150,7 @@ test.each<[string, Partial<SampleInit>]>([
   ['a mount that is not ASCII', { disks: [{ mount: '/ä' }] }],
   ['a rate below nothing', { disks: [{ readBytesPerSecond: -1 }] }],
   ['a rate that is no number', { networks: [{ receivedBytesPerSecond: Number.NaN }] }],
+  ['a rate without end', { disks: [{ writesPerSecond: Number.POSITIVE_INFINITY }] }],
   ['a disk that is too busy', { disks: [{ busyPercent: 101 }] }],
   ['rates that are too much together', { networks: [{ sentBytesPerSecond: Number.POSITIVE_INFINITY }] }],
   ['counters alone', { networks: [{ interface: 'eth0', receivedBytes: 5n }] }],

@@ -18,6 +18,8 @@ export interface SampleFacts {
   /** Empty for the boot of the session. */
   bootId: Uint8Array;
   late: boolean;
+  /** Samples that its boot had lost by then, as it says. */
+  dropped: number;
   values: MetricValues;
 }
 
@@ -161,8 +163,7 @@ export function createSampleReader(): SampleReader {
   }
 
   const number = (no: number): number => value[no] as number;
-  const isLoad = (no: number): boolean => number(no) >= 0 && number(no) < Number.POSITIVE_INFINITY;
-  const isRate = (no: number): boolean => number(no) >= 0;
+  const isAmount = (no: number): boolean => number(no) >= 0 && number(no) < Number.POSITIVE_INFINITY;
   const percent = (used: number, total: number): number | null =>
     number(total) > 0 ? Math.min(100, (number(used) / number(total)) * 100) : null;
 
@@ -178,7 +179,7 @@ export function createSampleReader(): SampleReader {
       received: null,
       sent: null,
     };
-    let [count, takenAt, late, bootId] = [0, Number.NaN, false, noBytes];
+    let [count, takenAt, late, dropped, bootId] = [0, Number.NaN, false, 0, noBytes];
     for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
       const [no, type] = [tag >>> 3, tag & 7];
       if (no <= lastField) {
@@ -199,7 +200,8 @@ export function createSampleReader(): SampleReader {
           break;
         case 3:
           readMessage(cpuFields, to);
-          if (!(number(1) >= 0 && number(1) <= 100 && isLoad(3) && isLoad(4) && isLoad(5))) return undefined;
+          if (!(number(1) >= 0 && number(1) <= 100 && isAmount(3) && isAmount(4) && isAmount(5)))
+            return undefined;
           values.cpu = number(1);
           values.load = number(3);
           break;
@@ -210,7 +212,7 @@ export function createSampleReader(): SampleReader {
           break;
         case 5: {
           readMessage(diskFields, to);
-          for (let rate = 9; rate <= 13; rate++) if (!isRate(rate)) return undefined;
+          for (let rate = 9; rate <= 13; rate++) if (!isAmount(rate)) return undefined;
           if (number(13) > 100) return undefined;
           const used = percent(4, 3);
           if (used !== null && (values.disk === null || used > values.disk)) values.disk = used;
@@ -218,7 +220,7 @@ export function createSampleReader(): SampleReader {
         }
         case 6:
           readMessage(networkFields, to);
-          if (!isRate(4) || !isRate(5)) return undefined;
+          if (!isAmount(4) || !isAmount(5)) return undefined;
           if ((has & 0b110000) === 0) break;
           values.received = (values.received ?? 0) + number(4);
           values.sent = (values.sent ?? 0) + number(5);
@@ -248,7 +250,7 @@ export function createSampleReader(): SampleReader {
           late = readVarint(to) !== 0;
           break;
         case 13:
-          readVarint(to);
+          dropped = readVarint(to);
           break;
         case 14:
           readName(to, unreadCharacters, false);
@@ -261,7 +263,7 @@ export function createSampleReader(): SampleReader {
     const known =
       values.received === null ? counts[6] === 0 : Number.isFinite(values.received + (values.sent ?? 0));
     if (strange || count < 1 || Number.isNaN(takenAt) || !known) return undefined;
-    return { number: count, takenAt, bootId, late, values };
+    return { number: count, takenAt, bootId, late, dropped, values };
   }
 
   return {

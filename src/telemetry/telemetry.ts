@@ -4,7 +4,9 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Database } from '../storage/database.ts';
-import { newestSamples, type StoredSample } from '../storage/telemetry-samples.ts';
+import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
+import type { SampleRow, StoredSample } from '../storage/telemetry-samples.ts';
+import { createDrops } from './dropped.ts';
 import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
 import { createMemoryLatest, type LatestSamples } from './latest.ts';
@@ -39,8 +41,8 @@ export interface TelemetryDeps {
   log: Logger;
   metrics: Metrics;
   settings: TelemetrySettings;
-  /** In the memory of this instance by default. */
-  latest?: LatestSamples;
+  /** In the memory of this instance by default. @param stored what the database has */
+  latest?: ((stored: StoredNewest) => LatestSamples) | undefined;
 }
 
 export interface TelemetrySettings {
@@ -56,12 +58,17 @@ const leastLateMs = 60_000;
 
 export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { database, clock, log, metrics, settings } = deps;
-  const latest = deps.latest ?? createMemoryLatest();
+  const latest = (deps.latest ?? createMemoryLatest)(createStoredNewest(database.query));
   const listeners = new Set<StoredListener>();
   const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
+  const drops = createDrops({
+    before: (sample) => readSampleBefore(database.query, sample),
+    count: (dropped) => metrics.telemetryDropped.inc(dropped),
+  });
   const rollups = createRollups({ database, clock, log, metrics });
 
-  async function stored(samples: readonly StoredSample[], all: readonly StoredSample[]): Promise<void> {
+  async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
+    drops.stored(samples);
     // Also what was stored before: the answer to that commit may have been lost.
     await latest.put(all);
     if (samples.length === 0) return;
@@ -105,14 +112,16 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     partitions,
     async start() {
       await partitions.tend();
-      for await (const rows of newestSamples(database.query)) await latest.put(rows);
+      await latest.start();
       partitions.start();
       rollups.start();
     },
     async stop() {
       await ingest.idle();
+      await drops.idle();
       await partitions.stop();
       await rollups.stop();
+      await latest.stop();
     },
   };
 }

@@ -43,13 +43,21 @@ type ExecutionView = AppOutputs['commands']['get']['executions'][number];
 
 export const agentId = 'worker';
 
-export function createProcessRig(): ProcessRig {
+export interface ProcessRigOptions {
+  /** Lines of the configuration, from its first section of their own on. */
+  config?: string;
+  /** Of the server. */
+  env?: Readonly<Record<string, string>>;
+}
+
+export function createProcessRig(options: ProcessRigOptions = {}): ProcessRig {
   const dataDir = dataFolder();
   const folder = join(dataDir, '..');
   const config = join(folder, 'viworks.toml');
   writeFileSync(
     config,
-    '[agent_management]\nreconnect_backoff_ms = 50\nreconnect_backoff_max_ms = 200\n[logging]\nlevel = "info"\n',
+    '[agent_management]\nreconnect_backoff_ms = 50\nreconnect_backoff_max_ms = 200\n[logging]\nlevel = "info"\n' +
+      (options.config ?? ''),
   );
   let ports = { VIWORKS_API_PORT: '0', VIWORKS_AGENT_PORT: '0' };
   let apiUrl = '';
@@ -66,7 +74,9 @@ export function createProcessRig(): ProcessRig {
     server: () => there(server),
     agent: () => there(agent),
     async startServer() {
-      server = startCli(['serve', '--config', config, '--data-dir', dataDir], { env: ports });
+      server = startCli(['serve', '--config', config, '--data-dir', dataDir], {
+        env: { ...options.env, ...ports },
+      });
       const ready = /applications at (\S+), agents at (\S+)/;
       const line = await Promise.any([server.stdout.match(ready), server.stderr.match(ready)]);
       [, apiUrl = '', agentUrl = ''] = ready.exec(line) ?? [];

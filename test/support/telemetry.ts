@@ -5,7 +5,12 @@ import { type SampleSchema, TelemetrySchema } from '#gen/viworks/agent/v1/teleme
 import { silentLogger } from '../../src/lib/logger.ts';
 import { createMetrics, type Metrics } from '../../src/lib/metrics.ts';
 import { createDatabase, type Database, statement } from '../../src/storage/database.ts';
-import { createTelemetry, type Telemetry, type TelemetrySettings } from '../../src/telemetry/telemetry.ts';
+import {
+  createTelemetry,
+  type Telemetry,
+  type TelemetryDeps,
+  type TelemetrySettings,
+} from '../../src/telemetry/telemetry.ts';
 import { createTestClock, type TestClock } from './app-core.ts';
 import { createTestDatabase } from './postgres.ts';
 
@@ -47,16 +52,18 @@ export async function ownTelemetry(
   settings: Partial<TelemetrySettings> = {},
   start = midnight + 12 * 60 * minute,
   through: (url: string) => Promise<string> = async (url) => url,
+  latest?: TelemetryDeps['latest'],
 ): Promise<OwnTelemetry> {
   const own = await createTestDatabase();
   onTestFinished(() => own.drop());
-  return startTelemetry(await through(own.url), createTestClock(start), settings);
+  return startTelemetry(await through(own.url), createTestClock(start), settings, latest);
 }
 
 async function startTelemetry(
   url: string,
   clock: TestClock,
   settings: Partial<TelemetrySettings>,
+  latest: TelemetryDeps['latest'],
 ): Promise<OwnTelemetry> {
   const database = createDatabase({
     url,
@@ -72,6 +79,7 @@ async function startTelemetry(
     log: silentLogger,
     metrics,
     settings: { keepMs: 30 * day, keepRollupsMs: 400 * day, intervalMs: 30_000, ...settings },
+    latest,
   });
   let stopped: Promise<void> | undefined;
   const stop = () => {
@@ -98,7 +106,7 @@ async function startTelemetry(
     },
     async restart() {
       await stop();
-      return startTelemetry(url, clock, settings);
+      return startTelemetry(url, clock, settings, latest);
     },
   };
 }

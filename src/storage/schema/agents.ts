@@ -136,15 +136,3 @@ export const sessions = pgTable(
     index('sessions_open').on(table.agentId).where(sql`ended_at is null`),
   ],
 );
-
-/** Of a version before samples were kept; nothing reads or writes it. */
-export const telemetryLatest = pgTable('telemetry_latest', {
-  agentId: text('agent_id')
-    .primaryKey()
-    .references(() => agents.agentId, { onDelete: 'cascade' }),
-  bootId: bytea('boot_id').notNull(),
-  number: bigint('number', { mode: 'number' }).notNull(),
-  takenAt: moment('taken_at').notNull(),
-  receivedAt: moment('received_at').notNull(),
-  sample: jsonb('sample').notNull(),
-});

@@ -1,0 +1,61 @@
+import { type Database, lookup, statement } from './database.ts';
+import { telemetryMetrics } from './telemetry-metrics.ts';
+import { newestSamples, type StoredSample } from './telemetry-samples.ts';
+
+/** The newest samples as the database has them. */
+export interface StoredNewest {
+  /** Of all agents that have one, some agents at a time. */
+  all(): AsyncIterable<StoredSample[]>;
+  /** Those of the agents that have one, in any order. */
+  of(agentIds: readonly string[]): Promise<StoredSample[]>;
+  /** All agents, also those without samples, some at a time and in order. */
+  agents(): AsyncIterable<string[]>;
+}
+
+const newestOf = lookup(
+  'telemetry_samples_newest_of',
+  `select s.agent_id as "agentId", s.at, s.boot_id as "bootId", s.number::float8 as number,
+     s.received_at as "receivedAt", s.late, s.skewed, s.sample, ${telemetryMetrics.map((name) => `s.${name}`).join(', ')}
+   from (select distinct agent_id from unnest($1::text[]) as x(agent_id)) a
+   cross join lateral (
+     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s`,
+);
+
+const sampleBefore = statement(
+  'telemetry_samples_before',
+  `select sample from telemetry_samples
+   where agent_id = $1 and boot_id = $2::bytea and at <= $3 and number < $4
+   order by at desc, number desc limit 1`,
+);
+
+/** What the same boot of the agent said before this one; undefined where nothing is stored of it. */
+export async function readSampleBefore(
+  query: Database['query'],
+  { agentId, bootId, at, number }: Pick<StoredSample, 'agentId' | 'bootId' | 'at' | 'number'>,
+): Promise<Uint8Array | undefined> {
+  const rows = await query<{ sample: Uint8Array }>(sampleBefore, [agentId, Buffer.from(bootId), at, number]);
+  return rows[0]?.sample;
+}
+
+const agentsAfter = statement(
+  'telemetry_agents_page',
+  `select agent_id as "agentId" from agents where $1::text is null or agent_id > $1 order by agent_id limit $2`,
+);
+
+const agentsAtOnce = 500;
+
+export function createStoredNewest(query: Database['query']): StoredNewest {
+  return {
+    all: () => newestSamples(query),
+    of: (agentIds) => query<StoredSample>(newestOf, [agentIds]),
+    async *agents() {
+      for (let after: string | null = null; ; ) {
+        const rows: { agentId: string }[] = await query(agentsAfter, [after, agentsAtOnce]);
+        const last = rows.at(-1);
+        if (last === undefined) return;
+        yield rows.map(({ agentId }) => agentId);
+        after = last.agentId;
+      }
+    },
+  };
+}
