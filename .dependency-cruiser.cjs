@@ -7,7 +7,7 @@ const rungs = [
   ['cli'],
   ['app'],
   ['transport', 'api'],
-  ['live'],
+  ['health', 'live'],
   ['schedules', 'alerts'],
   ['session', 'templates'],
   ['identity', 'registry', 'commands', 'telemetry'],

@@ -1,4 +1,5 @@
 import { type Database, type Statement, statement } from './database.ts';
+import { packedFloats, packedInts, packedTimes, unpackFloats, unpackInts, unpackTimes } from './packed.ts';
 import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
 import { type RollupLevel, spanOrigin } from './telemetry-rollups.ts';
 import type { StoredSample } from './telemetry-samples.ts';
@@ -87,7 +88,6 @@ export interface SpanRow {
 
 const parts = ['count', 'sum', 'min', 'max', 'p95'] as const;
 export type FlatStatistics = Record<`${TelemetryMetric}_${(typeof parts)[number]}`, number | null>;
-type FlatRow = { at: Date; samples: number } & FlatStatistics;
 
 /** Names a choice of metrics. */
 export const choiceOf = (metrics: readonly TelemetryMetric[]): string =>
@@ -99,28 +99,42 @@ const fresh = (name: string): string =>
 
 const seriesStatements = new WeakMap<RollupLevel, Map<string, Statement>>();
 
-/** One for each level and choice of metrics, so that only what is asked for is read and sent. */
+/** Ones of the columns of a span that are whole numbers. */
+const isCount = (column: string): boolean => column === 'samples' || column.endsWith('_count');
+
+/**
+ * Each column of all spans packed into one value: as rows, each number would be written as text, and read again, one by
+ * one, which takes most of the time. One statement for each level and choice of metrics, so that only what is asked for
+ * is read and sent.
+ */
 function seriesStatement(level: RollupLevel, metrics: readonly TelemetryMetric[]): Statement {
   const known = seriesStatements.get(level) ?? new Map<string, Statement>();
   seriesStatements.set(level, known);
   const chosen = choiceOf(metrics);
   const { table, seconds } = level;
-  const kept = metrics.flatMap((name) => parts.map((part) => `${name}_${part}`));
+  const columns = columnsOf(metrics);
+  const packed = columns.map((column) => (isCount(column) ? packedInts(column) : packedFloats(column)));
   const made =
     known.get(chosen) ??
     statement(
       `${table}_series_${chosen}`,
-      `(select ${['at', 'samples', ...kept].join(', ')} from ${table}
-      where agent_id = $1 and at >= $2 and at < least($3::timestamptz, $4::timestamptz) order by at limit $5)
-     union all
-     (select ${[`date_bin('${seconds} seconds', at, ${spanOrigin}) as at`, 'count(*)::int as samples', ...metrics.map(fresh)].join(', ')}
-      from telemetry_samples
-      where agent_id = $1 and at >= greatest($2::timestamptz, $4::timestamptz) and at < $3 group by 1 order by 1 limit $5)
-     order by 1 limit $5`,
+      `select ${packedTimes('at')} as at, ${packed.map((value, n) => `${value} as ${columns[n]}`).join(', ')} from (
+       (select ${['at', ...columns].join(', ')} from ${table}
+        where agent_id = $1 and at >= $2 and at < least($3::timestamptz, $4::timestamptz) order by at limit $5)
+       union all
+       (select ${[`date_bin('${seconds} seconds', at, ${spanOrigin}) as at`, 'count(*)::int as samples', ...metrics.map(fresh)].join(', ')}
+        from telemetry_samples
+        where agent_id = $1 and at >= greatest($2::timestamptz, $4::timestamptz) and at < $3 group by 1 order by 1 limit $5)
+       order by 1 limit $5) spans`,
     );
   known.set(chosen, made);
   return made;
 }
+
+const columnsOf = (metrics: readonly TelemetryMetric[]): string[] => [
+  'samples',
+  ...metrics.flatMap((name) => parts.map((part) => `${name}_${part}`)),
+];
 
 export interface SeriesQuery extends TimeRange {
   agentId: string;
@@ -133,12 +147,28 @@ export interface SeriesQuery extends TimeRange {
 /** Spans of an agent that have samples, oldest first. The range begins and ends with spans. */
 export async function readSeries(query: Query, level: RollupLevel, wanted: SeriesQuery): Promise<SpanRow[]> {
   const { agentId, from, to, unsettled, limit, metrics } = wanted;
-  const rows = await query<FlatRow>(seriesStatement(level, metrics), [agentId, from, to, unsettled, limit]);
-  return rows.map((row) => ({
-    at: row.at,
-    samples: row.samples,
-    metrics: statisticsOf(row, metrics),
-  }));
+  const [packed] = await query<Record<string, Buffer | null>>(seriesStatement(level, metrics), [
+    agentId,
+    from,
+    to,
+    unsettled,
+    limit,
+  ]);
+  if (!packed?.at) return [];
+  const times = unpackTimes(packed.at);
+  const columns = columnsOf(metrics).map((name) => {
+    const bytes = packed[name] ?? Buffer.alloc(0);
+    return [name, isCount(name) ? unpackInts(bytes) : unpackFloats(bytes)] as const;
+  });
+  return times.map((at, n) => {
+    const row: Record<string, number> = {};
+    for (const [name, values] of columns) row[name] = values[n] ?? 0;
+    return {
+      at,
+      samples: row.samples ?? 0,
+      metrics: statisticsOf(row as FlatStatistics, metrics),
+    };
+  });
 }
 
 export const statisticsOf = (row: FlatStatistics, metrics: readonly TelemetryMetric[]) =>

@@ -33,6 +33,7 @@ import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryCertificates } from './api-certificates.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryHealthReports } from './api-health.ts';
 import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { memoryLive } from './api-live.ts';
@@ -68,6 +69,7 @@ export async function startApi(
   const deps = {
     agents,
     telemetry,
+    healthReports: memoryHealthReports(agents),
     commands,
     alerts: memoryAlerts(),
     live: options.live ?? live,
