@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Benchmark } from './benchmark.ts';
 import { commands } from './commands.ts';
+import { history } from './history.ts';
 import { replay } from './replay.ts';
 import { roundtrip } from './roundtrip.ts';
 import { sessions } from './sessions.ts';
@@ -8,7 +9,7 @@ import { telemetry } from './telemetry.ts';
 
 /** `npm run bench [-- name …] [-- --json]`: runs the named benchmarks, or all but the long ones, against the build. */
 
-const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions, telemetry, replay];
+const benchmarks: readonly Benchmark[] = [roundtrip, commands, sessions, telemetry, replay, history];
 
 const usage = `npm run bench -- [name …] [--json] [--quick] [--profile FOLDER]
 

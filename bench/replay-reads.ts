@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database } from '../src/storage/database.ts';
 import type { LatestSamples } from '../src/telemetry/latest.ts';
-import type { Telemetry } from '../src/telemetry/telemetry.ts';
 import { built } from './support/built.ts';
-import { quantile } from './support/figures.ts';
+import { figure, quantile, table } from './support/figures.ts';
+import type { OwnTelemetry } from './support/own-telemetry.ts';
 import { randomOf } from './support/random.ts';
 import { startRedis } from './support/redis.ts';
-import { dayMs, midnight } from './support/replay-day.ts';
+import { dayMs } from './support/replay-day.ts';
 
 /** What it takes to read of a whole day that is stored, one question after the other. */
 
@@ -23,12 +23,19 @@ const pageSize = 1000;
 /** Milliseconds after which Redis should have all agents. */
 const fillMs = 60_000;
 
+/** @param days where they begin, of which each question has one */
 export async function measureReads(
-  { telemetry, store, folder }: { telemetry: Telemetry; store: Database; folder: string },
+  { telemetry, store, folder }: Pick<OwnTelemetry, 'telemetry' | 'store' | 'folder'>,
   names: readonly string[],
+  days: readonly number[],
 ): Promise<ReadSample[]> {
   const random = randomOf(1);
-  const some = () => names[Math.floor(random() * names.length)] ?? '';
+  const oneOf = <T>(all: readonly T[]): T => all[Math.floor(random() * all.length)] as T;
+  const some = () => oneOf(names);
+  const day = () => {
+    const from = oneOf(days);
+    return { from, to: from + dayMs };
+  };
   const timed = async (what: string, targetMs: number, count: number, work: () => Promise<unknown>) => {
     const times: number[] = [];
     for (let n = 0; n < count; n++) {
@@ -44,21 +51,20 @@ export async function measureReads(
       timed('newest sample, in Redis', 1, 5000, () => latest.get(some())),
     )),
   ];
-  const whole = { from: midnight, to: midnight + dayMs };
   return [
     ...samples,
     await timed('a day of an agent in minutes, all metrics, two pages', 20, 500, async () => {
-      const wanted = { ...whole, agentId: some() };
+      const wanted = { ...day(), agentId: some() };
       const { nextToken: token } = await telemetry.history.series(wanted, { size: pageSize });
       if (token !== undefined) await telemetry.history.series(wanted, { size: pageSize, token });
     }),
     await timed('a day of an agent in minutes, one metric, two pages', 20, 500, async () => {
-      const wanted = { ...whole, agentId: some(), metrics: ['cpu'] as const };
+      const wanted = { ...day(), agentId: some(), metrics: ['cpu'] as const };
       const { nextToken: token } = await telemetry.history.series(wanted, { size: pageSize });
       if (token !== undefined) await telemetry.history.series(wanted, { size: pageSize, token });
     }),
     await timed('a day of an agent in quarters of an hour', 20, 500, () =>
-      telemetry.history.series({ ...whole, agentId: some(), resolution: 900 }, { size: pageSize }),
+      telemetry.history.series({ ...day(), agentId: some(), resolution: 900 }, { size: pageSize }),
     ),
   ];
 }
@@ -87,3 +93,15 @@ async function inRedis(
     await redis.stop();
   }
 }
+
+export const readsTable = (title: string, reads: readonly ReadSample[]): string =>
+  table(
+    [title, 'times', 'p50 ms', 'p99 ms', 'target: p99'],
+    reads.map(({ what, count, p50, p99, targetMs }) => [
+      what,
+      figure(count),
+      figure(p50),
+      figure(p99),
+      `≤ ${targetMs} ms: ${p99 <= targetMs ? 'met' : 'missed'}`,
+    ]),
+  );

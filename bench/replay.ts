@@ -1,24 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Telemetry } from '../src/telemetry/telemetry.ts';
 import type { Benchmark, BenchOptions } from './benchmark.ts';
 import { compare, levels, same } from './replay-compare.ts';
-import { measureReads, type ReadSample } from './replay-reads.ts';
-import { built } from './support/built.ts';
+import { measureReads, type ReadSample, readsTable } from './replay-reads.ts';
 import { figure, table } from './support/figures.ts';
-import {
-  dayMs,
-  makeDay,
-  midnight,
-  minuteMs,
-  noteArrival,
-  type ReplayDay,
-  stepMs,
-} from './support/replay-day.ts';
+import { type OwnTelemetry, withTelemetry } from './support/own-telemetry.ts';
+import { makeDay, midnight, minuteMs, noteArrival, type ReplayDay, stepMs } from './support/replay-day.ts';
 
 /**
  * A proof more than a benchmark: a day of telemetry goes through the real ingest and roll-ups on a real PostgreSQL, and
@@ -52,94 +41,49 @@ export const replay: Benchmark = {
   },
 };
 
-async function replayDay(count: number, { progress }: BenchOptions): Promise<ReplayResult> {
-  const [embedded, database, { migrate }, { createMetrics }, { silentLogger }] = await Promise.all([
-    built.embedded(),
-    built.database(),
-    built.migrate(),
-    built.metrics(),
-    built.logger(),
-  ]);
-  const { createTelemetry } = await built.telemetry();
-  const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
-  const server = embedded.createEmbeddedPostgres({ dataDir: folder, log: silentLogger, maxConnections: 20 });
-  try {
-    const store = database.createDatabase({
-      url: (await server.start()).connectionString,
-      maxConnections: 10,
-      connectTimeoutMs: 10_000,
-      idleTimeoutMs: 10_000,
-      log: silentLogger,
-    });
-    await migrate(store);
-    let now = midnight;
-    const metrics = createMetrics();
-    const telemetry = createTelemetry({
-      database: store,
-      clock: { now: () => now, monotonic: () => now - midnight },
-      log: silentLogger,
-      metrics,
-      settings: { keepMs: 30 * dayMs, keepRollupsMs: 400 * dayMs, intervalMs: 30_000 },
-    });
-    await telemetry.start();
-    try {
-      progress(`making the day of ${count} agents`);
-      const day = makeDay(count, seed);
-      const setNow = (to: number) => {
-        now = to;
-      };
-      const counts = await sendDay(day, telemetry, setNow, progress);
-      const begun = performance.now();
-      now += 3 * 60 * minuteMs;
-      // Each level leads to the next after a moment.
-      for (const _ of levels) {
-        await rollUpAll(telemetry);
-        now += 60 * minuteMs;
-      }
-      const rollups = counts.rollups + (performance.now() - begun);
-      progress('comparing');
-      const counted = async (counter: 'telemetrySamples' | 'telemetryMarked', label: string) =>
-        (await metrics[counter].get()).values.find(({ labels }) => Object.values(labels).includes(label))
-          ?.value ?? 0;
-      same('stored', await counted('telemetrySamples', 'stored'), counts.stored);
-      same('duplicates', await counted('telemetrySamples', 'duplicate'), day.deliveries - counts.stored);
-      same('set aside', await counted('telemetrySamples', 'set_aside'), 0);
-      same('skewed', await counted('telemetryMarked', 'skewed'), counts.skewed);
-      same('told to listeners', counts.told, counts.stored);
-      const comparing = performance.now();
-      const spans = await compare(day, store);
-      const compared = (performance.now() - comparing) / 1000;
-      progress('reading');
-      const names = day.agents.map(({ agentId }) => agentId);
-      // As the registry has them.
-      await store.query(
-        database.statement(
-          'replay_agents',
-          `insert into agents (agent_id, site, incarnation) select unnest($1::text[]), 'bench', 1`,
-        ),
-        [names],
-      );
-      return {
-        agents: count,
-        samples: counts.stored,
-        deliveries: day.deliveries,
-        skewed: counts.skewed,
-        spans,
-        took: {
-          ingest: counts.ingest / 1000,
-          rollups: rollups / 1000,
-          comparing: compared,
-        },
-        reads: await measureReads({ telemetry, store, folder }, names),
-      };
-    } finally {
-      await telemetry.stop();
-      await store.close();
+function replayDay(count: number, { progress }: BenchOptions): Promise<ReplayResult> {
+  return withTelemetry(midnight, async (own) => {
+    const { telemetry, store, metrics, time } = own;
+    progress(`making the day of ${count} agents`);
+    const day = makeDay(count, seed);
+    const counts = await sendDay(day, own, progress);
+    const begun = performance.now();
+    time.now += 3 * 60 * minuteMs;
+    // Each level leads to the next after a moment.
+    for (const _ of levels) {
+      await rollUpAll(telemetry);
+      time.now += 60 * minuteMs;
     }
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+    const rollups = counts.rollups + (performance.now() - begun);
+    progress('comparing');
+    const counted = async (counter: 'telemetrySamples' | 'telemetryMarked', label: string) =>
+      (await metrics[counter].get()).values.find(({ labels }) => Object.values(labels).includes(label))
+        ?.value ?? 0;
+    same('stored', await counted('telemetrySamples', 'stored'), counts.stored);
+    same('duplicates', await counted('telemetrySamples', 'duplicate'), day.deliveries - counts.stored);
+    same('set aside', await counted('telemetrySamples', 'set_aside'), 0);
+    same('skewed', await counted('telemetryMarked', 'skewed'), counts.skewed);
+    same('told to listeners', counts.told, counts.stored);
+    const comparing = performance.now();
+    const spans = await compare(day, store);
+    const compared = (performance.now() - comparing) / 1000;
+    progress('reading');
+    const names = day.agents.map(({ agentId }) => agentId);
+    await own.register(names);
+    return {
+      agents: count,
+      samples: counts.stored,
+      deliveries: day.deliveries,
+      skewed: counts.skewed,
+      spans,
+      took: {
+        ingest: counts.ingest / 1000,
+        rollups: rollups / 1000,
+        comparing: compared,
+      },
+      reads: await measureReads(own, names, [midnight]),
+    };
+  });
 }
 
 /** Another one may be at it: then it is done when that is. */
@@ -149,8 +93,7 @@ async function rollUpAll(telemetry: Pick<Telemetry, 'rollUp'>): Promise<void> {
 
 async function sendDay(
   { agents, steps }: ReplayDay,
-  telemetry: Telemetry,
-  setNow: (now: number) => void,
+  { telemetry, time }: OwnTelemetry,
   progress: (text: string) => void,
 ) {
   const counts = { stored: 0, skewed: 0, told: 0, ingest: 0, rollups: 0 };
@@ -159,7 +102,7 @@ async function sendDay(
   });
   for (const [step, deliveries] of steps.entries()) {
     const now = midnight + step * stepMs;
-    setNow(now);
+    time.now = now;
     if (step % 6 === 0)
       progress(`${step / 6} h of ${Math.ceil(steps.length / 6)} h, ${counts.stored} samples`);
     const lists = new Map<string, { agentId: string; boot: number; samples: number[]; agent: number }>();
@@ -216,14 +159,5 @@ const reportOf = ({ agents, samples, deliveries, skewed, spans, took, reads }: R
     ),
     `Seconds: ${figure(took.ingest)} for samples, ${figure(took.rollups)} for roll-ups, ${figure(took.comparing)} to compare.`,
     '',
-    table(
-      ['read then, one after the other', 'times', 'p50 ms', 'p99 ms', 'target: p99'],
-      reads.map(({ what, count, p50, p99, targetMs }) => [
-        what,
-        figure(count),
-        figure(p50),
-        figure(p99),
-        `≤ ${targetMs} ms: ${p99 <= targetMs ? 'met' : 'missed'}`,
-      ]),
-    ),
+    readsTable('read then, one after the other', reads),
   ].join('\n');

@@ -53,6 +53,14 @@ export const built = {
   latestShared: () =>
     load('telemetry/latest-shared.js') as Promise<typeof import('../../src/telemetry/latest-shared.ts')>,
   redisNewest: () => load('bus/redis-newest.js') as Promise<typeof import('../../src/bus/redis-newest.ts')>,
+  partitions: () =>
+    load('storage/telemetry-partitions.js') as Promise<
+      typeof import('../../src/storage/telemetry-partitions.ts')
+    >,
+  rollups: () =>
+    load('storage/telemetry-rollups.js') as Promise<typeof import('../../src/storage/telemetry-rollups.ts')>,
+  telemetryMetrics: () =>
+    load('storage/telemetry-metrics.js') as Promise<typeof import('../../src/storage/telemetry-metrics.ts')>,
   storedNewest: () =>
     load('storage/telemetry-newest.js') as Promise<typeof import('../../src/storage/telemetry-newest.ts')>,
   keys: () => load('protocol/keys.js') as Promise<typeof import('../../src/protocol/keys.ts')>,
