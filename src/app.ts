@@ -5,6 +5,7 @@ import { healthRoutes } from './api/grpc/health.ts';
 import { apiRoutes } from './api/grpc/routes.ts';
 import { createHealthMonitor } from './api/health-monitor.ts';
 import { createHttpApi } from './api/http.ts';
+import { createTelemetryService } from './api/telemetry-service.ts';
 import { composeAgentIdentity } from './app/agent-identity.ts';
 import { composeAlerts, observed, withAlerts } from './app/alerts.ts';
 import { auditedPresence } from './app/audited-presence.ts';
@@ -251,6 +252,7 @@ async function compose(
     templates,
     schedules,
     alerts,
+    telemetry: createTelemetryService({ agents, telemetry }),
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,

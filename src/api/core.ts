@@ -2,6 +2,7 @@ import { invalidField, ViworksError } from '../errors.ts';
 import type { Actor, EnrollmentTokens } from '../identity/types.ts';
 import { allowsSite, allowsVerb, isWithin, narrows, type Scope } from '../lib/scope.ts';
 import type { ApiDeps } from './deps.ts';
+import type { TelemetryService } from './telemetry-service.ts';
 
 /**
  * The services as one caller sees them. Whoever is not limited gets them as they are. For anybody else each one
@@ -24,6 +25,7 @@ export interface Core {
     'list' | 'get' | 'create' | 'update' | 'delete' | 'pause' | 'resume' | 'run' | 'next'
   >;
   alerts: ApiDeps['alerts'];
+  telemetry: TelemetryService;
   templates: Pick<ApiDeps['templates'], 'list' | 'get' | 'save' | 'delete' | 'render' | 'run'>;
   enrollmentTokens: EnrollmentTokens;
 }
@@ -35,6 +37,7 @@ export type CoreDeps = Pick<
   | 'commands'
   | 'rollouts'
   | 'schedules'
+  | 'telemetry'
   | 'templates'
   | 'enrollmentTokens'
   | 'maxFleetShare'
@@ -46,6 +49,7 @@ export function coreFor(deps: CoreDeps, actor: Actor): Core {
   return {
     agents: agentsWithin(deps, scope),
     alerts: alertsWithin(deps, scope),
+    telemetry: telemetryWithin(deps, scope),
     commands: commandsWithin(deps, scope),
     rollouts: rolloutsWithin(deps, scope),
     schedules: schedulesWithin(deps, scope),
@@ -94,6 +98,36 @@ function alertsWithin({ alerts }: CoreDeps, scope: Scope): Core['alerts'] {
     },
   };
 }
+
+function telemetryWithin(deps: CoreDeps, scope: Scope): Core['telemetry'] {
+  const { telemetry } = deps;
+  const { get } = agentsWithin(deps, scope);
+  const within = <F extends { sites?: readonly string[] | undefined }>(filter: F): F => ({
+    ...filter,
+    sites: sitesWithin(scope, filter.sites),
+  });
+  return {
+    async latest(of, page) {
+      if (!('agentId' in of)) return telemetry.latest({ filter: within(of.filter) }, page);
+      await get(of.agentId);
+      return telemetry.latest(of, page);
+    },
+    async samples(agentId, range, page) {
+      await get(agentId);
+      return telemetry.samples(agentId, range, page);
+    },
+    async series(wanted, page) {
+      await get(wanted.agentId);
+      return telemetry.series(wanted, page);
+    },
+    aggregate: (wanted, page) => telemetry.aggregate({ ...wanted, filter: within(wanted.filter) }, page),
+    sites: (wanted, page) => telemetry.sites({ ...wanted, filter: within(wanted.filter) }, page),
+  };
+}
+
+/** Of those that somebody asks for, or of all. */
+const sitesWithin = ({ sites }: Scope, asked: readonly string[] | undefined) =>
+  sites === undefined ? asked : (asked?.filter((site) => sites.includes(site)) ?? sites);
 
 /** @throws command_unknown for what lies beyond the limits, in the words for what is not there */
 async function assertVisible(

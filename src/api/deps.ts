@@ -21,6 +21,7 @@ import type { ScheduleService } from '../schedules/types.ts';
 import type { TemplateService } from '../templates/types.ts';
 import type { HealthReporter } from './health-report.ts';
 import type { CallLimits } from './limits.ts';
+import type { TelemetryService } from './telemetry-service.ts';
 
 /** What the surfaces call. */
 export interface ApiDeps {
@@ -30,6 +31,7 @@ export interface ApiDeps {
   templates: TemplateService;
   schedules: ScheduleService;
   alerts: AlertService;
+  telemetry: TelemetryService;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;

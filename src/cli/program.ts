@@ -21,6 +21,7 @@ import { runCommand } from './run.ts';
 import { schedulesCommand } from './schedules.ts';
 import { serveCommand } from './serve.ts';
 import { startCommand } from './start.ts';
+import { telemetryCommand } from './telemetry.ts';
 import { templatesCommand } from './templates.ts';
 import { tokenCommand } from './token.ts';
 import { verbsCommand } from './verbs.ts';
@@ -58,6 +59,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   rolloutsCommand(program, context);
   templatesCommand(program, context);
   schedulesCommand(program, context, exit);
+  telemetryCommand(program, context);
   alertsCommand(program, context, exit);
   verbsCommand(program, context);
   tokenCommand(program, context);

@@ -116,6 +116,8 @@ export interface ClientEnvironment {
   enrollmentToken: string | undefined;
   debug: boolean;
   color: boolean;
+  /** The terminal shows more than ASCII. */
+  unicode: boolean;
 }
 
 /** The environment of this process; everything else is handed what it needs. */
@@ -140,6 +142,7 @@ export function clientEnvironment(env: Environment): ClientEnvironment {
     enrollmentToken: env.VIWORKS_ENROLLMENT_TOKEN || undefined,
     debug: Boolean(env.VIWORKS_DEBUG) && env.VIWORKS_DEBUG !== '0',
     color: !env.NO_COLOR && env.TERM !== 'dumb',
+    unicode: /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '') && env.TERM !== 'dumb',
   };
 }
 

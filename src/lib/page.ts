@@ -3,7 +3,7 @@ import { storableText } from './text.ts';
 
 /** Cursor paging: the token names the last row of the page before, so that writes neither hide nor repeat rows. */
 export interface PageRequest {
-  /** 1 to 1000. */
+  /** 1 to 1000; of spans of telemetry to 1440. */
   size: number;
   token?: string | undefined;
 }

@@ -3,7 +3,8 @@ import type { agents } from './schema/agents.ts';
 
 export type AgentStatus = 'online' | 'degraded' | 'offline' | 'maintenance' | 'held' | 'revoked';
 
-const statusColumn = `case when revoked is not null then 'revoked' when held is not null then 'held'
+/** How an agent is, in a statement over `agents`. */
+export const statusColumn = `case when revoked is not null then 'revoked' when held is not null then 'held'
   when maintenance then 'maintenance' else presence end`;
 
 export interface AgentListFilter {

@@ -46,7 +46,7 @@ const rows = fc.uniqueArray(row, { minLength: 1, maxLength: 30, selector: sample
 const all = async (): Promise<unknown[]> => {
   const found = [];
   for (const agentId of ['alpha', 'beta-ß', 'γ'.repeat(60)])
-    found.push(...(await readSamples(database.query, agentId, day, undefined, 10_000)));
+    found.push(...(await readSamples(database.query, agentId, day, undefined, 10_000)).samples);
   return found.map((one) => ({
     ...one,
     bootId: new Uint8Array(one.bootId),

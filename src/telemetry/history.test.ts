@@ -177,3 +177,162 @@ test('many agents together: the average over samples, the 95th of a hundred over
   await own.rows('truncate telemetry_samples');
   await check();
 });
+
+const addAgent = statement(
+  'test_agents_described',
+  `insert into agents (agent_id, site, labels, incarnation, os, capabilities, presence)
+   values ($1, $2, '{}', 1, $3, $4, $5)`,
+);
+
+test('agents are chosen by all that the registry knows of them', async () => {
+  const own = await ownTelemetry({}, noon);
+  const { telemetry, database } = own;
+  for (const [agentId, ...rest] of [
+    ['a', 'berlin', 'Debian', ['exec', 'docker'], 'online'],
+    ['b', 'berlin', 'Fedora', ['exec'], 'offline'],
+    ['c', 'paris', 'Debian', ['exec'], 'online'],
+  ] as const) {
+    await database.query(addAgent, [agentId, ...rest]);
+    await telemetry.ingest({ agentId, bootId: boot() }, frame(sampleAt(1, noon - minute, 10)));
+  }
+  const agents = async (filter: object) => {
+    const wanted = { metric: 'cpu', filter, from: noon - 10 * minute, to: noon } as const;
+    return (await telemetry.history.aggregate(wanted, { size: 10 })).items[0]?.agents ?? 0;
+  };
+  expect(await agents({})).toBe(3);
+  expect(await agents({ os: ['Debian', 'Windows'] })).toBe(2);
+  expect(await agents({ capabilities: ['exec', 'docker'] })).toBe(1);
+  expect(await agents({ statuses: ['online'], sites: ['berlin', 'paris'] })).toBe(2);
+  expect(await agents({ site: 'paris', statuses: ['offline'] })).toBe(0);
+  expect(await agents({ sites: [] })).toBe(0);
+});
+
+test('sites are told of with those of their agents that say nothing', async () => {
+  const own = await ownTelemetry({}, noon);
+  const { telemetry, database } = own;
+  for (const [agentId, site, ...values] of [
+    ['a', 'berlin', 10, 30],
+    ['b', 'berlin', 50],
+    ['c', 'berlin'],
+    ['d', 'paris'],
+    ['e', 'rome', 70],
+  ] as const) {
+    await database.query(addAgent, [agentId, site, '', [], 'online']);
+    const samples = values.map((value, n) => sampleAt(n + 1, noon - (n + 1) * 15 * minute, value));
+    if (samples.length > 0) await telemetry.ingest({ agentId, bootId: boot() }, frame(...samples));
+  }
+  const wanted = {
+    metrics: ['swap', 'cpu'],
+    filter: { sites: ['berlin', 'paris', 'rome'] },
+    from: noon - 60 * minute,
+    to: noon,
+  } as const;
+  const check = async () => {
+    const first = await telemetry.history.sites(wanted, { size: 2 });
+    expect(first.items).toEqual([
+      {
+        site: 'berlin',
+        agents: 3,
+        reporting: 2,
+        samples: 3,
+        metrics: { cpu: { count: 3, average: 30, min: 10, max: 50, p95: 50 }, swap: null },
+      },
+      { site: 'paris', agents: 1, reporting: 0, samples: 0, metrics: { cpu: null, swap: null } },
+    ]);
+    const second = await telemetry.history.sites(wanted, { size: 2, token: first.nextToken });
+    expect(second).toMatchObject({ items: [{ site: 'rome', reporting: 1 }], nextToken: undefined });
+  };
+  await settle(own);
+  await check();
+  await own.rows('truncate telemetry_samples');
+  await check();
+});
+
+test('what has no column is read from samples, beside what has one', async () => {
+  const own = await ownTelemetry({}, noon);
+  const { telemetry } = own;
+  const samples = Array.from({ length: 90 }, (_, n) => ({
+    ...sampleAt(n + 1, range.from + n * 2 * minute, 5),
+    metrics: { queue: n },
+    disks: [{ mount: '/data', totalBytes: 128n, usedBytes: BigInt(n) }],
+  }));
+  await telemetry.ingest({ agentId: 'alpha', bootId: boot() }, frame(...samples));
+  const metrics = ['metrics.queue', 'cpu', 'disk:/data', 'sent:eth0'];
+  const wanted = { agentId: 'alpha', ...range, metrics, resolution: 3600 as const };
+  const check = async () => {
+    const { items, nextToken } = await telemetry.history.series(wanted, { size: 2 });
+    expect(nextToken).toBeDefined();
+    expect(items[1]).toEqual({
+      at: new Date(range.from + 60 * minute),
+      samples: 30,
+      metrics: {
+        cpu: { count: 30, average: 5, min: 5, max: 5, p95: 5 },
+        'metrics.queue': { count: 30, average: 44.5, min: 30, max: 59, p95: 58 },
+        'disk:/data': { count: 30, average: 34.765625, min: 23.4375, max: 46.09375, p95: 45.3125 },
+        'sent:eth0': null,
+      },
+    });
+    const rest = await telemetry.history.series(wanted, { size: 2, token: nextToken });
+    expect(rest.items.map(({ metrics }) => metrics['metrics.queue']?.min)).toEqual([60]);
+  };
+  await settle(own);
+  await check();
+  await expect(
+    telemetry.history.series({ ...wanted, metrics: ['cpu', 'CPU'] }, { size: 2 }),
+  ).rejects.toMatchObject({ code: 'invalid_request', fields: [{ field: 'metrics[1]' }] });
+});
+
+test('large samples make pages shorter, and none is left out', async () => {
+  const own = await ownTelemetry({}, noon);
+  const containers = Array.from({ length: 1000 }, (_, n) => ({
+    id: `${n}`.padEnd(128, 'x'),
+    name: `${n}`.padEnd(255, 'x'),
+    image: `${n}`.padEnd(512, 'x'),
+  }));
+  for (let n = 1; n <= 9; n++)
+    await own.telemetry.ingest(
+      { agentId: 'alpha', bootId: boot() },
+      frame({ ...sampleAt(n, noon - 60_000 + n), containers }),
+    );
+  const numbers: number[][] = [];
+  for (let token: string | undefined, first = true; first || token !== undefined; first = false) {
+    const page = await own.telemetry.history.samples('alpha', range, { size: 100, token });
+    numbers.push(page.items.map(({ number }) => number));
+    token = page.nextToken;
+  }
+  expect(numbers.flat()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(numbers.length).toBeGreaterThan(1);
+});
+
+test('many agents are not added up over more spans than anybody can look at', async () => {
+  const { telemetry } = await ownTelemetry({}, noon);
+  const page = { size: 10 };
+  const days = (count: number) => ({ from: noon - count * 24 * 60 * minute, to: noon });
+  const wanted = { metric: 'cpu', metrics: ['cpu'], filter: {} } as const;
+  const field = (call: Promise<unknown>) =>
+    call.then(
+      () => undefined,
+      (error: { fields: { field: string }[] }) => error.fields[0]?.field,
+    );
+  const { aggregate, sites } = telemetry.history;
+  expect(await field(aggregate({ ...wanted, ...days(7), resolution: 60 }, page))).toBeUndefined();
+  expect(await field(aggregate({ ...wanted, ...days(8), resolution: 60 }, page))).toBe('resolution');
+  expect(await field(aggregate({ ...wanted, ...days(400) }, page))).toBeUndefined();
+  expect(await field(aggregate({ ...wanted, ...days(500) }, page))).toBe('from');
+  expect(await field(sites({ ...wanted, ...days(500) }, page))).toBe('from');
+});
+
+test('minutes of which none are kept any more are not answered as if there had been nothing', async () => {
+  const { telemetry } = await ownTelemetry({}, noon);
+  const ago = (days: number) => noon - days * 24 * 60 * minute;
+  const read = (days: number, resolution: Resolution) =>
+    telemetry.history.series(
+      { agentId: 'alpha', from: ago(days + 1), to: ago(days), resolution },
+      { size: 10 },
+    );
+  await expect(read(32, 60)).rejects.toMatchObject({
+    message: 'resolution: must be 900 or 3600 this far back: 60 is kept for 30 days',
+  });
+  expect((await read(32, 900)).items).toEqual([]);
+  expect((await read(29, 60)).items).toEqual([]);
+});

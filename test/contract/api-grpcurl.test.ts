@@ -190,6 +190,19 @@ if (binary === undefined) {
     expect((await call('ListDeadLetters', { webhook: 'chat' })).deadLetters).toHaveLength(1);
     expect((await call('RetryDeadLetters', { webhook: 'chat' })).count).toBe(3);
     await call('RemoveWebhook', { name: 'chat' });
+    const { agents: measured } = await call('ListLatestTelemetry', { filter: { site: 'paris' } });
+    expect(measured).toEqual([expect.objectContaining({ agentId: 'beta' })]);
+    const when = { from: '2029-12-31T00:00:00Z', to: '2030-01-01T00:00:00Z' };
+    const { samples } = await call('ListTelemetrySamples', { agentId: 'beta', ...when });
+    expect(samples).toMatchObject([{ late: true, sample: { number: '7', metrics: { queue_length: 12 } } }]);
+    const wanted = { agentId: 'beta', metrics: ['cpu'], resolution: 60, ...when };
+    expect((await call('GetTelemetrySeries', wanted)).spans[0].metrics.cpu.average).toBe(1.5);
+    const metric = 'METRIC_CPU';
+    const filter = { sites: ['paris'] };
+    expect((await call('AggregateTelemetry', { metric, filter, ...when })).spans).toMatchObject([
+      { agents: 5 },
+    ]);
+    expect((await call('ListTelemetrySites', {})).sites).toMatchObject([{ site: 'berlin', reporting: 2 }]);
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

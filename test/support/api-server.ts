@@ -36,6 +36,7 @@ import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
 import { memoryRollouts } from './api-rollouts.ts';
+import { memoryTelemetry } from './api-telemetry.ts';
 
 export type TestApi = Awaited<ReturnType<typeof startApi>>;
 
@@ -57,8 +58,11 @@ export async function startApi(
   const enrollmentTokens = memoryEnrollmentTokens();
   const metrics = createMetrics();
   const { left: audited, ...auditing } = memoryAudit();
+  const agents = memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]);
+  const telemetry = memoryTelemetry(agents);
   const deps = {
-    agents: memoryAgents(options.agents ?? [agentNamed('alpha'), agentNamed('beta', { site: 'paris' })]),
+    agents,
+    telemetry,
     commands,
     alerts: memoryAlerts(),
     rollouts: memoryRollouts(commands),
@@ -120,6 +124,7 @@ export async function startApi(
     handler,
     address2: `127.0.0.1:${ports[1]}`,
     commands,
+    telemetry,
     enrollmentTokens,
     health,
     /** What calls left in the audit log. */

@@ -27,6 +27,7 @@ import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
 import { scheduleMethods } from './schedules.ts';
 import { inSpec, readSpec } from './submit.ts';
+import { telemetryMethods } from './telemetry.ts';
 import { templateMethods } from './templates.ts';
 import { tokenMethods } from './tokens.ts';
 import { verbMethods } from './verbs.ts';
@@ -46,6 +47,7 @@ export type ControlDeps = Pick<
   ApiDeps,
   | 'agents'
   | 'alerts'
+  | 'telemetry'
   | 'audit'
   | 'trail'
   | 'commands'
@@ -171,6 +173,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     watchCommand,
     readOutput,
     ...alertMethods({ unary }),
+    ...telemetryMethods(deps, { unary }),
     ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
     ...historyMethods(deps, { unary }),

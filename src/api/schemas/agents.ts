@@ -62,18 +62,18 @@ export function agentView(agent: Agent): AgentView {
   };
 }
 
+/** Every field that is set must match. */
+export const agentFilterSchema = z.strictObject({
+  site: siteSchema.optional(),
+  status: agentStatusSchema.optional(),
+  capability: z.string().max(128).optional(),
+  labels: labelsSchema.optional(),
+  os: z.string().max(128).optional(),
+});
+
 export const listAgentsInput = z
   .strictObject({
-    /** Every field that is set must match. */
-    filter: z
-      .strictObject({
-        site: siteSchema.optional(),
-        status: agentStatusSchema.optional(),
-        capability: z.string().max(128).optional(),
-        labels: labelsSchema.optional(),
-        os: z.string().max(128).optional(),
-      })
-      .default({}),
+    filter: agentFilterSchema.default({}),
     ...pageInput,
   })
   .prefault({});

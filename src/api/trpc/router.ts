@@ -11,6 +11,7 @@ import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
 import { schedulesRouter } from './schedules.ts';
 import { systemRouter } from './system.ts';
+import { telemetryRouter } from './telemetry.ts';
 import { templatesRouter } from './templates.ts';
 import { tokensRouter } from './tokens.ts';
 import { router } from './trpc.ts';
@@ -29,6 +30,7 @@ export function createAppRouter(deps: ApiDeps) {
     enrollment: enrollmentRouter(deps),
     keys: keysRouter(deps),
     system: systemRouter(deps),
+    telemetry: telemetryRouter(deps),
     templates: templatesRouter(),
     tokens: tokensRouter(deps),
     verbs: verbsRouter(deps),

@@ -19,6 +19,7 @@ import type { CreateApiTokenRequestSchema, CreateApiTokenResponseSchema, CreateT
 import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, DropAuthorityRequestSchema, DropAuthorityResponseSchema, GetCertificateStatusRequestSchema, GetCertificateStatusResponseSchema, GetPinsRequestSchema, GetPinsResponseSchema, IssueCertificateRequestSchema, IssueCertificateResponseSchema, ListCertificatesRequestSchema, ListCertificatesResponseSchema, PrepareAuthorityRequestSchema, PrepareAuthorityResponseSchema, RetireAuthorityRequestSchema, RetireAuthorityResponseSchema, RevokeCertificateRequestSchema, RevokeCertificateResponseSchema, RotatePinsRequestSchema, RotatePinsResponseSchema } from "./certificate_pb.js";
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 import type { AcknowledgeAlertRequestSchema, AcknowledgeAlertResponseSchema, AddWebhookRequestSchema, AddWebhookResponseSchema, DeleteAlertRuleRequestSchema, DeleteAlertRuleResponseSchema, EndSilenceRequestSchema, EndSilenceResponseSchema, GetAlertRequestSchema, GetAlertResponseSchema, GetAlertRuleRequestSchema, GetAlertRuleResponseSchema, ListAlertRulesRequestSchema, ListAlertRulesResponseSchema, ListAlertsRequestSchema, ListAlertsResponseSchema, ListDeadLettersRequestSchema, ListDeadLettersResponseSchema, ListSilencesRequestSchema, ListSilencesResponseSchema, ListWebhooksRequestSchema, ListWebhooksResponseSchema, RemoveWebhookRequestSchema, RemoveWebhookResponseSchema, RetryDeadLettersRequestSchema, RetryDeadLettersResponseSchema, SaveAlertRuleRequestSchema, SaveAlertRuleResponseSchema, SilenceAlertsRequestSchema, SilenceAlertsResponseSchema, TestWebhookRequestSchema, TestWebhookResponseSchema } from "./alert_pb.js";
+import type { AggregateTelemetryRequestSchema, AggregateTelemetryResponseSchema, GetTelemetrySeriesRequestSchema, GetTelemetrySeriesResponseSchema, ListLatestTelemetryRequestSchema, ListLatestTelemetryResponseSchema, ListTelemetrySamplesRequestSchema, ListTelemetrySamplesResponseSchema, ListTelemetrySitesRequestSchema, ListTelemetrySitesResponseSchema } from "./telemetry_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -1460,6 +1461,56 @@ export declare const ControlService: GenService<{
     methodKind: "unary";
     input: typeof RetryDeadLettersRequestSchema;
     output: typeof RetryDeadLettersResponseSchema;
+  },
+  /**
+   * Telemetry: what agents measure. The newest sample of one agent, or of those that the filter finds.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListLatestTelemetry
+   */
+  listLatestTelemetry: {
+    methodKind: "unary";
+    input: typeof ListLatestTelemetryRequestSchema;
+    output: typeof ListLatestTelemetryResponseSchema;
+  },
+  /**
+   * Samples of an agent as they came.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListTelemetrySamples
+   */
+  listTelemetrySamples: {
+    methodKind: "unary";
+    input: typeof ListTelemetrySamplesRequestSchema;
+    output: typeof ListTelemetrySamplesResponseSchema;
+  },
+  /**
+   * Averages, extremes and 95th percentiles of an agent, span by span.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetTelemetrySeries
+   */
+  getTelemetrySeries: {
+    methodKind: "unary";
+    input: typeof GetTelemetrySeriesRequestSchema;
+    output: typeof GetTelemetrySeriesResponseSchema;
+  },
+  /**
+   * One metric of many agents together, span by span.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.AggregateTelemetry
+   */
+  aggregateTelemetry: {
+    methodKind: "unary";
+    input: typeof AggregateTelemetryRequestSchema;
+    output: typeof AggregateTelemetryResponseSchema;
+  },
+  /**
+   * The whole range as one row for each site.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.ListTelemetrySites
+   */
+  listTelemetrySites: {
+    methodKind: "unary";
+    input: typeof ListTelemetrySitesRequestSchema;
+    output: typeof ListTelemetrySitesResponseSchema;
   },
   /**
    * @generated from rpc viworks.control.v1.ControlService.GetHealth

@@ -1,0 +1,37 @@
+/** Values of metrics as a person reads them. */
+
+export type Unit = '%' | 'B/s' | 'load' | '';
+
+export function unitOf(metric: string): Unit {
+  if (/^(cpu|memory|swap|disk)(:|$)/.test(metric)) return '%';
+  if (/^(received|sent)(:|$)/.test(metric)) return 'B/s';
+  return metric === 'load' ? 'load' : '';
+}
+
+/** For example `12.5 %`, `1.2 MiB/s` or `0.42`. */
+export function valueText(unit: Unit, value: number | undefined): string {
+  if (value === undefined) return '-';
+  if (unit === '%') return `${value.toFixed(1)} %`;
+  if (unit === 'B/s') return `${bytesText(value)}/s`;
+  if (unit === 'load') return value.toFixed(2);
+  return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 1);
+}
+
+const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+
+/** For example `1.2 GiB`. */
+export function bytesText(bytes: number): string {
+  let [value, unit] = [bytes, 0];
+  while (value >= 1023.95 && unit < byteUnits.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${byteUnits[unit]}`;
+}
+
+/** Percent; undefined of nothing. */
+export const shareOf = (part: number, whole: number): number | undefined =>
+  whole > 0 ? Math.min(100, (part / whole) * 100) : undefined;
+
+/** For example `1 core` or `2 cores`. */
+export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
