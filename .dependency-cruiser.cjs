@@ -7,6 +7,7 @@ const rungs = [
   ['cli'],
   ['app'],
   ['transport', 'api'],
+  ['health'],
   ['schedules', 'alerts'],
   ['session', 'templates'],
   ['identity', 'registry', 'commands', 'telemetry'],

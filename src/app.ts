@@ -13,6 +13,7 @@ import { callLimitsOf } from './app/call-limits.ts';
 import { createForgetting } from './app/forgetting.ts';
 import type { Foundation } from './app/foundation.ts';
 import { withFreshGauges } from './app/gauges.ts';
+import { composeHealthReports } from './app/health.ts';
 import { latestSamplesOf } from './app/latest-samples.ts';
 import { named, urlOf } from './app/listeners.ts';
 import { telemetrySettingsOf } from './app/telemetry-settings.ts';
@@ -183,6 +184,8 @@ async function compose(
   add('telemetry', telemetry.stop);
   // An instance that was killed may have stored them without looking at them.
   alerts.onStored((await telemetry.latest.list()).map(observed));
+  let telemetryIntervalMs = telemetryIntervalOf(config);
+  const healthReports = composeHealthReports(foundation, telemetry, () => telemetryIntervalMs);
   const { engine, templates, schedules } = composeWork(foundation, verbs, overrides.sweepIntervalMs);
   const hold = engine.setHeld;
   const agents = withAlerts(createAgentRegistry({ database, bus, clock, log, hold, telemetry }), alerts);
@@ -206,7 +209,7 @@ async function compose(
     },
     limits: {
       heartbeatIntervalMs: Math.round(config.agent_management.heartbeat_interval * 1000),
-      telemetryIntervalMs: telemetryIntervalOf(config),
+      telemetryIntervalMs,
       reconnectBaseMs: config.agent_management.reconnect_backoff_ms,
       reconnectMaximumMs: config.agent_management.reconnect_backoff_max_ms,
     },
@@ -253,6 +256,7 @@ async function compose(
     schedules,
     alerts,
     telemetry: createTelemetryService({ agents, telemetry }),
+    healthReports,
     enrollmentTokens: enrollment,
     enrollment: { ...enrollment, ...enrollmentRequests },
     commandKeys,
@@ -325,9 +329,9 @@ async function compose(
       ),
     onTokensRevoked: (listener) => bus.subscribe('tokens.revoked', 'all', listener),
     reconfigure(changed) {
-      const intervalMs = telemetryIntervalOf(changed);
-      log.info({ telemetryIntervalMs: intervalMs }, 'the configuration was read again');
-      sessions.setTelemetryInterval(intervalMs);
+      telemetryIntervalMs = telemetryIntervalOf(changed);
+      log.info({ telemetryIntervalMs }, 'the configuration was read again');
+      sessions.setTelemetryInterval(telemetryIntervalMs);
     },
     stop: resources.stop,
   };

@@ -24,10 +24,10 @@ const weightHours = 3;
 /** Less than this says nothing. */
 const leastMs = 1_800_000;
 const leastCount = 10;
-/** Of the change, what the line must explain; below it there is no trend. */
-const leastExplained = 0.5;
-/** Somebody tidied up: what was before says nothing of what comes. */
-const tidied = 0.02;
+/** Of the change, what a line must explain; below it there is no trend. */
+export const leastExplained = 0.5;
+/** A share of a disk that is free again at once: somebody tidied up, and what was before says nothing of what comes. */
+export const tidied = 0.02;
 
 /** @param used 0 to 1. Measurements that are not newer than the last are left out. */
 export function measured(before: Forecast | undefined, at: number, used: number): Forecast {

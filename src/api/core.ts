@@ -26,6 +26,7 @@ export interface Core {
   >;
   alerts: ApiDeps['alerts'];
   telemetry: TelemetryService;
+  healthReports: ApiDeps['healthReports'];
   templates: Pick<ApiDeps['templates'], 'list' | 'get' | 'save' | 'delete' | 'render' | 'run'>;
   enrollmentTokens: EnrollmentTokens;
 }
@@ -35,6 +36,7 @@ export type CoreDeps = Pick<
   | 'agents'
   | 'alerts'
   | 'commands'
+  | 'healthReports'
   | 'rollouts'
   | 'schedules'
   | 'telemetry'
@@ -51,6 +53,7 @@ export function coreFor(deps: CoreDeps, actor: Actor): Core {
     alerts: alertsWithin(deps, scope),
     telemetry: telemetryWithin(deps, scope),
     commands: commandsWithin(deps, scope),
+    healthReports: healthWithin(deps, scope),
     rollouts: rolloutsWithin(deps, scope),
     schedules: schedulesWithin(deps, scope),
     templates: templatesWithin(deps, scope),
@@ -128,6 +131,23 @@ function telemetryWithin(deps: CoreDeps, scope: Scope): Core['telemetry'] {
 /** Of those that somebody asks for, or of all. */
 const sitesWithin = ({ sites }: Scope, asked: readonly string[] | undefined) =>
   sites === undefined ? asked : (asked?.filter((site) => sites.includes(site)) ?? sites);
+
+/** Beyond the limits there are no agents. */
+function healthWithin(deps: CoreDeps, scope: Scope): Core['healthReports'] {
+  const { healthReports } = deps;
+  const { get } = agentsWithin(deps, scope);
+  return {
+    async agent(agentId) {
+      await get(agentId);
+      return healthReports.agent(agentId);
+    },
+    fleet: ({ site }) => healthReports.fleet({ site, sites: scope.sites }),
+    async trends(agentId, days) {
+      await get(agentId);
+      return healthReports.trends(agentId, days);
+    },
+  };
+}
 
 /** @throws command_unknown for what lies beyond the limits, in the words for what is not there */
 async function assertVisible(

@@ -3,6 +3,7 @@ import type { AuditTrail } from '../audit/trail.ts';
 import type { AuditService } from '../audit/types.ts';
 import type { RolloutService } from '../commands/rollouts/service.ts';
 import type { CommandService } from '../commands/service.ts';
+import type { HealthReports } from '../health/types.ts';
 import type { CertificateService } from '../identity/certificates/types.ts';
 import type {
   CommandKeyService,
@@ -32,6 +33,8 @@ export interface ApiDeps {
   schedules: ScheduleService;
   alerts: AlertService;
   telemetry: TelemetryService;
+  /** How agents are. `health` is how this service is. */
+  healthReports: HealthReports;
   enrollmentTokens: EnrollmentTokens;
   enrollment: EnrollmentAdmin;
   commandKeys: CommandKeyService;

@@ -1,28 +1,127 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { AppOutputs } from '../api/trpc/router.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { exitCodes } from './failure.ts';
+import { exitCodes, UsageError } from './failure.ts';
+import { printable, type Style, type Terminal } from './terminal.ts';
 
-/** `viworks health`: how the control plane is, from its own report. */
+/** `viworks health`: how the control plane is, and how the agents are. */
+
+interface HealthOptions extends ClientOptions {
+  site?: string;
+  all?: boolean;
+  trends?: boolean;
+  days: number;
+}
+
 export function healthCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
   const command = program
-    .command('health')
-    .summary('ask the control plane how it is')
-    .description('Asks the control plane how it is. Exits 0 only if all of it works.');
-  withClientOptions(command).action(async (options: ClientOptions) => {
-    const { terminal } = context;
-    const health = await clientOf(context, options).system.health.query();
-    exit(health.status === 'ok' ? exitCodes.success : exitCodes.failure);
-    if (options.json) return terminal.json(health);
-    terminal.line(`${health.status}, version ${health.version}, up ${formatDuration(health.uptimeMs)}`);
-    for (const { name, status, detail } of health.components) {
-      terminal.line(
-        `  ${name.padEnd(12)} ${terminal.style(status === 'ok' ? 'green' : 'red', status)} ${detail}`.trimEnd(),
-      );
-    }
-    terminal.line(`agents      ${counts(health.agents)}`);
-    terminal.line(`executions  ${counts(health.executions)}`);
+    .command('health [agent]')
+    .summary('ask how the control plane, an agent, a site or all agents are')
+    .description(
+      'Asks how the control plane is, or with an agent, --site or --all how those are. Exits 0 only if what is ' +
+        'asked for is healthy; without any of them, only if all of the control plane works.',
+    )
+    .option('--site <site>', 'the agents of this site')
+    .option('--all', 'all agents')
+    .option('--trends', 'where the disks and the load of the agent go')
+    .option('--days <number>', 'days of the past that trends look at, up to 30', days, 7)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  viworks health                       the control plane, and all agents in a line
+  viworks health web-1 --trends        an agent, and when its disks will be full
+  viworks health --site berlin         a site, and its worst agents
+  viworks health --all --json | jq .fleet.agents`,
+    );
+  withClientOptions(command).action(async (agentId: string | undefined, options: HealthOptions) => {
+    const { site, all = false, trends = false } = options;
+    if ([agentId, site, all || undefined].filter((each) => each !== undefined).length > 1)
+      throw new UsageError('name an agent, or --site, or --all');
+    if (trends && agentId === undefined) throw new UsageError('--trends needs an agent');
+    if (agentId !== undefined) return agentHealth(context, options, agentId, exit);
+    if (site !== undefined || all) return fleetHealth(context, options, exit);
+    return ownHealth(context, options, exit);
   });
+}
+
+async function agentHealth(
+  context: CliContext,
+  options: HealthOptions,
+  agentId: string,
+  exit: (code: number) => void,
+): Promise<void> {
+  const { terminal } = context;
+  const client = clientOf(context, options);
+  const report = await client.health.report.query({ agentId });
+  const trends = options.trends
+    ? await client.health.trends.query({ agentId, days: options.days })
+    : undefined;
+  exit(report.agent?.verdict === 'healthy' ? exitCodes.success : exitCodes.failure);
+  if (options.json) return terminal.json(trends === undefined ? report : { ...report, trends });
+  print(terminal, report.text, report.agent?.verdict);
+  if (trends !== undefined) print(terminal, `trends     ${trends.text}`);
+}
+
+async function fleetHealth(
+  context: CliContext,
+  options: HealthOptions,
+  exit: (code: number) => void,
+): Promise<void> {
+  const { site } = options;
+  const of = site === undefined ? { all: true as const } : { site };
+  const report = await clientOf(context, options).health.report.query(of);
+  exit(report.fleet?.verdict === 'healthy' ? exitCodes.success : exitCodes.failure);
+  if (options.json) return context.terminal.json(report);
+  print(context.terminal, report.text, report.fleet?.verdict);
+}
+
+async function ownHealth(
+  context: CliContext,
+  options: HealthOptions,
+  exit: (code: number) => void,
+): Promise<void> {
+  const { terminal } = context;
+  const client = clientOf(context, options);
+  const health = await client.system.health.query();
+  exit(health.status === 'ok' ? exitCodes.success : exitCodes.failure);
+  // Without its database the control plane still says how it is itself.
+  const fleet = health.status === 'ok' ? (await client.health.report.query({ all: true })).fleet : undefined;
+  if (options.json) return terminal.json({ ...health, fleet });
+  terminal.line(`${health.status}, version ${health.version}, up ${formatDuration(health.uptimeMs)}`);
+  for (const { name, status, detail } of health.components) {
+    terminal.line(
+      `  ${name.padEnd(12)} ${terminal.style(status === 'ok' ? 'green' : 'red', status)} ${detail}`.trimEnd(),
+    );
+  }
+  terminal.line(`agents      ${counts(health.agents)}`);
+  if (fleet !== undefined)
+    terminal.line(`fleet       ${terminal.style(styles[fleet.verdict], fleet.verdict)}: ${fleet.text}`);
+  terminal.line(`executions  ${counts(health.executions)}`);
+}
+
+type Verdict = NonNullable<AppOutputs['health']['report']['fleet']>['verdict'];
+
+const styles: Readonly<Record<Verdict, Style>> = {
+  healthy: 'green',
+  degraded: 'yellow',
+  unknown: 'yellow',
+  unhealthy: 'red',
+};
+
+/** The first line in the colour of the verdict. */
+function print(terminal: Terminal, text: string, verdict?: Verdict): void {
+  const [first = '', ...others] = text.split('\n').map(printable);
+  terminal.line(verdict === undefined ? first : terminal.style(styles[verdict], first));
+  for (const line of others) terminal.line(line);
+}
+
+function days(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value > 0 && value <= 30))
+    throw new InvalidArgumentError('must be a number of days, at most 30');
+  return value;
 }
 
 function counts(record: Readonly<Record<string, number | undefined>>): string {

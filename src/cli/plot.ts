@@ -94,5 +94,7 @@ export function roundUp(value: number, base: 2 | 10): number {
   if (!(value > 0) || !Number.isFinite(value)) return 1;
   if (base === 2) return 2 ** Math.ceil(Math.log2(value));
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((round) => round >= value) ?? value;
+  return (
+    [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((round) => round >= value) ?? value
+  );
 }

@@ -70,6 +70,7 @@ export const environmentSettings: readonly EnvironmentSetting[] = [
   setting('TELEMETRY_COLLECTION_INTERVAL', 'telemetry.collection_interval', 'seconds'),
   setting('TELEMETRY_RETENTION_DAYS', 'telemetry.retention', 'number'),
   setting('TELEMETRY_ROLLUP_RETENTION_DAYS', 'telemetry.rollup_retention', 'number'),
+  setting('TELEMETRY_ANOMALY_DETECTION', 'telemetry.anomaly_detection', 'flag'),
   setting('ALERT_RETENTION_DAYS', 'alerts.retention', 'number'),
   setting('AUDIT_RETENTION_DAYS', 'audit.retention', 'number'),
   setting('LOG_LEVEL', 'logging.level'),

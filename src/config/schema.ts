@@ -220,6 +220,8 @@ export const configSchema = z.strictObject({
       retention: z.int().min(1).max(3650).default(30),
       /** Days that roll-ups of a quarter of an hour and of an hour are kept. */
       rollup_retention: z.int().min(1).max(36_500).default(400),
+      /** Health reports compare agents with their own past. */
+      anomaly_detection: z.boolean().default(false),
     })
     .prefault({}),
   alerts: z

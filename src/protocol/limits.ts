@@ -24,4 +24,9 @@ export const wireLimits = {
   jsonLevels: 100,
   /** Bytes kept of stdout, and of stderr, unless a command says less. */
   outputBytes: 256 * 1024,
+  /** What is measured is at most this, above and below 0: nothing real is, and sums of it stay numbers. */
+  measure: 1e100,
 } as const;
+
+/** Whether it can be measured: a number within the limit. */
+export const isMeasure = (value: number): boolean => Math.abs(value) <= wireLimits.measure;

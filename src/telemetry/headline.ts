@@ -52,7 +52,7 @@ export function ratesTold({ networks }: Pick<Sample, 'networks'>): Rates | undef
     rates.received += receivedBytesPerSecond ?? 0;
     rates.sent += sentBytesPerSecond ?? 0;
   }
-  return told && Number.isFinite(rates.received + rates.sent) ? rates : undefined;
+  return told ? rates : undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { FieldProblem } from '../errors.ts';
+import { isMeasure, wireLimits } from '../protocol/limits.ts';
 import { problemsOf } from '../protocol/validation.ts';
 
 /** What is decided of a sample before it is stored, without a clock and I/O. */
@@ -33,9 +34,9 @@ export function timeOf(takenAt: number, receivedAt: number, { keepMs, lateMs }: 
   return { at: Math.floor(skewed ? receivedAt : takenAt), late: !skewed && age > lateMs, skewed };
 }
 
-/** A rate without end is 0 or more, and no number to reckon with. */
+/** The proto file says that rates are 0 or more; those without end are, too, and nothing can be reckoned with them. */
 function rateProblemOf({ disks, networks }: Sample): FieldProblem | undefined {
-  const problem = 'must be a finite number, 0 or more';
+  const problem = `must be from 0 to ${wireLimits.measure}`;
   for (const [at, disk] of disks.entries())
     for (const [name, rate] of [
       ['read_bytes_per_second', disk.readBytesPerSecond],
@@ -44,13 +45,13 @@ function rateProblemOf({ disks, networks }: Sample): FieldProblem | undefined {
       ['writes_per_second', disk.writesPerSecond],
       ['busy_percent', disk.busyPercent],
     ] as const)
-      if (!Number.isFinite(rate ?? 0)) return { field: `disks[${at}].${name}`, problem };
+      if (!isMeasure(rate ?? 0)) return { field: `disks[${at}].${name}`, problem };
   for (const [at, network] of networks.entries())
     for (const [name, rate] of [
       ['received_bytes_per_second', network.receivedBytesPerSecond],
       ['sent_bytes_per_second', network.sentBytesPerSecond],
     ] as const)
-      if (!Number.isFinite(rate ?? 0)) return { field: `networks[${at}].${name}`, problem };
+      if (!isMeasure(rate ?? 0)) return { field: `networks[${at}].${name}`, problem };
   return undefined;
 }
 
@@ -69,11 +70,13 @@ export function problemOf(sample: Sample): FieldProblem | undefined {
       ['cpu.load_5m', cpu.load5m],
       ['cpu.load_15m', cpu.load15m],
     ] as const)
-      if (!(load >= 0 && load < Number.POSITIVE_INFINITY))
-        return { field, problem: 'must be a number, 0 or more' };
+      if (!(load >= 0 && isMeasure(load)))
+        return { field, problem: `must be from 0 to ${wireLimits.measure}` };
   }
   for (const name in sample.metrics)
-    if (!Number.isFinite(sample.metrics[name]))
-      return { field: `metrics["${name}"]`, problem: 'must be a finite number' };
+    if (!isMeasure(sample.metrics[name] ?? 0)) {
+      const problem = `must be a number from -${wireLimits.measure} to ${wireLimits.measure}`;
+      return { field: `metrics["${name}"]`, problem };
+    }
   return undefined;
 }

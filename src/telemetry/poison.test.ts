@@ -8,6 +8,7 @@ import {
   TelemetrySchema,
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { boot, midnight, minute, ownTelemetry, sampleAt } from '../../test/support/telemetry.ts';
+import { wireLimits } from '../protocol/limits.ts';
 
 /** One sample that breaks a rule, between two that do not: it is set aside and counted, and harms neither. */
 
@@ -74,10 +75,9 @@ const disk = (sample: Sample) => {
 
 const spoilt: [string, Spoil][] = [
   ...doubles.flatMap(([name, set]) =>
-    [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map((value): [string, Spoil] => [
-      `${name} ${value}`,
-      (sample) => set(sample, value),
-    ]),
+    [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1.1e100, -1.7e308].map(
+      (value): [string, Spoil] => [`${name} ${value}`, (sample) => set(sample, value)],
+    ),
   ),
   // A custom metric may be less than nothing.
   ...doubles
@@ -123,4 +123,19 @@ test('poison is set aside and counted, and harms nobody in the same frame', { ti
     expect(await counted('telemetrySamples', 'set_aside'), name).toBe(at + 1);
   }
   expect(await rows('select number from telemetry_samples')).toHaveLength(2 * spoilt.length);
+});
+
+test('the most that can be measured is rolled up, again and again', async () => {
+  const { telemetry, clock, rows } = await ownTelemetry();
+  const samples = [1, 2, 3].map((number) => {
+    const sample = whole(number);
+    for (const [name, set] of doubles) set(sample, name.includes('percent') ? 100 : wireLimits.measure);
+    return sample;
+  });
+  await telemetry.ingest(alpha, create(TelemetrySchema, { samples }));
+  clock.advance(3 * 3_600_000);
+  await telemetry.rollUp();
+  const text = 'select load_sum, received_sum, sent_max from telemetry_minutes';
+  const most = wireLimits.measure;
+  expect(await rows(text)).toEqual([{ load_sum: 3 * most, received_sum: 3 * most, sent_max: most }]);
 });

@@ -75,7 +75,7 @@ const plain: fc.Arbitrary<SampleInit> = fc.record({
   services: fc.array(fc.record({ name: word, state: word, subState: word, restarts: fc.nat() }), {
     maxLength: 3,
   }),
-  metrics: fc.dictionary(metric, fc.double({ noNaN: true, noDefaultInfinity: true }), { maxKeys: 4 }),
+  metrics: fc.dictionary(metric, fc.double({ min: -1e100, max: 1e100, noNaN: true }), { maxKeys: 4 }),
   uptime: fc.option(fc.record({ seconds: fc.bigInt({ min: 0n, max: 10n ** 10n }) }), { nil: undefined }),
   bootId: fc.constantFrom(new Uint8Array(), new Uint8Array(16).fill(7)),
   late: fc.boolean(),

@@ -1,4 +1,5 @@
 import { WireType } from '@bufbuild/protobuf/wire';
+import { isMeasure } from '../protocol/limits.ts';
 import type { MetricValues } from '../storage/telemetry-metrics.ts';
 
 /**
@@ -163,7 +164,7 @@ export function createSampleReader(): SampleReader {
   }
 
   const number = (no: number): number => value[no] as number;
-  const isAmount = (no: number): boolean => number(no) >= 0 && number(no) < Number.POSITIVE_INFINITY;
+  const isAmount = (no: number): boolean => number(no) >= 0 && isMeasure(number(no));
   const percent = (used: number, total: number): number | null =>
     number(total) > 0 ? Math.min(100, (number(used) / number(total)) * 100) : null;
 
@@ -233,7 +234,7 @@ export function createSampleReader(): SampleReader {
           break;
         case 9:
           readMessage(metricFields, to);
-          if ((has & 0b10) === 0 || !Number.isFinite(number(2))) return undefined;
+          if ((has & 0b10) === 0 || !isMeasure(number(2))) return undefined;
           break;
         case 10:
           readMessage(timeFields, to);
@@ -260,8 +261,7 @@ export function createSampleReader(): SampleReader {
       }
     }
     // An agent that only counts is somebody else's to read: its rates come of two samples.
-    const known =
-      values.received === null ? counts[6] === 0 : Number.isFinite(values.received + (values.sent ?? 0));
+    const known = values.received !== null || counts[6] === 0;
     if (strange || count < 1 || Number.isNaN(takenAt) || !known) return undefined;
     return { number: count, takenAt, bootId, late, dropped, values };
   }

@@ -81,6 +81,8 @@ const expected: Record<string, Role> = {
   'telemetry.series': 'viewer',
   'telemetry.aggregate': 'viewer',
   'telemetry.sites': 'viewer',
+  'health.report': 'viewer',
+  'health.trends': 'viewer',
   'audit.list': 'admin',
   'audit.verify': 'admin',
   'audit.export': 'admin',

@@ -203,6 +203,9 @@ if (binary === undefined) {
       { agents: 5 },
     ]);
     expect((await call('ListTelemetrySites', {})).sites).toMatchObject([{ site: 'berlin', reporting: 2 }]);
+    const { agent: sick } = await call('GetHealthReport', { agentId: 'beta' });
+    expect(sick).toMatchObject({ verdict: 'VERDICT_UNHEALTHY', figures: { metrics: { cpu: 12.5 } } });
+    expect((await call('GetTrends', { agentId: 'beta' })).trends).toHaveLength(2);
     expect((await call('GetHealth', {})).health.status).toBe('ok');
     expect([...called].sort()).toEqual(ControlService.methods.map((method) => method.name).sort());
   });

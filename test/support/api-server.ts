@@ -32,6 +32,7 @@ import { memoryAudit } from './api-audit.ts';
 import { memoryAutomation } from './api-automation.ts';
 import { memoryCertificates } from './api-certificates.ts';
 import { memoryEnrollment } from './api-enrollment.ts';
+import { memoryHealthReports } from './api-health.ts';
 import { memoryIdentity } from './api-identity.ts';
 import { memoryCommandKeys } from './api-keys.ts';
 import { agentNamed, memoryAgents, memoryCommands, memoryEnrollmentTokens } from './api-ports.ts';
@@ -63,6 +64,7 @@ export async function startApi(
   const deps = {
     agents,
     telemetry,
+    healthReports: memoryHealthReports(agents),
     commands,
     alerts: memoryAlerts(),
     rollouts: memoryRollouts(commands),

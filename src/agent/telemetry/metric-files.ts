@@ -3,6 +3,7 @@ import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/logger.ts';
+import { isMeasure } from '../../protocol/limits.ts';
 import { type MetricSource, maximumMetrics, metricPattern } from './metrics.ts';
 
 /**
@@ -55,7 +56,7 @@ export function parseMetrics(text: string): { metrics: Map<string, number>; prob
     if (line === '' || line.startsWith('#')) continue;
     const [name = '', value = '', ...more] = line.split(/\s+/);
     const number = value === '' ? Number.NaN : Number(value);
-    if (more.length > 0 || !metricPattern.test(name) || !Number.isFinite(number))
+    if (more.length > 0 || !metricPattern.test(name) || !isMeasure(number))
       problems.push(`line ${index + 1} is not a name and a number`);
     else metrics.set(name, number);
   }

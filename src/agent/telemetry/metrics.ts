@@ -1,4 +1,5 @@
 import { ViworksError } from '../../errors.ts';
+import { isMeasure, wireLimits } from '../../protocol/limits.ts';
 
 /** Custom metrics: numbers by name, which travel in every sample until they are taken off. */
 
@@ -38,8 +39,10 @@ export function createMetrics(): Metrics {
   }
   return {
     set(name, value) {
-      if (!Number.isFinite(value))
-        throw new ViworksError('invalid_request', `metric ${name}: must be a finite number.`);
+      if (!isMeasure(value)) {
+        const problem = `must be a number from -${wireLimits.measure} to ${wireLimits.measure}`;
+        throw new ViworksError('invalid_request', `metric ${name}: ${problem}.`);
+      }
       put(name, () => value);
     },
     measure: put,
@@ -50,7 +53,7 @@ export function createMetrics(): Metrics {
       const found = await Promise.all(
         Array.from(metrics, async ([name, read]): Promise<[string, number]> => [name, await answerOf(read)]),
       );
-      return new Map(found.filter(([, value]) => Number.isFinite(value)));
+      return new Map(found.filter(([, value]) => isMeasure(value)));
     },
   };
 }

@@ -32,19 +32,19 @@ import { inverse } from './enums.ts';
 
 /** Between the alerts of the core and those of viworks.control.v1. What is read is checked by its schema. */
 
-const stateMessage: Record<AlertState, AlertStateMessage> = {
+export const stateMessage: Record<AlertState, AlertStateMessage> = {
   pending: AlertStateMessage.PENDING,
   firing: AlertStateMessage.FIRING,
   acknowledged: AlertStateMessage.ACKNOWLEDGED,
   silenced: AlertStateMessage.SILENCED,
   resolved: AlertStateMessage.RESOLVED,
 };
-const severityMessage: Record<Severity, SeverityMessage> = {
+export const severityMessage: Record<Severity, SeverityMessage> = {
   info: SeverityMessage.INFO,
   warning: SeverityMessage.WARNING,
   critical: SeverityMessage.CRITICAL,
 };
-const comparisonMessage: Record<Comparison, ComparisonMessage> = {
+export const comparisonMessage: Record<Comparison, ComparisonMessage> = {
   above: ComparisonMessage.ABOVE,
   below: ComparisonMessage.BELOW,
 };

@@ -22,6 +22,7 @@ import {
 } from './convert.ts';
 import { enrollmentMethods } from './enrollment.ts';
 import { createGuard } from './guard.ts';
+import { healthReportMethods } from './health-reports.ts';
 import { historyMethods } from './history.ts';
 import { keyMethods } from './keys.ts';
 import { rolloutMethods } from './rollouts.ts';
@@ -51,6 +52,7 @@ export type ControlDeps = Pick<
   | 'audit'
   | 'trail'
   | 'commands'
+  | 'healthReports'
   | 'rollouts'
   | 'templates'
   | 'schedules'
@@ -176,6 +178,7 @@ export function controlRoutes(deps: ControlDeps): (router: ConnectRouter) => voi
     ...telemetryMethods(deps, { unary }),
     ...auditMethods(deps, { unary }),
     ...enrollmentMethods(deps, { unary }),
+    ...healthReportMethods({ unary }),
     ...historyMethods(deps, { unary }),
     ...verbMethods(deps, { unary }),
     ...rolloutMethods({ unary }),

@@ -6,6 +6,7 @@ import { auditRouter } from './audit.ts';
 import { certsRouter } from './certs.ts';
 import { commandsRouter } from './commands.ts';
 import { enrollmentRouter } from './enrollment.ts';
+import { healthRouter } from './health.ts';
 import { issuerRouter } from './issuer.ts';
 import { keysRouter } from './keys.ts';
 import { rolloutsRouter } from './rollouts.ts';
@@ -24,6 +25,7 @@ export function createAppRouter(deps: ApiDeps) {
     audit: auditRouter(deps),
     certs: certsRouter(deps),
     commands: commandsRouter(deps),
+    health: healthRouter(),
     issuer: issuerRouter(deps),
     rollouts: rolloutsRouter(),
     schedules: schedulesRouter(),

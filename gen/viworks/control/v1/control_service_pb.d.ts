@@ -20,6 +20,7 @@ import type { ActivateAuthorityRequestSchema, ActivateAuthorityResponseSchema, D
 import type { ListKeysRequestSchema, ListKeysResponseSchema, RevokeKeyRequestSchema, RevokeKeyResponseSchema, RotateKeyRequestSchema, RotateKeyResponseSchema } from "./key_pb.js";
 import type { AcknowledgeAlertRequestSchema, AcknowledgeAlertResponseSchema, AddWebhookRequestSchema, AddWebhookResponseSchema, DeleteAlertRuleRequestSchema, DeleteAlertRuleResponseSchema, EndSilenceRequestSchema, EndSilenceResponseSchema, GetAlertRequestSchema, GetAlertResponseSchema, GetAlertRuleRequestSchema, GetAlertRuleResponseSchema, ListAlertRulesRequestSchema, ListAlertRulesResponseSchema, ListAlertsRequestSchema, ListAlertsResponseSchema, ListDeadLettersRequestSchema, ListDeadLettersResponseSchema, ListSilencesRequestSchema, ListSilencesResponseSchema, ListWebhooksRequestSchema, ListWebhooksResponseSchema, RemoveWebhookRequestSchema, RemoveWebhookResponseSchema, RetryDeadLettersRequestSchema, RetryDeadLettersResponseSchema, SaveAlertRuleRequestSchema, SaveAlertRuleResponseSchema, SilenceAlertsRequestSchema, SilenceAlertsResponseSchema, TestWebhookRequestSchema, TestWebhookResponseSchema } from "./alert_pb.js";
 import type { AggregateTelemetryRequestSchema, AggregateTelemetryResponseSchema, GetTelemetrySeriesRequestSchema, GetTelemetrySeriesResponseSchema, ListLatestTelemetryRequestSchema, ListLatestTelemetryResponseSchema, ListTelemetrySamplesRequestSchema, ListTelemetrySamplesResponseSchema, ListTelemetrySitesRequestSchema, ListTelemetrySitesResponseSchema } from "./telemetry_pb.js";
+import type { GetHealthReportRequestSchema, GetHealthReportResponseSchema, GetTrendsRequestSchema, GetTrendsResponseSchema } from "./health_pb.js";
 
 /**
  * Describes the file viworks/control/v1/control_service.proto.
@@ -1513,6 +1514,28 @@ export declare const ControlService: GenService<{
     output: typeof ListTelemetrySitesResponseSchema;
   },
   /**
+   * How an agent, a site or all agents are, and why.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetHealthReport
+   */
+  getHealthReport: {
+    methodKind: "unary";
+    input: typeof GetHealthReportRequestSchema;
+    output: typeof GetHealthReportResponseSchema;
+  },
+  /**
+   * Where the disks and the load of an agent go, and when a disk will be full.
+   *
+   * @generated from rpc viworks.control.v1.ControlService.GetTrends
+   */
+  getTrends: {
+    methodKind: "unary";
+    input: typeof GetTrendsRequestSchema;
+    output: typeof GetTrendsResponseSchema;
+  },
+  /**
+   * How the control plane itself is.
+   *
    * @generated from rpc viworks.control.v1.ControlService.GetHealth
    */
   getHealth: {
