@@ -19,7 +19,7 @@ export interface SharedLatestDeps {
 }
 
 /** Agents whose samples wait to be written: when there are more, Redis is too slow, and is filled anew. */
-const maximumPending = 50_000;
+const maximumPending = 100_000;
 const maximumGone = 10_000;
 const agentsAtOnce = 500;
 /** Milliseconds for which Redis is not asked after it did not answer. */

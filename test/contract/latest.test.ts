@@ -187,6 +187,40 @@ describe('the newest samples in Redis', () => {
     return made;
   };
 
+  test('are never put over newer ones, whoever writes at the same time', async () => {
+    prefixes += 1;
+    const writers = Array.from({ length: 3 }, () => {
+      const made = createRedisNewest({ url: redis.url, kind: 'any', keepMs, prefix: `test-${prefixes}:` });
+      onTestFinished(() => made.close());
+      return made;
+    });
+    for (const writer of writers) await expect.poll(() => writer.connected, soon).toBe(true);
+    const names = ['a', 'b', 'c'];
+    const value = (name: string, count: number) => ({
+      name,
+      series: boot('one'),
+      count,
+      at: noon - count,
+      value: new Uint8Array(Buffer.from(`${name} ${count}`)),
+    });
+    const counts = Array.from({ length: 300 }, (_, n) => ((n * 151) % 300) + 1);
+    await Promise.all(
+      counts.map((count, n) => writers[n % 3]?.write(names.map((name) => value(name, count)))),
+    );
+    const read = async () =>
+      (await writers[0]?.read([...names, 'nobody']))?.map((found) => found && String(found));
+    expect(await read()).toEqual(['a 300', 'b 300', 'c 300', undefined]);
+    // Of another series time decides; where it is the same, the one that comes later.
+    await writers[1]?.write([
+      { ...value('a', 1), series: boot('two'), at: noon - 301 },
+      { ...value('b', 2), series: boot('two'), at: noon - 300 },
+      { ...value('c', 3), series: boot('two'), at: noon - 299 },
+    ]);
+    expect(await read()).toEqual(['a 300', 'b 2', 'c 3', undefined]);
+    await writers[2]?.remove(['a', 'nobody']);
+    expect(await read()).toEqual([undefined, 'b 2', 'c 3', undefined]);
+  });
+
   test('go when they were kept for as long as they had to be', async () => {
     const { latest, another, prefix } = await rig('redis');
     const other = await another();

@@ -20,7 +20,7 @@ import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { createProcessRig, type ProcessRig } from '../support/app-process.ts';
 import type { FakeSession } from '../support/fake-agent.ts';
 import { enrolledAt, type RemoteAgent } from '../support/remote-agent.ts';
-import { sampleAt } from '../support/telemetry.ts';
+import { boot, sampleAt } from '../support/telemetry.ts';
 
 /** What became of telemetry when PostgreSQL ends without a word, or is away for a minute. */
 
@@ -38,6 +38,9 @@ async function enrolMany(rig: ProcessRig, names: readonly string[]): Promise<Rem
   return Promise.all(names.map((name) => enrolledAt(rig.agentUrl(), token, name)));
 }
 
+const pickCounts = (speaker: Speaker | undefined) =>
+  speaker && { sent: speaker.sent, acknowledged: speaker.acknowledged };
+
 /** Sends an envelope, and resolves when it is acknowledged. */
 async function say(speaker: Speaker, count: number): Promise<void> {
   const first = speaker.sent + 1;
@@ -50,16 +53,57 @@ async function say(speaker: Speaker, count: number): Promise<void> {
   for (let n = 0; n < count; n++) speaker.acknowledged.add(first + n);
 }
 
+const bootId = boot();
+
 async function speakers(agents: readonly RemoteAgent[]): Promise<Speaker[]> {
   return Promise.all(
     agents.map(async (agent) => ({
       agentId: agent.agentId,
-      session: await agent.connect(),
+      session: await agent.connect({ offer: { bootId } }),
       sent: 0,
       acknowledged: new Set<number>(),
     })),
   );
 }
+
+/** Counts what is acknowledged to all. */
+function createTally() {
+  let total = 0;
+  const waiting = new Set<() => void>();
+  return {
+    add(count: number) {
+      total += count;
+      for (const look of waiting) look();
+    },
+    /** Resolves when so many more are acknowledged. */
+    more(count: number): Promise<void> {
+      const wanted = total + count;
+      return new Promise((resolve) => {
+        const look = () => {
+          if (total < wanted) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      });
+    },
+  };
+}
+
+/** Each agent has four envelopes under way all the time, until `going` is false or its session ends. */
+const sayOn = (all: readonly Speaker[], going: () => boolean, tell: (count: number) => void) =>
+  all.flatMap((speaker) =>
+    Array.from({ length: 4 }, async (_, lane) => {
+      while (going()) {
+        await say(speaker, lane + 1);
+        tell(lane + 1);
+      }
+    }),
+  );
+
+const connectionOf = (rig: ProcessRig): string =>
+  `postgresql://viworks@/viworks?host=${encodeURIComponent(join(rig.dataDir, 'postgres', 'socket'))}`;
 
 /** Numbers of the samples that are stored, by agent. */
 async function storedIn(connection: string): Promise<Map<string, number[]>> {
@@ -93,7 +137,7 @@ const unlessClosed = <T>(all: readonly Speaker[], work: Promise<T>): Promise<T> 
   ]);
 
 test('PostgreSQL killed again and again under telemetry: all that was acknowledged is there, once', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const rig = createProcessRig();
   await rig.startServer();
@@ -104,44 +148,55 @@ test('PostgreSQL killed again and again under telemetry: all that was acknowledg
     ),
   );
   let going = true;
-  let total = 0;
-  const waiting = new Set<() => void>();
-  const loads = all.flatMap((speaker) =>
-    Array.from({ length: 4 }, async (_, lane) => {
-      while (going) {
-        await say(speaker, lane + 1);
-        total += lane + 1;
-        for (const look of waiting) look();
-      }
-    }),
-  );
-  const reached = (count: number) =>
-    new Promise<void>((resolve) => {
-      const look = () => {
-        if (total < count) return;
-        waiting.delete(look);
-        resolve();
-      };
-      waiting.add(look);
-      look();
-    });
+  const tally = createTally();
+  const loads = sayOn(all, () => going, tally.add);
   const work = async () => {
     for (let kills = 0; kills < 5; kills++) {
-      await reached(total + 500);
+      await tally.more(500);
       await rig.killPostgres();
     }
-    await reached(total + 500);
+    await tally.more(500);
     going = false;
     await Promise.all(loads);
   };
   await unlessClosed(all, work());
-  const socket = join(rig.dataDir, 'postgres', 'socket');
-  const stored = await storedIn(`postgresql://viworks@/viworks?host=${encodeURIComponent(socket)}`);
+  const stored = await storedIn(connectionOf(rig));
   for (const { agentId, sent, acknowledged } of all) {
     expect(acknowledged.size).toBe(sent);
     expect(stored.get(agentId)).toEqual(Array.from({ length: sent }, (_, n) => n + 1));
   }
   expect(await metric(rig, 'viworks_telemetry_samples_total{outcome="set_aside"}')).toBe(0);
+});
+
+test('a control plane killed again and again under telemetry: all that was acknowledged is there, once', {
+  timeout: 240_000,
+}, async () => {
+  const rig = createProcessRig();
+  await rig.startServer();
+  const agents = await enrolMany(
+    rig,
+    Array.from({ length: 20 }, (_, n) => `agent-${n}`),
+  );
+  let all = await speakers(agents);
+  const tally = createTally();
+  for (let kills = 0; kills < 4; kills++) {
+    const loads = sayOn(all, () => true, tally.add);
+    const ended = Promise.allSettled(loads);
+    await tally.more(500);
+    await rig.kill(rig.server());
+    await ended;
+    await rig.startServer();
+    const before = all;
+    // They go on where they were.
+    all = (await speakers(agents)).map((speaker, n) => ({ ...speaker, ...pickCounts(before[n]) }));
+  }
+  const stored = await storedIn(connectionOf(rig));
+  for (const { agentId, sent, acknowledged } of all) {
+    const numbers = new Set(stored.get(agentId));
+    expect([...acknowledged].filter((number) => !numbers.has(number))).toEqual([]);
+    expect(stored.get(agentId)).toHaveLength(numbers.size);
+    expect(Math.max(...numbers)).toBeLessThanOrEqual(sent);
+  }
 });
 
 test('PostgreSQL away for a minute: agents stay, nothing acknowledged is lost, the rest is counted', {
