@@ -4,6 +4,7 @@ import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { type Command, type Output, type Result, SignatureSchema } from '#gen/viworks/agent/v1/command_pb.js';
 import { type Envelope, EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import type { Sealed } from '#gen/viworks/agent/v1/handshake_pb.js';
+import type { Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 
 /**
  * Envelopes in their binary form, field by field into a buffer that is used again. They are what the service writes
@@ -62,7 +63,15 @@ function writeEnvelope(writer: BinaryWriter, message: Envelope): void {
   if (body.case === 'command') writeCommand(writer, body.value);
   else if (body.case === 'sealed' && body.value.$unknown === undefined) writeSealed(writer, body.value);
   else if (body.case === 'result' && body.value.$unknown === undefined) writeResult(writer, body.value);
+  else if (body.case === 'telemetry' && body.value.samples.length === 0) writeUnread(writer, body.value);
   else writer.bytes(toBinary(known.schema, body.value as MessageShape<DescMessage>));
+}
+
+/** Samples that were never read, see `unread-telemetry.ts`. */
+function writeUnread(writer: BinaryWriter, { $unknown = [] }: Telemetry): void {
+  writer.fork();
+  for (const { no, wireType, data } of $unknown) writer.tag(no, wireType).raw(data);
+  writer.join();
 }
 
 function writeCommand(writer: BinaryWriter, { body, signatures }: Command): void {

@@ -4,7 +4,7 @@ import { boot, frame, midnight, minute, ownTelemetry, sampleAt } from '../../tes
 
 const noon = midnight + 12 * 60 * minute;
 
-test('with ten thousand samples of one agent waiting, those of all others are in the next commit', async () => {
+test('with five thousand samples of one agent waiting, those of all others are in the next commit', async () => {
   const { telemetry, url, count } = await ownTelemetry();
   const commits: string[][] = [];
   const acknowledged: string[] = [];
@@ -17,7 +17,7 @@ test('with ten thousand samples of one agent waiting, those of all others are in
   const lock = await lockTable(url, 'telemetry_samples');
   const first = say('first', 1, 1);
   await lock.blocks('(copy|insert into) telemetry_samples');
-  const flood = Array.from({ length: 100 }, (_, n) => say('flooder', n * 100 + 1, 100));
+  const flood = Array.from({ length: 50 }, (_, n) => say('flooder', n * 100 + 1, 100));
   const others = Array.from({ length: 199 }, (_, n) => `agent-${n}`);
   const rest = others.map((agentId) => say(agentId, 1, 1));
   await lock.release();
@@ -33,5 +33,5 @@ test('with ten thousand samples of one agent waiting, those of all others are in
     acknowledged.findLastIndex((agentId) => agentId !== 'flooder'),
   );
   expect(before.filter((agentId) => agentId === 'flooder').length).toBeLessThanOrEqual(5);
-  expect(await count('telemetry_samples')).toBe(10_200);
+  expect(await count('telemetry_samples')).toBe(5200);
 });

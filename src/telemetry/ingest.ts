@@ -48,11 +48,13 @@ export interface IngestDeps {
 }
 
 /** Samples of one commit: small enough that nobody waits long for those of the others. */
-const maximumBatch = 2000;
+const maximumBatch = 4000;
 /** Samples of one agent in it, so that one that says much does not fill what the others wait for. */
 const maximumEach = 200;
+/** Samples of one agent in a second, after the first thousand: nobody measures so much, and what is stored is for all. */
+const mostInSecond = 2000;
 /** Samples that wait, from which on agents get less credit and keep the rest themselves: more than are soon written. */
-const crowdedAt = 5000;
+const crowdedAt = 10_000;
 /** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
 const unbounded = Number.POSITIVE_INFINITY;
 /** Milliseconds for which a database that is away is waited for, with all sessions open. */
@@ -72,8 +74,9 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
   const sampleStore = createSampleStore(database);
-  const turns = createTurns(maximumEach);
+  const turns = createTurns(maximumEach, mostInSecond);
   const reader = createSampleReader();
+  const underWay = new Set<Promise<void>>();
   let waiting = 0;
   /** Batches that may be committed, though the answer was lost; each is tried again. */
   const inDoubt = new WeakSet<readonly SampleRow[][]>();
@@ -210,9 +213,12 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       const rows = rowsOf(source, samples);
       if (rows.length === 0) return;
       waiting += rows.length;
+      const done = turns.take(source.agentId, rows.length, () => storeAll(rows));
+      underWay.add(done);
       try {
-        await turns.take(source.agentId, rows.length, () => storeAll(rows));
+        await done;
       } finally {
+        underWay.delete(done);
         waiting -= rows.length;
       }
       metrics.telemetryStoreSeconds.observe((clock.monotonic() - began) / 1000);
@@ -225,8 +231,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       traffic.delete(agentId);
     },
     async idle() {
-      // What waits for its turn comes to the writer when that is through with what is before it.
-      while (waiting > 0) await writer.idle();
+      while (underWay.size > 0) await Promise.allSettled(underWay);
     },
   };
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { createTurns } from './turns.ts';
 
 test('each has its share under way, in order, and nobody waits for another', async () => {
-  const turns = createTurns(10);
+  const turns = createTurns(10, 1_000_000);
   const begun: string[] = [];
   const ends = new Map<string, PromiseWithResolvers<void>>();
   const work = (key: string, name: string, weight: number) => {
@@ -33,4 +33,24 @@ test('each has its share under way, in order, and nobody waits for another', asy
   await expect.poll(() => begun).toContain('b2');
   for (const end of ends.values()) end.resolve();
   await Promise.all([...all.filter((_, n) => n !== 1), heavy]);
+});
+
+test('one that says too much is slowed to its rate, and others are not', async () => {
+  const turns = createTurns(10, 1000);
+  const began = performance.now();
+  const done: string[] = [];
+  const take = (key: string, weight: number) => turns.take(key, weight, async () => void done.push(key));
+  // The first half a second of its rate goes at once, the last hundred a tenth of a second later.
+  const flood = Array.from({ length: 61 }, () => take('flooder', 10));
+  await take('other', 10);
+  expect(done.filter((key) => key === 'flooder').length).toBeLessThan(60);
+  await Promise.all(flood);
+  expect(performance.now() - began).toBeGreaterThanOrEqual(99);
+  expect(done).toHaveLength(62);
+});
+
+test('lanes of those who are quiet are forgotten', async () => {
+  const turns = createTurns(10, 1_000_000);
+  for (let n = 0; n < 5000; n++) await turns.take(`agent-${n}`, 1, async () => {});
+  expect(turns.size).toBeLessThan(2100);
 });
