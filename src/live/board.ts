@@ -24,6 +24,8 @@ export interface Board {
   at(number: number): { sample: Headline; newest: boolean } | undefined;
 }
 
+const headlineOf = ({ sample: _, ...headline }: StoredSample): Headline => headline;
+
 interface Entry {
   number: number;
   sample: Headline;
@@ -38,19 +40,25 @@ export function createBoard(capacity: number): Board {
     },
     get: (agentId) => entries.get(agentId)?.sample,
     put(samples) {
-      for (const { sample: _, ...headline } of samples) {
-        const { agentId } = headline;
+      const changed = new Map<string, StoredSample>();
+      for (const row of samples) {
+        const { agentId } = row;
         const known = entries.get(agentId);
-        if (known !== undefined && !isNewer(headline, known.sample)) continue;
-        const entry = known ?? { number: 0, sample: headline };
-        entry.sample = headline;
+        const before = changed.get(agentId) ?? known?.sample;
+        if (before !== undefined && !isNewer(row, before)) continue;
+        const entry = known ?? { number: 0, sample: row };
         entry.number = log.append(entry);
-        entries.set(agentId, entry);
+        if (known === undefined) entries.set(agentId, entry);
+        changed.set(agentId, row);
+      }
+      for (const [agentId, row] of changed) {
+        const entry = entries.get(agentId);
+        if (entry !== undefined) entry.sample = headlineOf(row);
       }
     },
     seed(samples) {
-      for (const { sample: _, ...headline } of samples)
-        if (!entries.has(headline.agentId)) entries.set(headline.agentId, { number: 0, sample: headline });
+      for (const row of samples)
+        if (!entries.has(row.agentId)) entries.set(row.agentId, { number: 0, sample: headlineOf(row) });
     },
     keep(isThere, upTo) {
       for (const [agentId, { number }] of entries)

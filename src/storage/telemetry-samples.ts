@@ -222,8 +222,12 @@ const namedBy = (keys: readonly KeyRow[], rows: ReadonlyMap<string, SampleRow>):
 /** Each span of each agent once. */
 function spansOf(rows: readonly SampleRow[]): { agentId: string; at: Date }[] {
   const spans = new Map<string, { agentId: string; at: Date }>();
+  let [last, lastMinute] = ['', 0];
   for (const { agentId, at } of rows) {
     const minute = Math.floor(at.getTime() / (finest * 1000));
+    // Samples of one agent come together.
+    if (minute === lastMinute && agentId === last) continue;
+    [last, lastMinute] = [agentId, minute];
     const key = `${minute} ${agentId}`;
     if (!spans.has(key)) spans.set(key, { agentId, at: new Date(minute * finest * 1000) });
   }

@@ -57,6 +57,8 @@ const lastField = most.length - 1;
 const nameCharacters = 64;
 const unreadCharacters = 32;
 const bootBytes = 16;
+/** Of four characters; none of ASCII has them. */
+const highBits = 0x80808080 | 0;
 const nanosPerSecond = 1e9;
 const noBytes: Uint8Array = new Uint8Array(0);
 /** Not a field. */
@@ -75,6 +77,11 @@ export function createSampleReader(): SampleReader {
   const counts = new Uint16Array(most.length);
 
   function readVarint(to: number): number {
+    const first = bytes[at] as number;
+    if (first < 0x80 && at < to) {
+      at++;
+      return first;
+    }
     let number = 0;
     let scale = 1;
     // Eight bytes hold 56 bits, of which a number takes 53 exactly.
@@ -119,7 +126,11 @@ export function createSampleReader(): SampleReader {
   function readText(to: number, characters: number): void {
     const stop = readEnd(to);
     if (stop - at > characters) strange = true;
-    for (; at < stop; at++) if ((bytes[at] as number) > 0x7f) strange = true;
+    let high = 0;
+    const start = bytes.byteOffset;
+    for (; at + 4 <= stop; at += 4) high |= view.getInt32(start + at);
+    for (; at < stop; at++) high |= (bytes[at] as number) << 24;
+    if ((high & highBits) !== 0) strange = true;
   }
 
   /** Letters, digits and underscores after a letter, and dots where they may be. */
@@ -146,10 +157,11 @@ export function createSampleReader(): SampleReader {
   /** Reads a message with a length before it, into `value` and `has`. */
   function readMessage(fields: readonly number[], outerEnd: number): void {
     const to = readEnd(outerEnd);
-    value.fill(0, 0, fields.length);
+    for (let no = 1; no < fields.length; no++) value[no] = 0;
     has = 0;
     for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
-      const [no, type] = [tag >>> 3, tag & 7];
+      const no = tag >>> 3;
+      const type = tag & 7;
       const kind = fields[no] ?? unknown;
       if (kind === unknown) skip(type, to);
       else if ((has & (1 << no)) !== 0) strange = true;
@@ -182,7 +194,8 @@ export function createSampleReader(): SampleReader {
     };
     let [count, takenAt, late, dropped, bootId] = [0, Number.NaN, false, 0, noBytes];
     for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
-      const [no, type] = [tag >>> 3, tag & 7];
+      const no = tag >>> 3;
+      const type = tag & 7;
       if (no <= lastField) {
         const isNumber = no === 1 || no === 12 || no === 13;
         if (type !== (isNumber ? WireType.Varint : WireType.LengthDelimited)) return undefined;
