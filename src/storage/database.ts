@@ -25,6 +25,8 @@ export interface Database {
   /** Milliseconds of a round trip. @throws database_unavailable */
   ping(): Promise<number>;
   pool(): { total: number; idle: number; waiting: number };
+  /** Transactions that can be under way at once. */
+  readonly transactionsAtOnce: number;
   close(): Promise<void>;
 }
 
@@ -91,7 +93,8 @@ export function createDatabase(options: DatabaseOptions): Database {
     return made;
   };
   // A migration holds its lock on one connection and works on another.
-  const pool = createPool(Math.max(2, options.maxConnections - lookupConnections), '');
+  const transactionsAtOnce = Math.max(2, options.maxConnections - lookupConnections);
+  const pool = createPool(transactionsAtOnce, '');
   const lookups = createPool(lookupConnections, lookupSettings);
   let holder: pg.Client | undefined;
 
@@ -206,6 +209,7 @@ export function createDatabase(options: DatabaseOptions): Database {
       idle: pool.idleCount + lookups.idleCount,
       waiting: pool.waitingCount + lookups.waitingCount,
     }),
+    transactionsAtOnce,
     async close() {
       const client = holder;
       holder = undefined;

@@ -34,7 +34,7 @@ export interface TelemetrySource {
 }
 
 export interface IngestDeps {
-  database: Pick<Database, 'query' | 'transaction'>;
+  database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
   partitions: Pick<Partitions, 'ensure'>;
   clock: Clock;
   metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
@@ -49,6 +49,8 @@ export interface IngestDeps {
 
 /** Samples of one commit: small enough that nobody waits long for those of the others. */
 const maximumBatch = 4000;
+/** Commits under way at once; of few connections fewer, because others need them too. */
+const batchesAtOnce = 3;
 /** Samples of one agent in it, so that one that says much does not fill what the others wait for. */
 const maximumEach = 200;
 /** Samples of one agent in a second, after the first thousand: nobody measures so much, and what is stored is for all. */
@@ -98,8 +100,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     },
     weight: (rows) => rows.length,
     maximumBatch,
-    // While one waits for the disk another is made ready. Of the same samples each is stored by one of them.
-    atOnce: 2,
+    // While one waits for the disk others are made ready. Of the same samples each is stored by one of them.
+    atOnce: Math.min(batchesAtOnce, Math.ceil(database.transactionsAtOnce / 3)),
     maximumWaiting: unbounded,
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),

@@ -36,7 +36,7 @@ export interface Telemetry extends TelemetryIngest {
 export type StoredListener = (samples: readonly StoredSample[]) => void;
 
 export interface TelemetryDeps {
-  database: Pick<Database, 'query' | 'transaction'>;
+  database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
