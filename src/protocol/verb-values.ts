@@ -11,6 +11,7 @@ import {
 import { ArgsEncoding } from '#gen/viworks/agent/v1/command_pb.js';
 import { type ErrorCode, type FieldProblem, invalidField, ViworksError } from '../errors.ts';
 import { isDeeperThan } from '../lib/text.ts';
+import { isPlainArgs } from './args-check.ts';
 import { wireLimits } from './limits.ts';
 import { assertValid, problemsOf } from './validation.ts';
 import { builtInCatalogue, type VerbSpec, verbMessages } from './verbs.ts';
@@ -39,7 +40,7 @@ export function argsFromJson(verb: VerbSpec, json: JsonObject): { args: JsonObje
     return { args, bytes: bytesOfJson(args) };
   }
   const message = parseMessage(verb.name, type.message, json);
-  assertValid(type.message, message, 'invalid_args', 'args.');
+  if (!isPlainArgs(message)) assertValid(type.message, message, 'invalid_args', 'args.');
   return { args: jsonOf(type.message, message), bytes: toBinary(type.message, message) };
 }
 
@@ -66,7 +67,7 @@ export function argsFromBytes(verb: VerbSpec, bytes: Uint8Array, encoding: ArgsE
   const message = readMessage(type.message, bytes, encoding);
   if (message === undefined)
     throw new ViworksError('invalid_args', `The args are not a ${type.message.typeName}.`);
-  refuse(problemsOf(type.message, message, 'args.'));
+  if (!isPlainArgs(message)) refuse(problemsOf(type.message, message, 'args.'));
   return message;
 }
 
