@@ -113,6 +113,9 @@ function serverSettings(socketFolder: string, options: ServerOptions): Record<st
     // A new segment filled with zeros is 16 MB that every commit waits for: 50 ms and more.
     wal_init_zero: 'off',
     checkpoint_timeout: '10min',
+    // Left to the system, what was written waits in its cache until a checkpoint has it all written to disk at once,
+    // and commits wait for that: 100 to 400 ms (docs/performance.md).
+    backend_flush_after: '256kB',
     log_destination: 'stderr',
     logging_collector: 'off',
     log_checkpoints: 'off',
