@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect, onTestFinished, test } from 'vitest';
 import { CommandKeySetSchema, type CommandKeys } from '#gen/viworks/agent/v1/handshake_pb.js';
-import { createCommandTrust } from '../../src/agent/command-trust.ts';
+import { createCommandTrust, type TrustStore } from '../../src/agent/command-trust.ts';
 import { openTrustStore } from '../../src/agent/trust-store.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { statement } from '../../src/storage/database.ts';
@@ -27,7 +27,14 @@ async function folder(): Promise<string> {
   return dir;
 }
 
-function trustIn(store: Awaited<ReturnType<typeof openTrustStore>>) {
+/** What it writes is written before its folder goes. */
+async function storeIn(dir: string): Promise<TrustStore> {
+  const store = await openTrustStore(dir);
+  onTestFinished(() => store.save(store.version));
+  return store;
+}
+
+function trustIn(store: TrustStore) {
   const { keyId, publicKey } = core.serverKey;
   return createCommandTrust({
     identity: { serverKeys: [{ keyId, publicKey, notAfter: undefined }] },
@@ -56,7 +63,7 @@ test('a revocation reaches every session before the next command, which another 
   expect(heard).toEqual(['command', 'commandKeys', 'command']);
 
   const dir = await folder();
-  const trust = trustIn(await openTrustStore(dir));
+  const trust = trustIn(await storeIn(dir));
   trust.accept(given);
   expect(() => trust.verify(before)).not.toThrow();
   trust.accept(pushed);
@@ -72,7 +79,7 @@ test('an agent remembers over its restarts, and does not start on a damaged memo
   const dir = await folder();
   const old = core.commandKeys.message;
   await core.commandKeys.rotate('admin', { overlapMs: 0 });
-  const store = await openTrustStore(dir);
+  const store = await storeIn(dir);
   const trust = trustIn(store);
   trust.accept(core.commandKeys.message);
   await store.save(store.version);
@@ -81,7 +88,7 @@ test('an agent remembers over its restarts, and does not start on a damaged memo
   const command = await session.next('command');
   expect(() => trust.verify(command)).not.toThrow();
 
-  const again = trustIn(await openTrustStore(dir));
+  const again = trustIn(await storeIn(dir));
   again.accept(old);
   expect(() => again.verify(command)).toThrow(/not known/);
   again.accept(core.commandKeys.message);
@@ -100,7 +107,7 @@ test('a database from before a revocation revives no key: agents run nothing unt
   const { serverKey, clock } = first;
   const old = (await first.commandKeys.list()).keys[0]?.keyId ?? '';
   const dir = await folder();
-  const store = await openTrustStore(dir);
+  const store = await storeIn(dir);
   const { agentId, agent, ran } = await sdkAgent(first, 'restored', { trustStore: store });
   await first.commandKeys.revoke('admin', old, 'copied');
   const { commandId } = await submitTo(first, agentId);
