@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database } from '../src/storage/database.ts';
 import type { LatestSamples } from '../src/telemetry/latest.ts';
+import { randomOf } from '../test/support/random.ts';
 import { built } from './support/built.ts';
 import { figure, quantile, table } from './support/figures.ts';
 import type { OwnTelemetry } from './support/own-telemetry.ts';
-import { randomOf } from './support/random.ts';
 import { startRedis } from './support/redis.ts';
 import { dayMs } from './support/replay-day.ts';
 

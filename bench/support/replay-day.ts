@@ -1,4 +1,4 @@
-import { randomOf } from './random.ts';
+import { randomOf } from '../../test/support/random.ts';
 
 /**
  * A day of telemetry as it comes in the field, of many agents: with restarts and gaps, again, in another order, hours

@@ -1,5 +1,5 @@
-import { Redis } from 'ioredis';
 import { ViworksError } from '../errors.ts';
+import { connectRedis } from './redis-connection.ts';
 
 /**
  * The newest value of each of many names, in Redis, for all instances: one hash for each name. What is newer is
@@ -61,13 +61,7 @@ const valuesAtOnce = 200;
 
 /** Connects by itself, and again for as long as it is open. */
 export function createRedisNewest({ url, kind, keepMs, prefix = '' }: RedisNewestOptions): RedisNewest {
-  const redis = new Redis(url, {
-    commandTimeout: answerMs,
-    connectTimeout: 2000,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (attempt) => Math.min(100 * attempt, 2000),
-  });
+  const redis = connectRedis(url, answerMs);
   // In braces: a cluster keeps together what one script reads.
   const keyOf = (name: string): string => `${prefix}{viworks:${kind}}:${name}`;
   const listeners = new Set<(connected: boolean, reason: string) => void>();

@@ -1,7 +1,7 @@
-import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import type { Logger } from '../lib/logger.ts';
 import { createMemoryRates, nothingCounted, type RateCounter, type RateCounterOptions } from './rates.ts';
+import { connectRedis } from './redis-connection.ts';
 
 /** The counters of all instances, in Redis. While Redis is away each instance counts for itself. */
 
@@ -25,13 +25,7 @@ export interface RedisRatesOptions {
 
 /** Connects by itself, and again for as long as it is open. */
 export function createRedisRates({ url, log, prefix = '' }: RedisRatesOptions): RedisRates {
-  const redis = new Redis(url, {
-    commandTimeout: answerMs,
-    connectTimeout: 2000,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (attempt) => Math.min(100 * attempt, 2000),
-  });
+  const redis = connectRedis(url, answerMs);
   let away = false;
   let askAgainAt = 0;
   const failed = (error: unknown): void => {

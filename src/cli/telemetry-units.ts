@@ -1,3 +1,5 @@
+import { bytesText } from '../lib/bytes.ts';
+
 /** Values of metrics as a person reads them. */
 
 export type Unit = '%' | 'B/s' | 'load' | '';
@@ -15,18 +17,6 @@ export function valueText(unit: Unit, value: number | undefined): string {
   if (unit === 'B/s') return `${bytesText(value)}/s`;
   if (unit === 'load') return value.toFixed(2);
   return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 1);
-}
-
-const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
-
-/** For example `1.2 GiB`. */
-export function bytesText(bytes: number): string {
-  let [value, unit] = [bytes, 0];
-  while (value >= 1023.95 && unit < byteUnits.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${byteUnits[unit]}`;
 }
 
 /** Percent; undefined of nothing. */

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { storedSample } from '../../test/support/api-telemetry.ts';
 import { sampleView } from '../api/schemas/samples.ts';
 import type { LatestView } from '../api/schemas/telemetry.ts';
+import { bytesText } from '../lib/bytes.ts';
 import { chart } from './telemetry-chart.ts';
-import { bytesText, unitOf, valueText } from './telemetry-units.ts';
+import { unitOf, valueText } from './telemetry-units.ts';
 import { marks, summary, whyNone } from './telemetry-view.ts';
 
 const sample = sampleView(storedSample);

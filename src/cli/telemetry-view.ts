@@ -1,7 +1,8 @@
 import type { SampleView } from '../api/schemas/samples.ts';
 import type { LatestView } from '../api/schemas/telemetry.ts';
+import { bytesText } from '../lib/bytes.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { bytesText, countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
+import { countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
 import { printable, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */

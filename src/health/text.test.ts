@@ -10,7 +10,7 @@ test('the report of an agent has its reasons, its figures with their age, and wh
       '  degraded   it is in maintenance',
       'alerts     1 critical, 2 warning, 3 info, 4 silenced',
       'figures    as of 7d ago, not of now: cpu 12.5 %',
-      'disk       /data 97.5 %, 1.0 kB free',
+      'disk       /data 97.5 %, 1.0 KiB free',
       'machine    3 containers (1 unhealthy, 2 stopped), 5 services (4 down), up 1m, could not read services',
       'unusual    cpu 91.0 %',
     ].join('\n'),

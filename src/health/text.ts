@@ -1,7 +1,8 @@
+import { bytesText } from '../lib/bytes.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { telemetryMetrics } from '../storage/telemetry-metrics.ts';
 import type { AgentHealth, AlertCounts, Figures, FleetHealth, TrendReport, Verdict } from './types.ts';
-import { amountText, bytesText } from './units.ts';
+import { amountText } from './units.ts';
 
 /** Reports as a person reads them, line by line. */
 

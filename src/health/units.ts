@@ -1,3 +1,4 @@
+import { bytesText } from '../lib/bytes.ts';
 import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
 
 /** How values of metrics are written for a person. */
@@ -7,7 +8,7 @@ const percents: ReadonlySet<TelemetryMetric> = new Set(['cpu', 'memory', 'swap',
 /** Whether it lies between 0 and 100. */
 export const isPercent = (metric: TelemetryMetric): boolean => percents.has(metric);
 
-/** For example `91.5 %`, `0.42` or `1.2 MB/s`. */
+/** For example `91.5 %`, `0.42` or `1.2 MiB/s`. */
 export function amountText(metric: TelemetryMetric, value: number): string {
   if (isPercent(metric)) return `${rounded(value)} %`;
   return metric === 'load' ? value.toFixed(2) : `${bytesText(value)}/s`;
@@ -25,14 +26,4 @@ const rounded = (value: number): string => value.toFixed(Math.abs(value) < 99.95
 function significant(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(size >= 10 ? 0 : size >= 1 ? 1 : size >= 0.1 ? 2 : 3);
-}
-
-const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
-
-/** In thousands, as disks and networks are sold. */
-export function bytesText(bytes: number): string {
-  const size = Math.abs(bytes);
-  const step = size < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(size) / 3));
-  const value = bytes / 1000 ** step;
-  return `${step === 0 ? Math.round(value) : significant(value)} ${units[step]}`;
 }

@@ -1,23 +1,13 @@
 import { valueText } from '../alerts/metrics.ts';
 import type { Alert } from '../alerts/types.ts';
 import { formatDuration } from '../lib/duration.ts';
+import type { HealthAgentRow } from '../storage/health.ts';
 import { type Reason, type Verdict, verdicts } from './types.ts';
 
 /** What becomes of what is known of an agent, as pure functions: what is not known is unknown, and never well. */
 
 /** What the registry knows of an agent. */
-export interface AgentFacts {
-  agentId: string;
-  site: string;
-  presence: 'online' | 'degraded' | 'offline';
-  maintenance: boolean;
-  statusReason: string | null;
-  /** Two copies of it were seen. */
-  held: { at: string; reason: string } | null;
-  revoked: { at: string; reason: string } | null;
-  connectedAt: Date | null;
-  lastSeenAt: Date | null;
-}
+export type AgentFacts = HealthAgentRow;
 
 /** An alert that fires. */
 export type AlertFacts = Pick<

@@ -56,9 +56,10 @@ export function decodeBinary(bytes: Uint8Array): Envelope {
 
 function withUnreadTelemetry(bytes: Uint8Array): Envelope | undefined {
   const found = telemetryIn(bytes);
-  const value = found && unreadTelemetry(bytes.subarray(found.valueAt));
+  if (found === undefined) return undefined;
+  const value = unreadTelemetry(bytes.subarray(found.valueAt));
   if (value === undefined) return undefined;
-  const message = fromBinary(EnvelopeSchema, bytes.subarray(0, found?.tagAt));
+  const message = fromBinary(EnvelopeSchema, bytes.subarray(0, found.tagAt));
   // Two of them are one, by the rules of protobuf.
   if (message.body.case === 'telemetry') return undefined;
   message.body = { case: 'telemetry', value };

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import type { ViworksError } from '../errors.ts';
+import { burstMs, newBucket, take } from '../lib/bucket.ts';
 import { silentLogger } from '../lib/logger.ts';
 import { createMetrics } from '../lib/metrics.ts';
-import { type Bucket, type BudgetLimits, burstMs, createBudget, take } from './budget.ts';
+import { type BudgetLimits, createBudget } from './budget.ts';
 import { createReading } from './reading.ts';
 
 test('whoever waits as told never takes more than the burst and what was earned', () => {
@@ -13,7 +14,7 @@ test('whoever waits as told never takes more than the burst and what was earned'
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const bucket: Bucket = { earnedAt: Number.NEGATIVE_INFINITY };
+      const bucket = newBucket();
       const [start, last] = [1000, Math.max(0, ...steps.map(({ costMs }) => costMs))];
       let now = start;
       let taken = 0;
@@ -31,7 +32,7 @@ test('whoever waits as told never takes more than the burst and what was earned'
 test('whoever stays below the rate is never in debt', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: burstMs }), { maxLength: 100 }), (pauses) => {
-      const bucket: Bucket = { earnedAt: Number.NEGATIVE_INFINITY };
+      const bucket = newBucket();
       let now = 0;
       for (const pause of pauses) {
         now += pause;

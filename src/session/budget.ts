@@ -1,4 +1,5 @@
 import { ViworksError } from '../errors.ts';
+import { burstMs, newBucket, take } from '../lib/bucket.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Reading } from './reading.ts';
@@ -12,23 +13,6 @@ export interface BudgetLimits {
   messagesPerSecond: number;
   /** As they travel; 0: any number. */
   bytesPerSecond: number;
-}
-
-/** A token bucket as one number: the time at which all that was taken is earned again. */
-export interface Bucket {
-  earnedAt: number;
-}
-
-/** Milliseconds whose earnings may be spent at once. */
-export const burstMs = 500;
-
-/**
- * Takes what costs so many milliseconds of earnings.
- * @returns milliseconds until the bucket is no longer in debt; 0 or less: it is not
- */
-export function take(bucket: Bucket, now: number, costMs: number): number {
-  bucket.earnedAt = Math.max(bucket.earnedAt, now - burstMs) + costMs;
-  return bucket.earnedAt - now;
 }
 
 /** Milliseconds for which a connection is not read at least: shorter ones cost more than they save. */
@@ -64,8 +48,8 @@ export function createBudget(limits: BudgetLimits, deps: BudgetDeps): Budget {
   const { reading, metrics, log, agentId, fail } = deps;
   const messageCost = limits.messagesPerSecond === 0 ? 0 : 1000 / limits.messagesPerSecond;
   const byteCost = limits.bytesPerSecond === 0 ? 0 : 1000 / limits.bytesPerSecond;
-  const messages: Bucket = { earnedAt: Number.NEGATIVE_INFINITY };
-  const bytes: Bucket = { earnedAt: Number.NEGATIVE_INFINITY };
+  const messages = newBucket();
+  const bytes = newBucket();
   let counted = 0;
   let held = false;
   /** Since when it has been in debt without a rest. */

@@ -11,6 +11,7 @@ export interface HealthAgentRow {
   presence: 'online' | 'degraded' | 'offline';
   maintenance: boolean;
   statusReason: string | null;
+  /** Two copies of it were seen. */
   held: { at: string; reason: string } | null;
   revoked: { at: string; reason: string } | null;
   connectedAt: Date | null;

@@ -14,7 +14,7 @@ import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
 import { readyAfter } from './rollups.ts';
 import { createSampleReader, type SampleFacts } from './sample-reader.ts';
-import { createTurns } from './turns.ts';
+import { createShares } from './shares.ts';
 
 /** Takes what agents measure: each sample is judged, stored once, and acknowledged when it is committed. */
 export interface TelemetryIngest {
@@ -76,7 +76,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const traffic = new Map<string, TrafficCounts>();
   const loggedAt = new Map<string, number>();
   const sampleStore = createSampleStore(database);
-  const turns = createTurns(maximumEach, mostInSecond);
+  const shares = createShares(maximumEach, mostInSecond);
   const reader = createSampleReader();
   const underWay = new Set<Promise<void>>();
   let waiting = 0;
@@ -215,7 +215,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       const rows = rowsOf(source, samples);
       if (rows.length === 0) return;
       waiting += rows.length;
-      const done = turns.take(source.agentId, rows.length, () => storeAll(rows));
+      const done = shares.take(source.agentId, rows.length, () => storeAll(rows));
       underWay.add(done);
       try {
         await done;

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { randomOf } from '../../test/support/random.ts';
 import {
   boot,
   day,
@@ -25,17 +26,6 @@ interface Taken {
   number: number;
   takenAt: number;
   cpu: number;
-}
-
-/** A small generator of its own (mulberry32), so that a failure can be repeated. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const pick = (random: () => number, below: number) => Math.floor(random() * below);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { newId } from '../../src/lib/ids.ts';
 import { createGate, createProcessRig } from '../support/app-process.ts';
+import { randomOf } from '../support/random.ts';
 
 /** What became of work when a process ends without a word. Each run of a line leaves its mark in a file. */
 
@@ -97,7 +98,9 @@ test('whatever is killed in whatever order, no acknowledged command is lost and 
     },
     postgres: rig.killPostgres,
   };
-  const { seed, random } = randomOf(process.env.KILL_SEED);
+  // The same seed kills in the same order.
+  const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 31));
+  const random = randomOf(seed);
   const order = shuffled(
     Object.keys(killings).flatMap((victim) => Array<string>(killsOfEach).fill(victim)),
     random,
@@ -126,18 +129,6 @@ test('whatever is killed in whatever order, no acknowledged command is lost and 
     if (state === 'succeeded') expect(marked, context).toContain(key);
   }
 }, 540_000);
-
-/** The same seed kills in the same order. */
-function randomOf(given: string | undefined): { seed: number; random: () => number } {
-  const seed = Number(given ?? Math.floor(Math.random() * 2 ** 31));
-  let state = seed;
-  // A linear congruential generator modulo 2^31 (the constants of ISO C's rand).
-  const random = () => {
-    state = Number((BigInt(state) * 1_103_515_245n + 12_345n) % 2_147_483_648n);
-    return state / 2_147_483_648;
-  };
-  return { seed, random };
-}
 
 function shuffled<T>(items: readonly T[], random: () => number): T[] {
   return items

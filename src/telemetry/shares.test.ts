@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
-import { createTurns } from './turns.ts';
+import { createShares } from './shares.ts';
 
 test('each has its share under way, in order, and nobody waits for another', async () => {
-  const turns = createTurns(10, 1_000_000);
+  const shares = createShares(10, 1_000_000);
   const begun: string[] = [];
   const ends = new Map<string, PromiseWithResolvers<void>>();
   const work = (key: string, name: string, weight: number) => {
     const end = Promise.withResolvers<void>();
     ends.set(name, end);
-    return turns.take(key, weight, () => {
+    return shares.take(key, weight, () => {
       begun.push(name);
       return end.promise;
     });
@@ -36,10 +36,10 @@ test('each has its share under way, in order, and nobody waits for another', asy
 });
 
 test('one that says too much is slowed to its rate, and others are not', async () => {
-  const turns = createTurns(10, 1000);
+  const shares = createShares(10, 1000);
   const began = performance.now();
   const done: string[] = [];
-  const take = (key: string, weight: number) => turns.take(key, weight, async () => void done.push(key));
+  const take = (key: string, weight: number) => shares.take(key, weight, async () => void done.push(key));
   // The first half a second of its rate goes at once, the last hundred a tenth of a second later.
   const flood = Array.from({ length: 61 }, () => take('flooder', 10));
   await take('other', 10);
@@ -50,7 +50,7 @@ test('one that says too much is slowed to its rate, and others are not', async (
 });
 
 test('lanes of those who are quiet are forgotten', async () => {
-  const turns = createTurns(10, 1_000_000);
-  for (let n = 0; n < 5000; n++) await turns.take(`agent-${n}`, 1, async () => {});
-  expect(turns.size).toBeLessThan(2100);
+  const shares = createShares(10, 1_000_000);
+  for (let n = 0; n < 5000; n++) await shares.take(`agent-${n}`, 1, async () => {});
+  expect(shares.size).toBeLessThan(2100);
 });
