@@ -240,6 +240,10 @@ const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
 export const isDuplicateKey = ({ cause }: ViworksError): boolean =>
   cause instanceof pg.DatabaseError && cause.code === '23505';
 
+/** Whether a row was not stored because its table has no partition for it. */
+export const isWithoutPartition = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && cause.code === '23514' && cause.constraint === undefined;
+
 /** Turns an error of the driver into one of the catalogue. */
 export function databaseError(error: unknown): ViworksError {
   if (error instanceof ViworksError) return error;

@@ -7,7 +7,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
-import type { Database } from '../storage/database.ts';
+import { type Database, isWithoutPartition } from '../storage/database.ts';
 import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
@@ -35,7 +35,7 @@ export interface TelemetrySource {
 
 export interface IngestDeps {
   database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
-  partitions: Pick<Partitions, 'ensure'>;
+  partitions: Pick<Partitions, 'ensure' | 'doubt'>;
   clock: Clock;
   metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
   log: Logger;
@@ -86,9 +86,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
-      for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
-        await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(frames, rows);
+      const fresh = await storeWithin(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
@@ -106,6 +104,23 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     retryForMs,
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
+
+  /** In partitions that are made where they are missing, once more where one turns out to be gone. */
+  async function storeWithin(frames: readonly SampleRow[][], rows: readonly SampleRow[]) {
+    const days = new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000)));
+    const ensureAll = async () => {
+      for (const day of days) await partitions.ensure(day * 86_400_000);
+    };
+    await ensureAll();
+    try {
+      return await storeOnce(frames, rows);
+    } catch (error) {
+      if (!isWithoutPartition(ViworksError.from(error))) throw error;
+      partitions.doubt();
+      await ensureAll();
+      return storeOnce(frames, rows);
+    }
+  }
 
   async function storeOnce(
     frames: readonly SampleRow[][],

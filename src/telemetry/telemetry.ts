@@ -66,7 +66,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     before: (sample) => readSampleBefore(database.query, sample),
     count: (dropped) => metrics.telemetryDropped.inc(dropped),
   });
-  const rollups = createRollups({ database, clock, log, metrics });
+  const rollups = createRollups({ database, clock, log, metrics, partitions });
 
   async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
     drops.stored(samples);
