@@ -7,7 +7,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
-import { type Database, isWithoutPartition } from '../storage/database.ts';
+import { type Database, isAboutDatabase, isWithoutPartition } from '../storage/database.ts';
 import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
@@ -80,6 +80,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const reader = createSampleReader();
   const underWay = new Set<Promise<void>>();
   let waiting = 0;
+  /** When the log was told last that the database refuses. */
+  let refusedAt = Number.NEGATIVE_INFINITY;
   /** Batches that may be committed, though the answer was lost; each is tried again. */
   const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
@@ -129,9 +131,21 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     try {
       return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
-      if (ViworksError.from(error).retryable) inDoubt.add(frames);
+      const known = ViworksError.from(error);
+      if (known.retryable) inDoubt.add(frames);
+      else if (isAboutDatabase(known)) throw notNow(known);
       throw error;
     }
+  }
+
+  /** No sample is at fault, and none is set aside. */
+  function notNow(err: ViworksError): ViworksError {
+    const now = clock.monotonic();
+    if (now - refusedAt >= quietMs) {
+      refusedAt = now;
+      log.error({ err }, 'the database refuses samples; they wait');
+    }
+    return new ViworksError('database_unavailable', 'The database takes no samples now.', { cause: err });
   }
 
   function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown): void {
