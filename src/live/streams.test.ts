@@ -227,6 +227,40 @@ test('a late sample, and one that comes again, is no news', () => {
   expect(board.get('a')?.number).toBe(6);
 });
 
+test('what an agent kept and sends late is not told, and is the newest where it is', async () => {
+  const { board, agents } = world(10, 10);
+  agents.put('a', agentAt('a', 'here'));
+  const put = (number: number, waited: boolean) =>
+    board.put([{ ...headline('a', number), waited, sample: new Uint8Array() }]);
+  put(1, false);
+  const reader = readerOf(sampleSource(epoch, board, agents, 10, {}, undefined), 10, (s) => s.agentId);
+  await reader.read(1);
+  for (const number of [2, 3, 4]) put(number, true);
+  await reader.read(1);
+  expect(board.get('a')?.number).toBe(4);
+  put(5, false);
+  await reader.read(2);
+  expect(reader.events.map(({ shown }) => shown.map(({ number }) => number))).toEqual([[1], [5]]);
+  expect(reader.events.at(-1)?.skipped).toBe(0);
+});
+
+test('who sees an agent that was enrolled anew is told nothing of the one before', async () => {
+  const { board, agents } = world(10, 10);
+  agents.put('a', agentAt('a', 'there'));
+  const reader = readerOf(sampleSource(epoch, board, agents, 10, {}, ['here']), 10, (s) => s.agentId);
+  await reader.read(1);
+  board.put([{ ...headline('a', 1), sample: new Uint8Array() }]);
+  board.forget('a');
+  agents.put('a', agentAt('a', 'here'));
+  await reader.read(2);
+  const late = readerOf(sampleSource(epoch, board, agents, 10, {}, ['here']), 10, (s) => s.agentId);
+  await late.read(1);
+  expect([...reader.known.values(), ...late.known.values()]).toEqual([]);
+  board.put([{ ...headline('a', 2), sample: new Uint8Array() }]);
+  await reader.read(2);
+  expect([...reader.known.values()].map(({ number }) => number)).toEqual([2]);
+});
+
 test('many readers let the process do something else between them, and all come through', async () => {
   const turn = createTurnstile(2);
   const passed: string[] = [];
