@@ -125,7 +125,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       rollups.start();
     },
     async stop() {
-      await ingest.idle();
+      await ingest.stop();
       await drops.idle();
       await partitions.stop();
       await rollups.stop();
