@@ -27,6 +27,7 @@ import type { Connection } from '../protocol/connection.ts';
 import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelope.ts';
 import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
+import { hasSeveral } from '../protocol/unread-telemetry.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
@@ -228,7 +229,7 @@ export function createSession(
   }
 
   function receiveTelemetry(sequence: bigint, message: Telemetry): void {
-    const end = telemetryCredit.begin();
+    const end = telemetryCredit.begin(hasSeveral(message));
     settle(sequence, telemetry.ingest({ agentId, bootId: facts.bootId }, message).finally(end));
   }
 

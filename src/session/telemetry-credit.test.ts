@@ -19,9 +19,9 @@ function rig() {
   };
 }
 
-/** As many envelopes as it may have, stored one after the other. */
+/** As many full envelopes as it may have, stored one after the other. */
 function fill({ credit, granted }: ReturnType<typeof rig>) {
-  const ends = Array.from({ length: granted() }, () => credit.begin());
+  const ends = Array.from({ length: granted() }, () => credit.begin(true));
   for (const end of ends) end();
 }
 
@@ -31,18 +31,34 @@ test('who uses all that it has gets twice as many, up to the most', () => {
   expect(one.told).toEqual([2, 4, 8, 16]);
 });
 
+test('who says single samples gets more where all that it has is under way', () => {
+  const { credit, told, granted } = rig();
+  const ends: (() => void)[] = [];
+  for (let n = 0; n < 100; n++) {
+    while (ends.length < granted()) ends.push(credit.begin(false));
+    ends.shift()?.();
+  }
+  expect(told).toEqual([2, 4, 8, 16]);
+});
+
+test('a backlog that is stored sooner than the next of it comes gets more too', () => {
+  const { credit, told } = rig();
+  for (let n = 0; n < 1 + 2 + 4 + 8; n++) credit.begin(true)();
+  expect(told).toEqual([2, 4, 8, 16]);
+});
+
 test('who has little to say stays with little', () => {
   const { credit, told } = rig();
-  for (let n = 0; n < 100; n++) credit.begin()();
+  for (let n = 0; n < 100; n++) credit.begin(false)();
   expect(told).toEqual([2]);
 });
 
 test('what is stored after an outage raises nothing: it came under other terms', () => {
   const one = rig();
   for (let n = 0; n < 4; n++) fill(one);
-  const ends = Array.from({ length: telemetryCredit - 1 }, () => one.credit.begin());
+  const ends = Array.from({ length: telemetryCredit - 1 }, () => one.credit.begin(true));
   one.allow(1);
-  ends.push(one.credit.begin());
+  ends.push(one.credit.begin(true));
   one.allow(telemetryCredit);
   for (const end of ends) end();
   expect(one.told).toEqual([2, 4, 8, 16, 1]);
@@ -52,7 +68,7 @@ test('what is stored after an outage raises nothing: it came under other terms',
 
 test('who was allowed nothing gets one as soon as there is something, with nothing under way', () => {
   const { credit, told, allow } = rig();
-  const end = credit.begin();
+  const end = credit.begin(true);
   allow(0);
   credit.look();
   end();
@@ -75,8 +91,8 @@ test('who says nothing hears of less as well', () => {
 test('more than any agent may have is a violation', () => {
   const { credit, allow } = rig();
   allow(0);
-  for (let n = 0; n < telemetryCredit; n++) credit.begin();
-  expect(() => credit.begin()).toThrow(/more than 16 envelopes/);
+  for (let n = 0; n < telemetryCredit; n++) credit.begin(true);
+  expect(() => credit.begin(true)).toThrow(/more than 16 envelopes/);
 });
 
 test('nobody is told more than is allowed, or stuck without any', () => {
@@ -93,7 +109,7 @@ test('nobody is told more than is allowed, or stuck without any', () => {
       let allowed = telemetryCredit;
       for (const each of steps) {
         const before = one.told.length;
-        if (each.do === 'begin' && ends.length < telemetryCredit) ends.push(one.credit.begin());
+        if (each.do === 'begin' && ends.length < telemetryCredit) ends.push(one.credit.begin(true));
         if (each.do === 'end') ends.shift()?.();
         if (each.do === 'look') one.credit.look();
         if (each.do === 'allow') {

@@ -1,16 +1,17 @@
 import { ViworksError } from '../errors.ts';
 
 /**
- * TELEMETRY envelopes that an agent may have unacknowledged. It begins with one, and has twice as many each time that one
- * is stored while it uses all that it has: of many who come back with a backlog at once, each says little before it is known
- * how much they say together. Who has little to say stays with little.
+ * TELEMETRY envelopes that an agent may have unacknowledged. It begins with one, and has twice as many each time that it
+ * used all that it has: of many who come back with a backlog at once, each says little before it is known how much they say
+ * together. Who has little to say stays with little.
  */
 export interface TelemetryCredit {
   /**
    * An envelope came. The returned function is called when it is stored, or never will be.
+   * @param several whether there is more than one sample in it: then others wait with the agent
    * @throws protocol_violation where there are more than any agent may have
    */
-  begin(): () => void;
+  begin(several: boolean): () => void;
   /** Now and then: there may be less to have than before, or something where there was nothing. */
   look(): void;
 }
@@ -33,17 +34,20 @@ export function createTelemetryCredit({ allowed, tell }: TelemetryCreditDeps): T
   let underWay = 0;
   /** Counts what the agent was told. */
   let changes = 0;
+  /** Envelopes that were stored since then, while the agent had more to say. */
+  let used = 0;
 
   function grant(wanted: number): void {
     const credit = Math.min(wanted, allowed(telemetryCredit));
     if (credit === granted) return;
     granted = credit;
     changes += 1;
+    used = 0;
     tell(credit);
   }
 
   return {
-    begin() {
+    begin(several) {
       // What left before the agent heard of less is taken.
       if (underWay >= telemetryCredit) {
         const text = `telemetry: more than ${telemetryCredit} envelopes are unacknowledged.`;
@@ -54,9 +58,9 @@ export function createTelemetryCredit({ allowed, tell }: TelemetryCreditDeps): T
       grant(granted);
       return () => {
         // What came under earlier terms says nothing of these: after an outage much of it is stored at once.
-        const usesAll = began === changes && underWay >= granted;
+        if (began === changes && (several || underWay >= granted)) used += 1;
         underWay -= 1;
-        grant(usesAll ? 2 * granted : granted);
+        grant(used >= granted ? 2 * granted : granted);
       };
     },
     look() {

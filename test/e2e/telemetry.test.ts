@@ -29,8 +29,10 @@ test('while the database takes nothing, agents stay, are told to hold back, and 
   await Promise.all(
     sessions.map(async (session) => {
       expect(session.welcome.limits?.telemetryCredit).toBe(1);
-      for (let n = 1; n <= telemetryCredit; n++) say(session, clock.now() - n, n, 1);
-      while ((await session.next('credit')).telemetry !== telemetryCredit);
+      let said = 0;
+      for (let credit = 1; credit !== telemetryCredit; credit = (await session.next('credit')).telemetry ?? 0)
+        for (let n = 0; n < credit; n++, said += 2) say(session, clock.now(), said + 1, 2);
+      expect(said).toBe(30);
     }),
   );
   const lock = await lockTable(own.url, 'telemetry_samples');
@@ -44,11 +46,11 @@ test('while the database takes nothing, agents stay, are told to hold back, and 
   const credit = await Promise.race(sessions.map((session) => session.next('credit')));
   // As much as waits decides whether that is a quarter, or one at a time.
   expect(credit.telemetry).toBeLessThanOrEqual(telemetryCredit / 4);
-  expect(await telemetry.latest.list()).toEqual([]);
+  expect((await telemetry.latest.list()).filter(({ number }) => number > 30)).toEqual([]);
   await lock.release();
   await Promise.all(sessions.map((session, n) => session.acknowledged(last[n] ?? 0n)));
   const [row] = await database.query<{ n: number }>(countSamples, []);
-  expect(row?.n).toBe(14 * telemetryCredit * 101);
+  expect(row?.n).toBe(14 * (30 + telemetryCredit * 100));
   expect(sessions.every((session) => !session.heard.includes('error'))).toBe(true);
   expect(await telemetry.latest.list()).toHaveLength(14);
 });
