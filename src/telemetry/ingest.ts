@@ -1,7 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { type Sample, SampleSchema, type Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type FieldProblem, ViworksError } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, lastMoment } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
@@ -64,8 +64,6 @@ const mostInSecond = 2000;
 const unbounded = Number.POSITIVE_INFINITY;
 /** Bytes of memory that a sample takes beside its own, about. */
 const rowBytes = 512;
-/** Milliseconds since 1970 that JavaScript still takes for a date. */
-const lastMoment = 8.64e15;
 /** Milliseconds between two lines of the log on what one agent says wrong. */
 const quietMs = 60_000;
 
