@@ -90,7 +90,7 @@ export interface Place {
   agents: number;
 }
 
-export interface SampleBatch {
+interface SampleBatch {
   samples: Headline[];
   /** Agents that the reader sees no more. */
   gone: string[];
