@@ -1,5 +1,5 @@
 import { invalidField } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, lastMoment } from '../lib/clock.ts';
 import { encodeToken, keyBefore, type Page, type PageRequest, pageOf } from '../lib/page.ts';
 import { siteForm } from '../lib/scope.ts';
 import type { Database } from '../storage/database.ts';
@@ -193,8 +193,6 @@ function choose(names: readonly string[] = telemetryMetrics) {
 }
 
 const metricForms = `one of ${telemetryMetrics.join(', ')}, or disk:MOUNT, received:INTERFACE, sent:INTERFACE or metrics.NAME`;
-
-const lastMoment = 8.64e15;
 
 function checkRange({ from, to }: Moments): void {
   if (!(from >= 0 && from < lastMoment)) throw invalidField('from', 'must be a time since 1970');

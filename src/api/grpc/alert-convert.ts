@@ -28,6 +28,7 @@ import type {
   Webhook,
 } from '../../alerts/types.ts';
 import { defined } from '../../lib/defined.ts';
+import { unlessEmpty } from './convert.ts';
 import { inverse } from './enums.ts';
 
 /** Between the alerts of the core and those of viworks.control.v1. What is read is checked by its schema. */
@@ -51,8 +52,6 @@ export const comparisonMessage: Record<Comparison, ComparisonMessage> = {
 export const alertStateOf = inverse(stateMessage);
 export const severityOf = inverse(severityMessage);
 const comparisonOf = inverse(comparisonMessage);
-
-export const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
 
 export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema> {
   const { state, severity, comparison, value, pendingSince, updatedAt, ...rest } = alert;

@@ -11,6 +11,7 @@ import {
 } from '../../alerts/types.ts';
 import {
   agentIdSchema,
+  anyOf,
   countSchema,
   labelsSchema,
   nextPageToken,
@@ -26,8 +27,6 @@ import { descriptionSchema, nameSchema, revisionSchema } from './templates.ts';
 /** Alerts, their rules, silences and webhooks. */
 
 const severitySchema = z.enum(severities);
-const anyOf = <T extends z.ZodType>(item: T) =>
-  z.array(item).min(1, { error: 'must have at least one value' }).max(1000).optional();
 const uuid = z.uuid({ error: 'must be an id, a UUID' });
 const subjectSchema = z.string().max(255);
 

@@ -1,0 +1,1 @@
+CREATE INDEX "telemetry_skewed_at" ON "telemetry_skewed" USING btree ("at");
