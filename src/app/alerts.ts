@@ -1,7 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, createAlerts } from '../alerts/alerts.ts';
-import type { StoredSample as ObservedSample } from '../alerts/samples.ts';
+import type { ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
 import type { AgentService } from '../registry/types.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';

@@ -4,7 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import { onTestFinished } from 'vitest';
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, type AlertsDeps, createAlerts } from '../../src/alerts/alerts.ts';
-import type { StoredSample } from '../../src/alerts/samples.ts';
+import type { ObservedSample } from '../../src/alerts/samples.ts';
 import { createSecretBox } from '../../src/identity/secret-box.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { statement } from '../../src/storage/database.ts';
@@ -57,12 +57,12 @@ export const sampleOf = (
   at: number,
   sample: Partial<Parameters<typeof create<typeof SampleSchema>>[1]>,
   late = false,
-): StoredSample => {
+): ObservedSample => {
   const read = create(SampleSchema, sample as Sample);
   return { agentId, at, late, measured: () => read };
 };
 
-export const cpu = (agentId: string, at: number, usedPercent: number, late = false): StoredSample =>
+export const cpu = (agentId: string, at: number, usedPercent: number, late = false): ObservedSample =>
   sampleOf(agentId, at, { cpu: { usedPercent, cores: 4 } as Sample['cpu'] }, late);
 
 export interface Received {

@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { newId } from '../../lib/ids.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Metrics } from '../../lib/metrics.ts';
+import { createWaits } from '../../lib/waits.ts';
 import {
   claimDeliveries,
   type DeliveryRow,
@@ -86,11 +87,11 @@ export function createNotifier(deps: NotifierDeps): Notifier {
   const stopping = new AbortController();
   const underWay = new Set<Promise<void>>();
   const busy = new Map<string, number>();
-  let awake = Promise.withResolvers<void>();
+  const waits = createWaits();
   let running: Promise<void> | undefined;
   let stopped = false;
 
-  const wake = () => awake.resolve();
+  const { wake } = waits;
 
   async function groupOne({ rule, site }: { rule: string; site: string }): Promise<number> {
     return database.transaction(async (query) => {
@@ -215,7 +216,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
   async function run(): Promise<void> {
     let failures = 0;
     while (!stopped) {
-      awake = Promise.withResolvers();
+      waits.lower();
       let delayMs: number;
       try {
         await group();
@@ -226,11 +227,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
         log.warn({ err: ViworksError.from(error) }, 'cannot tell of alerts now');
         delayMs = backoffDelay({ baseMs: 200, maximumMs: 5000 }, failures++, 0.5 + Math.random() / 2);
       }
-      if (stopped) break;
-      const passed = Promise.withResolvers<void>();
-      const timer = setTimeout(passed.resolve, delayMs);
-      await Promise.race([passed.promise, awake.promise]);
-      clearTimeout(timer);
+      await waits.untilWoken(delayMs);
     }
   }
 
@@ -244,7 +241,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
     async stop() {
       stopped = true;
       stopping.abort();
-      wake();
+      waits.end();
       await running;
       await Promise.all(underWay);
     },
