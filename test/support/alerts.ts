@@ -11,11 +11,15 @@ import { statement } from '../../src/storage/database.ts';
 import type { Core } from './app-core.ts';
 
 /** Alerts on a core; nothing happens by itself unless they are started. */
-export function alertsOn(core: Core, settings: Partial<AlertsDeps['settings']> = {}): Alerts {
+export function alertsOn(
+  core: Core,
+  settings: Partial<AlertsDeps['settings']> = {},
+  box: AlertsDeps['box'] = createSecretBox(new Uint8Array(32).fill(9), 'alerts'),
+): Alerts {
   const { database, clock, metrics } = core;
   const alerts = createAlerts({
     database,
-    box: createSecretBox(new Uint8Array(32).fill(9), 'alerts'),
+    box,
     clock,
     log: silentLogger,
     metrics,
@@ -72,23 +76,26 @@ export interface Received {
 }
 
 /** The far end of a webhook. */
-export async function receiver(answer: (request: Received, count: number) => number = () => 204) {
+export async function receiver(
+  answer: (request: Received, count: number) => number | Promise<number> = () => 204,
+) {
   const received: Received[] = [];
   let arrived = Promise.withResolvers<void>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
+    request.on('end', async () => {
       const one = {
         headers: request.headers,
         body: Buffer.concat(chunks).toString('utf8'),
         path: request.url ?? '',
       };
       received.push(one);
-      const status = answer(one, received.length);
-      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
+      const answered = answer(one, received.length);
       arrived.resolve();
       arrived = Promise.withResolvers();
+      const status = await answered;
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
     });
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));

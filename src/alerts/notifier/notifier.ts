@@ -10,12 +10,12 @@ import {
   type DeliveryRow,
   findWebhook,
   insertDelivery,
-  listWebhooks,
   nextDeliveryAt,
   nextRipeAt,
   ripeGroups,
   settleDelivery,
   takeEvents,
+  webhookFilters,
 } from '../../storage/alert-deliveries.ts';
 import type { AlertEventRow } from '../../storage/alerts.ts';
 import type { Database } from '../../storage/database.ts';
@@ -100,7 +100,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
       const events = inOrder(rows);
       const at = new Date(clock.now());
       let messages = 0;
-      for (const { name, filter } of await listWebhooks(query, undefined, maximumWebhooks)) {
+      for (const { name, filter } of await webhookFilters(query, maximumWebhooks)) {
         const told = events.filter((event) => isTold(filter as WebhookFilter, event));
         if (told.length === 0) continue;
         const id = newId();
@@ -181,13 +181,17 @@ export function createNotifier(deps: NotifierDeps): Notifier {
     underWay.add(work);
   }
 
-  /** Begins what is due as far as there is room; answers with how many. */
+  /** Webhooks that have as many attempts under way as they may. */
+  const full = () => [...busy].filter(([, count]) => count >= attemptsOfWebhook).map(([name]) => name);
+
+  /** Begins some of what is due, as far as there is room; answers with how many. */
   async function beginDue(): Promise<number> {
-    const room = Math.min(attemptsOfWebhook, attemptsAtOnce - underWay.size);
+    // All that come may be for the webhook that has the most under way of those that have room.
+    const most = Math.max(0, ...[...busy.values()].filter((count) => count < attemptsOfWebhook));
+    const room = Math.min(attemptsOfWebhook - most, attemptsAtOnce - underWay.size);
     if (room <= 0 || stopped) return 0;
     const now = clock.now();
-    const full = [...busy].filter(([, count]) => count >= attemptsOfWebhook).map(([name]) => name);
-    const due = await claimDeliveries(database.query, new Date(now), new Date(now + lostMs), full, room);
+    const due = await claimDeliveries(database.query, new Date(now), new Date(now + lostMs), full(), room);
     for (const delivery of due) begin(delivery);
     return due.length;
   }
@@ -206,10 +210,10 @@ export function createNotifier(deps: NotifierDeps): Notifier {
   async function untilNext(): Promise<number> {
     const times = await Promise.all([
       nextRipeAt(database.query, settings.quietMs, settings.windowMs),
-      underWay.size >= attemptsAtOnce ? undefined : nextDeliveryAt(database.query),
+      underWay.size >= attemptsAtOnce ? undefined : nextDeliveryAt(database.query, full()),
     ]);
     const soonest = Math.min(...times.map((time) => time?.getTime() ?? Number.POSITIVE_INFINITY));
-    // What waits for its turn behind another one is due already; the end of that one wakes.
+    // The end of what is under way wakes.
     return Math.min(lookAgainMs, Math.max(underWay.size > 0 ? 1000 : 50, soonest - clock.now()));
   }
 

@@ -1,0 +1,1 @@
+CREATE INDEX "alert_deliveries_dead" ON "alert_deliveries" USING btree ("webhook","delivery_id") WHERE state = 'dead';
