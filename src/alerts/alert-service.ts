@@ -7,10 +7,16 @@ import { findUnstorable, storableText } from '../lib/text.ts';
 import { endSilence, findAlert, insertSilence, listAlerts, listSilences } from '../storage/alerts.ts';
 import type { Database } from '../storage/database.ts';
 import type { Evaluator } from './evaluator.ts';
-import { rank } from './notifier/message.ts';
 import { alertOf, silenceOf } from './rows.ts';
 import { acknowledge } from './state.ts';
-import { type Alert, type AlertService, type SilenceInput, type SilenceMatch, severities } from './types.ts';
+import {
+  type Alert,
+  type AlertService,
+  rank,
+  type SilenceInput,
+  type SilenceMatch,
+  severities,
+} from './types.ts';
 import { maximumSilences } from './watched.ts';
 
 /** Alerts and silences as people see them. */
