@@ -1,4 +1,4 @@
-import { mismatch } from '../commands/targets/selector.ts';
+import { createMismatch } from '../commands/targets/selector.ts';
 import { storableText } from '../lib/text.ts';
 import type { WatchedAgentRow } from '../storage/alert-rules.ts';
 import { type Draft, type Entry, factsOf, newEntry } from './book.ts';
@@ -21,15 +21,15 @@ export interface Circumstances {
   refused(agentId: string): void;
 }
 
-/** Rules that are enabled and choose the agent. */
-export const rulesFor = (agent: WatchedAgent, rules: Iterable<Rule>): Rule[] =>
-  [...rules].filter((rule) => rule.enabled && chooses(rule, agent));
-
-function chooses({ selector }: Rule, agent: WatchedAgent): boolean {
-  const { agents, ...parts } = selector;
-  if (agents !== undefined && !agents.includes(agent.agentId)) return false;
-  // No part of such a selector looks at the status.
-  return mismatch({ ...agent, status: agent.presence }, parts) === undefined;
+/** Finds of an agent the rules that are enabled and choose it. */
+export function createChoice(rules: Iterable<Rule>): (agent: WatchedAgent) => readonly Rule[] {
+  const enabled = [...rules].filter((rule) => rule.enabled);
+  const choices = enabled.map((rule) => ({ rule, mismatch: createMismatch(rule.selector) }));
+  return (agent) => {
+    // No selector of a rule looks at the status.
+    const selectable = { ...agent, status: agent.presence };
+    return choices.filter(({ mismatch }) => mismatch(selectable) === undefined).map(({ rule }) => rule);
+  };
 }
 
 /** What is seen of one rule on one agent. */
