@@ -1,5 +1,6 @@
 import { realpath, stat, statfs } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { imageFileSystems } from '../protocol/disks.ts';
 import { textOrEmpty } from './host.ts';
 
 /** The file systems of the machine, and the disks below them. */
@@ -107,8 +108,6 @@ export function deviceNumber(dev: number): string {
 
 const readMounts = async () => parseMounts(await textOrEmpty('/proc/self/mounts'));
 
-const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
-
 /**
  * Reads /proc/self/mounts; of several mounts of one device, the one with the shortest path, and of several at one
  * path the last, which hides the others.
@@ -127,7 +126,7 @@ export function parseMounts(text: string): Mount[] {
     const { mount, type, source } = found;
     // The root may lie on anything, for example on what the host of a virtual machine shares.
     const local = source.startsWith('/dev/') || type === 'zfs' || (mount === '/' && type !== 'rootfs');
-    if (!local || imageTypes.has(type)) continue;
+    if (!local || imageFileSystems.includes(type)) continue;
     const known = bySource.get(source);
     if (known === undefined || mount.length < known.mount.length) bySource.set(source, found);
   }
