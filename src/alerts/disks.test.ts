@@ -92,7 +92,7 @@ test.each([
 test('a disk is forecast until nothing is available, while another one does not answer', () => {
   const soon = ruleOf({ name: 'soon', severity: 'warning', metric: 'disk.full_hours', threshold: 24 });
   const see = watching(soon);
-  // One percent an hour. Five percent are for root alone: of 94 it takes an hour, and not six.
+  // One percent an hour, from 80, and 5 are for root alone: at 81 it takes 14 hours, and not 19.
   const filling = (n: number) => {
     const percent = 80 + n / 120;
     return { ...disk('/', percent), availableBytes: BigInt(Math.round((95 - percent) * 1000)) };

@@ -1,14 +1,19 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import type { SampleInit } from '../../test/support/telemetry.ts';
+import {
+  type DiskSampleSchema,
+  type NetworkSampleSchema,
+  SampleSchema,
+} from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { metricsOf, ratesOf, trafficOf } from './headline.ts';
 
+type Disks = MessageInitShape<typeof DiskSampleSchema>[];
+
 const none = { received: null, sent: null };
-const diskOf = (disks: SampleInit['disks']) => metricsOf(create(SampleSchema, { disks }), none).disk;
+const diskOf = (disks: Disks) => metricsOf(create(SampleSchema, { disks }), none).disk;
 const fill = { mount: '/', fileSystem: 'ext4', totalBytes: 100n };
 
-test.each<[what: string, disks: SampleInit['disks'], percent: number | null]>([
+test.each<[what: string, disks: Disks, percent: number | null]>([
   [
     'the fullest counts',
     [
@@ -36,7 +41,7 @@ test.each<[what: string, disks: SampleInit['disks'], percent: number | null]>([
   expect(diskOf(disks)).toBe(percent);
 });
 
-const counted = (number: number, networks: SampleInit['networks'] = []) =>
+const counted = (number: number, networks: MessageInitShape<typeof NetworkSampleSchema>[] = []) =>
   trafficOf(create(SampleSchema, { number: BigInt(number), networks }), 'boot', number * 1000);
 const eth0 = (receivedBytes: bigint) => ({ interface: 'eth0', receivedBytes, sentBytes: receivedBytes });
 

@@ -1,7 +1,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { type DiskSampleSchema, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { imageFileSystems } from '../protocol/disks.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { metricsOf, ratesTold } from './headline.ts';
@@ -138,7 +138,8 @@ test('of noise it says nothing or what the generated code says', () => {
 
 test('the fullest disk that can fill counts, by what is left for those who are not root', () => {
   const disk = { mount: '/', fileSystem: 'ext4', totalBytes: 100n, usedBytes: 40n };
-  const diskOf = (...disks: SampleInit['disks'] & object) => read(bytesOf({ ...good, disks }))?.values.disk;
+  const diskOf = (...disks: MessageInitShape<typeof DiskSampleSchema>[]) =>
+    read(bytesOf({ number: 1n, takenAt: { seconds: 5n }, disks }))?.values.disk;
   expect(diskOf(disk)).toBe(40);
   expect(diskOf({ ...disk, availableBytes: 40n })).toBe(50);
   expect(diskOf({ ...disk, availableBytes: 0n })).toBe(100);
