@@ -86,6 +86,16 @@ test('a file system that does not answer is left out, and not asked again until 
   expect(await read()).toEqual({ systems: [known], silent: [] });
 });
 
+test('a file system that fails is not taken for one that is gone', async () => {
+  const mounts = (await readFileSystems()).map(({ mount }) => mount);
+  const read = createFileSystemReader(() => Promise.reject(new Error('EIO: i/o error, statfs')));
+  const { systems, silent } = await read();
+  expect(systems).toEqual([]);
+  expect(silent).toEqual(expect.arrayContaining(mounts));
+  // It is asked again: it did answer.
+  expect((await read()).silent).toEqual(silent);
+});
+
 test('each disk of this machine is as full as df says', async () => {
   const systems = await readFileSystems();
   expect(systems.length).toBeGreaterThan(0);
