@@ -39,17 +39,30 @@ const overwritten = perMetric((name) =>
 /** Where spans are counted from. */
 export const spanOrigin = "timestamptz '2000-01-01 00:00:00+00'";
 
-/** @param next into which level what was changed here goes on */
+/**
+ * Many lists name the same span, where an agent says much: it is made once for all that are taken together. How many
+ * spans there are decides how many lists are taken, and how long it takes.
+ *
+ * @param next into which level what was changed here goes on
+ */
 const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined) =>
   statement(
     `${table}_refresh`,
-    `with due as (
-       select id from telemetry_dirty where resolution = ${seconds} and ready_at <= $1::timestamptz
+    `with waiting as (
+       select id, agents, spans from telemetry_dirty where resolution = ${seconds} and ready_at <= $1::timestamptz
        order by id limit $2 for update skip locked
+     ), firsts as (
+       select s.agent_id, s.at, min(id) as id
+       from waiting, unnest(waiting.agents, waiting.spans) as s(agent_id, at) group by s.agent_id, s.at
+     ), counted as (
+       select id, sum(count(*)) over (order by id) - count(*) as before from firsts group by id
+     ), rest as (
+       select min(id) as id from counted where before >= $3
      ), taken as (
-       delete from telemetry_dirty d using due where d.id = due.id returning d.agents, d.spans
+       delete from telemetry_dirty d using waiting, rest
+       where d.id = waiting.id and (rest.id is null or d.id < rest.id) returning d.id
      ), spans as (
-       select distinct s.agent_id, s.at from taken, unnest(taken.agents, taken.spans) as s(agent_id, at)
+       select agent_id, at from firsts, rest where rest.id is null or firsts.id < rest.id
      ), made as (
        insert into ${table} (agent_id, at, samples, ${targets})
        select spans.agent_id, spans.at, of.* from spans cross join lateral (
@@ -69,14 +82,23 @@ const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined)
          array_agg(agent_id), array_agg(at) from coarser group by at
      )`
      }
-     select (select count(*)::int from taken) as taken, (select count(*)::int from made) as made`,
+     select (select count(*)::int from waiting) as waiting, (select count(*)::int from taken) as taken,
+       (select count(*)::int from made) as made`,
   );
 
 const refreshes = rollupLevels.map((level, at) => refresh(level, rollupLevels[at + 1]));
 const patience = definition("set local lock_timeout = '5s'");
 
-/** Lists of spans that one transaction takes, for each level. */
-const listsAtOnce = 100;
+/** Lists of spans that one transaction looks at, for each level, */
+const listsAtOnce = 2000;
+/** and different spans from which on it takes no more of them: a few seconds of work. */
+const spansAtOnce = 20_000;
+
+interface Taken {
+  waiting: number;
+  taken: number;
+  made: number;
+}
 
 /**
  * Makes the roll-ups anew that are due; undefined where another instance is at it.
@@ -94,9 +116,10 @@ export function refreshRollups(
     if (!owner?.held) return undefined;
     let [made, more] = [0, false];
     for (const one of refreshes) {
-      const [row] = await query<{ taken: number; made: number }>(one, [now, listsAtOnce]);
-      made += row?.made ?? 0;
-      more ||= row?.taken === listsAtOnce;
+      const [row] = await query<Taken>(one, [now, listsAtOnce, spansAtOnce]);
+      if (row === undefined) continue;
+      made += row.made;
+      more ||= row.waiting === listsAtOnce || row.taken < row.waiting;
     }
     return { made, more };
   });
