@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { createDatabase, databaseError, definition, statement } from './database.ts';
+import { createDatabase, databaseError, definition, report, statement } from './database.ts';
 
 let testDatabase: TestDatabase;
 beforeAll(async () => {
@@ -10,15 +10,21 @@ beforeAll(async () => {
 });
 afterAll(() => testDatabase.drop());
 
-async function databaseThatBreaksAt(words: string) {
+async function databaseThatBreaksAt(
+  words: string,
+  when: 'before' | 'silent' = 'before',
+  options = {},
+  behind = '',
+) {
   const wire = await databaseWire(testDatabase.url);
-  wire.breakAt(words, 'before');
+  wire.breakAt(words, when, behind);
   const database = createDatabase({
     url: wire.url,
     maxConnections: 4,
     connectTimeoutMs: 10_000,
     idleTimeoutMs: 10_000,
     log: silentLogger,
+    ...options,
   });
   onTestFinished(database.close);
   return database;
@@ -58,6 +64,38 @@ test.each(['copy ', 'PGCOPY'])(
   },
 );
 
+test.each([
+  ['begin', ''],
+  ['PGCOPY', ''],
+  ['select 42', ''],
+  ['commit', 'select 42'],
+])(
+  'of a database that says nothing any more, at %j, nobody waits for ever, and the connection is given up',
+  async (words, behind) => {
+    const database = await databaseThatBreaksAt(words, 'silent', { answerTimeoutMs: 100 }, behind);
+    const rows = Buffer.concat([
+      Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
+      Buffer.alloc(8),
+      Buffer.of(255, 255),
+    ]);
+    const work = () =>
+      database.transaction(async (query, copy) => {
+        await copy('telemetry_skewed', ['agent_id'], rows);
+        return query(statement('forty_two', 'select 42 as answer'), []);
+      });
+    await expect(work()).rejects.toMatchObject(away);
+    expect(database.pool()).toMatchObject({ total: 0, waiting: 0 });
+    // The next one has a connection of its own.
+    expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+  },
+);
+
+test('a statement outside of a transaction is not waited for without end either', async () => {
+  const database = await databaseThatBreaksAt('select 42', 'silent', { answerTimeoutMs: 100 });
+  await expect(database.query(statement('forty_two', 'select 42'), [])).rejects.toMatchObject(away);
+  expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+});
+
 test('a COPY that is refused leaves its connection as it was', async () => {
   const database = await databaseThatBreaksAt('nothing of this');
   const work = database.transaction((_query, copy) =>
@@ -86,4 +124,48 @@ test('a database that may only be read is one that is away', async () => {
     });
   await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
   await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
+});
+
+const endless = report('endless', 'select pg_sleep(600)');
+
+function databaseForReports(options: { connectTimeoutMs: number; reportTimeoutMs: number }) {
+  const { url } = testDatabase;
+  const database = createDatabase({
+    url,
+    maxConnections: 6,
+    idleTimeoutMs: 10_000,
+    log: silentLogger,
+    ...options,
+  });
+  onTestFinished(database.close);
+  return database;
+}
+
+test('a report has an end, and says what would be less', async () => {
+  const database = databaseForReports({ connectTimeoutMs: 10_000, reportTimeoutMs: 50 });
+  await expect(database.query(endless, [])).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+    message: 'This takes too long to work out. Ask for a shorter time, fewer agents or a coarser resolution.',
+  });
+});
+
+test('however many reports are wanted, others are answered', async () => {
+  const database = databaseForReports({ connectTimeoutMs: 2000, reportTimeoutMs: 60_000 });
+  const held = report('held', 'select pg_advisory_xact_lock(4711)');
+  const reports = await database.transaction(async (query) => {
+    await query(statement('hold', 'select pg_advisory_xact_lock(4711)'), []);
+    const asked = Array.from({ length: 5 }, () => database.query(held, []));
+    const rest = Promise.allSettled(asked.slice(2));
+    const one = statement('one', 'select 1 as one');
+    for (let n = 0; n < 5; n++) expect(await database.query(one, [])).toEqual([{ one: 1 }]);
+    for (const end of await rest)
+      expect(end).toMatchObject({
+        reason: {
+          code: 'deadline_exceeded',
+          message: 'Too many ask for reports at once. Try again in a moment.',
+        },
+      });
+    return asked.slice(0, 2);
+  });
+  await Promise.all(reports);
 });

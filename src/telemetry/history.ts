@@ -1,5 +1,5 @@
 import { invalidField } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, lastMoment } from '../lib/clock.ts';
 import { encodeToken, keyBefore, type Page, type PageRequest, pageOf } from '../lib/page.ts';
 import { siteForm } from '../lib/scope.ts';
 import { findUnstorable } from '../lib/text.ts';
@@ -83,7 +83,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
     checkRange(wanted);
     const key = keyBefore(page, spanToken)?.split(' ').map(Number);
     const now = clock.now();
-    if (wanted.resolution === 60 && wanted.to < now - keepMs - dayMs)
+    if (wanted.resolution === 60 && wanted.from < now - keepMs - dayMs)
       throw invalidField(
         'resolution',
         `must be 900 or 3600 this far back: 60 is kept for ${keepMs / dayMs} days`,
@@ -201,8 +201,6 @@ function checkFilter(filter: AggregateFilter): void {
   const text = findUnstorable(filter);
   if (text !== undefined) throw invalidField(`filter.${text}`, 'must be text without NUL');
 }
-
-const lastMoment = 8.64e15;
 
 function checkRange({ from, to }: Moments): void {
   if (!(from >= 0 && from < lastMoment)) throw invalidField('from', 'must be a time since 1970');

@@ -25,6 +25,8 @@ export interface Telemetry extends TelemetryIngest {
    * break of the connection to the database it may hear of one again.
    */
   onStored(listener: StoredListener): () => void;
+  /** Calls the listener with an agent that is no more, until the returned function is called. */
+  onForgotten(listener: (agentId: string) => void): () => void;
   /** Makes the roll-ups anew that are due; answers with how many. */
   rollUp(): Promise<number>;
   partitions: Pick<Partitions, 'tend'>;
@@ -61,6 +63,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { database, clock, log, metrics, settings } = deps;
   const latest = (deps.latest ?? createMemoryLatest)(createStoredNewest(database.query));
   const listeners = new Set<StoredListener>();
+  const forgetters = new Set<(agentId: string) => void>();
   const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
   const drops = createDrops({
     before: (sample) => readSampleBefore(database.query, sample),
@@ -105,7 +108,12 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    onForgotten(listener) {
+      forgetters.add(listener);
+      return () => void forgetters.delete(listener);
+    },
     async forget(agentId) {
+      for (const listener of forgetters) listener(agentId);
       await ingest.forget(agentId);
       await latest.forget(agentId);
     },
@@ -118,7 +126,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       rollups.start();
     },
     async stop() {
-      await ingest.idle();
+      await ingest.stop();
       await drops.idle();
       await partitions.stop();
       await rollups.stop();

@@ -21,7 +21,7 @@ import { invalidRequest } from '../schemas/problems.ts';
 import { valuesOf } from '../schemas/samples.ts';
 import { momentsOf, telemetryFilterSchema } from '../schemas/telemetry.ts';
 import type { LatestOfAgent } from '../telemetry-service.ts';
-import { agentMessage, statusOf } from './convert.ts';
+import { agentMessage, statusOf, unlessEmpty } from './convert.ts';
 import { inverse } from './enums.ts';
 import { withFieldsNamed } from './submit.ts';
 
@@ -46,8 +46,6 @@ export const rangeOf = (
   { from, to }: { from?: Timestamp | undefined; to?: Timestamp | undefined },
   now: number,
 ) => momentsOf({ from: from && timestampMs(from), to: to && timestampMs(to) }, now);
-
-const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
 
 /** @throws invalid_request */
 export function readFilter(filter: TelemetryFilterMessage | undefined): AggregateFilter {
