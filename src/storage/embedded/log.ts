@@ -20,14 +20,22 @@ export function createServerLog(path: string, onLine: (line: string) => void): S
   let size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   let rest = '';
   const recent: string[] = [];
-  return {
-    write(chunk) {
+
+  /** A disk that takes nothing costs what would be told of it, and nothing more. */
+  function keep(chunk: Buffer): void {
+    try {
       if (size + chunk.byteLength > maximumBytes && size > 0) {
         renameSync(path, `${path}.1`);
         size = 0;
       }
       appendFileSync(path, chunk, { mode: 0o600 });
       size += chunk.byteLength;
+    } catch {}
+  }
+
+  return {
+    write(chunk) {
+      keep(chunk);
       const lines = (rest + chunk.toString('utf8')).split('\n');
       rest = (lines.pop() ?? '').slice(-maximumBytes);
       for (const line of lines) {
