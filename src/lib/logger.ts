@@ -10,9 +10,17 @@ export interface LoggerOptions {
 
 /** Writes structured lines to stderr; stdout belongs to the output of commands. */
 export function createLogger(options: LoggerOptions): Logger {
-  const destination =
-    options.format === 'json' ? pino.destination({ dest: 2, sync: true }) : textDestination();
+  const destination = options.format === 'json' ? jsonDestination() : textDestination();
   return pino({ level: options.level, timestamp: stdTimeFunctions.isoTime, base: null }, destination);
+}
+
+/** A file on a full disk, or a pipe that nobody reads any more, costs lines of the log and not the process. */
+const lost = () => {};
+
+function jsonDestination() {
+  const destination = pino.destination({ dest: 2, sync: true });
+  destination.on('error', lost);
+  return destination;
 }
 
 const levelNames: Record<number, string> = {
@@ -26,6 +34,7 @@ const levelNames: Record<number, string> = {
 
 /** One line a record: time, level, message, then the fields as key=value. */
 function textDestination() {
+  if (!process.stderr.listeners('error').includes(lost)) process.stderr.on('error', lost);
   return {
     write(line: string) {
       const { time, level, msg, err, ...rest } = JSON.parse(line);
