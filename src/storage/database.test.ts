@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { createDatabase, databaseError, report, statement } from './database.ts';
+import { createDatabase, databaseError, definition, report, statement } from './database.ts';
 
 let testDatabase: TestDatabase;
 beforeAll(async () => {
@@ -157,4 +157,15 @@ test('however many reports are wanted, others are answered', async () => {
     return asked.slice(0, 2);
   });
   await Promise.all(reports);
+});
+
+test('a database that may only be read is one that is away', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const only = (text: string) =>
+    database.transaction(async (query) => {
+      await query(definition('set transaction read only'), []);
+      await query(definition(text), []);
+    });
+  await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
+  await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
 });

@@ -40,9 +40,9 @@ export async function rowsLookedAt(
   const settings = lookupSettings.replaceAll('-c ', '').split(' ');
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
     await client.query(`set plan_cache_mode = ${mode}`);
-    await use(async ({ name, text, lookup }, values) => {
+    await use(async ({ name, text, on }, values) => {
       for (const setting of settings)
-        await client.query(`set ${lookup ? setting : setting.replace('off', 'on')}`);
+        await client.query(`set ${on === 'lookups' ? setting : setting.replace('off', 'on')}`);
       await client.query(`prepare ${name} as ${text}`);
       const given = values.length === 0 ? '' : `(${values.map(literalOf).join(', ')})`;
       const { rows } = await client.query(`explain (analyze, format json) execute ${name}${given}`);
