@@ -115,6 +115,17 @@ test('a defect in a transaction is no database that is away', async () => {
   expect(databaseError(new Error('Connection terminated unexpectedly')).code).toBe('database_unavailable');
 });
 
+test('a database that may only be read is one that is away', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const only = (text: string) =>
+    database.transaction(async (query) => {
+      await query(definition('set transaction read only'), []);
+      await query(definition(text), []);
+    });
+  await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
+  await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
+});
+
 const endless = report('endless', 'select pg_sleep(600)');
 
 function databaseForReports(options: { connectTimeoutMs: number; reportTimeoutMs: number }) {
@@ -157,15 +168,4 @@ test('however many reports are wanted, others are answered', async () => {
     return asked.slice(0, 2);
   });
   await Promise.all(reports);
-});
-
-test('a database that may only be read is one that is away', async () => {
-  const database = await databaseThatBreaksAt('nothing of this');
-  const only = (text: string) =>
-    database.transaction(async (query) => {
-      await query(definition('set transaction read only'), []);
-      await query(definition(text), []);
-    });
-  await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
-  await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
 });
