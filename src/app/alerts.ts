@@ -1,8 +1,8 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, createAlerts } from '../alerts/alerts.ts';
 import type { ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { AgentService } from '../registry/types.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Foundation } from './foundation.ts';
@@ -39,7 +39,7 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
 export function observed({ agentId, at, receivedAt, waited, sample: bytes }: StoredSample): ObservedSample {
   let sample: Sample | undefined;
   const measured = () => {
-    sample ??= fromBinary(SampleSchema, bytes);
+    sample ??= readStoredSample(bytes);
     return sample;
   };
   const late = waited ?? measured().late;

@@ -9,7 +9,7 @@ import { followAlerts } from './alerts-follow.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { collect, duration, wholeNumber } from './options.ts';
-import { printable, printTable, since, type Terminal } from './terminal.ts';
+import { inLine, printTable, since, type Terminal } from './terminal.ts';
 
 /** `viworks alerts`: what rules hold for, who takes care of it, and who is told. */
 
@@ -31,6 +31,9 @@ interface SilenceOptions extends ClientOptions {
   site?: string;
   subject?: string;
 }
+
+/** Alerts of a silence that are counted. */
+const mostCounted = 1000;
 
 type ListInput = NonNullable<AppInputs['alerts']['list']>;
 type FollowInput = Extract<AppInputs['live']['alerts'], object>;
@@ -106,10 +109,24 @@ Examples:
         'name either an alert, or what to silence with --rule, --agent, --site or --subject',
       );
     const of = alertId === undefined ? match : { alertId };
-    const { silence } = await clientOf(context, options).alerts.silence.mutate({ of, lifetimeMs, reason });
-    if (options.json) context.terminal.json(silence);
-    else
-      context.terminal.note(`silenced ${matchText(silence)} until ${silence.endsAt}: ${silence.silenceId}`);
+    const client = clientOf(context, options);
+    const { silence } = await client.alerts.silence.mutate({ of, lifetimeMs, reason });
+    if (options.json) return context.terminal.json(silence);
+    context.terminal.note(`silenced ${matchText(silence)} until ${silence.endsAt}: ${silence.silenceId}`);
+    const { rule: ofRule, agentId: ofAgent, site: ofSite } = silence;
+    const open = await client.alerts.list.query({
+      pageSize: mostCounted,
+      states: ['firing', 'acknowledged', 'silenced'],
+      ...defined({ rule: ofRule, agentId: ofAgent, site: ofSite }),
+    });
+    const { length } = open.alerts.filter(({ subject }) => (silence.subject ?? subject) === subject);
+    const more = open.nextPageToken === undefined ? '' : ' or more';
+    // A name that is mistyped silences nothing, and nobody would see it.
+    context.terminal.note(
+      length === 0
+        ? 'nothing of it fires now; what begins to fire meanwhile is silenced'
+        : `${length}${more} ${length === 1 ? 'alert fires' : 'alerts fire'} there now`,
+    );
   });
 
   withClientOptions(alerts.command('silences').description('List silences that have not ended.')).action(
@@ -195,17 +212,17 @@ function show(terminal: Terminal, options: ClientOptions, alert: AlertView): voi
   terminal.line(`alert         ${alert.alertId}`);
   terminal.line(`state         ${alert.state}, ${alert.severity}`);
   terminal.line(`rule          ${alert.rule}: ${metric} ${comparison} ${threshold}`);
-  const subject = alert.subject === '' ? '' : `, ${printable(alert.subject)}`;
+  const subject = alert.subject === '' ? '' : `, ${inLine(alert.subject)}`;
   terminal.line(`what          ${alert.agentId} in ${alert.site}${subject}`);
   terminal.line(`value         ${measured(alert)}`);
   terminal.line(`since         ${since(alert.pendingSince, now)}`);
   if (alert.firedAt !== undefined) terminal.line(`fired         ${since(alert.firedAt, now)}`);
   if (acknowledgedBy !== undefined)
     terminal.line(
-      `acknowledged  by ${acknowledgedBy} ${since(acknowledgedAt, now)} ${printable(note)}`.trimEnd(),
+      `acknowledged  by ${acknowledgedBy} ${since(acknowledgedAt, now)} ${inLine(note)}`.trimEnd(),
     );
   if (alert.resolvedAt !== undefined)
     terminal.line(
-      `resolved      ${since(alert.resolvedAt, now)}${reason === undefined ? '' : `: ${reason}`}`,
+      `resolved      ${since(alert.resolvedAt, now)}${reason === undefined ? '' : `: ${inLine(reason)}`}`,
     );
 }

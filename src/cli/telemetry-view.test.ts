@@ -60,9 +60,18 @@ test('what does not run, and what is ill, is named', () => {
 
 test('text of an agent does not take over the terminal', () => {
   const metrics = {};
-  const disks = [{ mount: '/\u001b[2J', fileSystem: '', device: '', totalBytes: 0, usedBytes: 0 }];
+  const disks = [
+    { mount: '/\u001b[2J\ncpu  1 %\u202e', fileSystem: '', device: '', totalBytes: 0, usedBytes: 0 },
+  ];
   const text = summary(terminal, { ...latest, sample: { ...sample, disks, metrics } }, now).join('\n');
-  expect(text).toContain('disk /\\x1b[2J');
+  expect(text).toContain('disk /\\x1b[2J\\x0acpu  1 %\\u202e');
+});
+
+test('what is full is coloured, and its colour is no text', () => {
+  const colours = { style: (format: string, text: string) => `\u001b[${format}m${text}` };
+  const disks = [{ mount: '/', fileSystem: '', device: '', totalBytes: 100, usedBytes: 99 }];
+  const lines = summary(colours, { ...latest, sample: { ...sample, disks } }, now);
+  expect(lines.find((line) => line.startsWith('disk'))).toContain('\u001b[redm99.0 %');
 });
 
 test.each<[Partial<LatestView>, string]>([

@@ -4,7 +4,7 @@ import { bytesText } from '../lib/bytes.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { freeBytesOf, percentOfDisk, percentUsed } from '../protocol/disks.ts';
 import { countText, unitOf, valueText } from './telemetry-units.ts';
-import { printable, type Style, since, type Terminal } from './terminal.ts';
+import { inLine, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */
 
@@ -14,10 +14,11 @@ type Styled = Pick<Terminal, 'style'>;
 const [high, critical] = [85, 95];
 
 export function summary(terminal: Styled, latest: LatestView, now: number): string[] {
-  const { agentId, site, status, lastSeenAt, sample } = latest;
+  const { agentId, site, status, lastSeenAt } = latest;
   const seen = status === 'online' ? '' : `, last seen ${since(lastSeenAt, now)}`;
   const head = `${terminal.style('bold', agentId)} in ${site}, ${status}${seen}`;
-  if (sample === undefined) return [head, `No telemetry. ${whyNone(latest, now)}`];
+  if (latest.sample === undefined) return [head, `No telemetry. ${whyNone(latest, now)}`];
+  const sample = readable(latest.sample);
   const rows: [name: string, text: string][] = [
     ['sample', `${since(sample.at, now)} (${sample.at})`],
     ...marks(sample).map((text): [string, string] => ['', terminal.style('yellow', text)]),
@@ -26,15 +27,20 @@ export function summary(terminal: Styled, latest: LatestView, now: number): stri
     ...networks(sample),
     ['containers', containers(terminal, sample)],
     ...services(terminal, sample),
-    ...Object.entries(sample.metrics).map(([name, value]): [string, string] => [
-      `metrics.${name}`,
-      valueText('', value),
-    ]),
+    ...Object.entries(sample.metrics)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([name, value]): [string, string] => [`metrics.${name}`, valueText('', value)]),
   ];
   if (sample.uptimeMs !== undefined) rows.push(['uptime', formatDuration(sample.uptimeMs)]);
   const width = Math.min(24, Math.max(...rows.map(([name]) => name.length)));
-  return [head, ...rows.map(([name, text]) => printable(`${name.padEnd(width)}  ${text}`))];
+  return [head, ...rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`)];
 }
+
+/** With all texts as parts of lines: before they are put together and coloured. */
+const readable = (sample: SampleView): SampleView =>
+  JSON.parse(JSON.stringify(sample), (_key, value: unknown) =>
+    typeof value === 'string' ? inLine(value) : value,
+  );
 
 /** What is odd about a sample, one line each. */
 export function marks(sample: SampleView): string[] {

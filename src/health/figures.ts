@@ -1,7 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { metricOf } from '../alerts/metrics.ts';
 import { disksThatFill, freeBytesOf, percentOfDisk } from '../protocol/disks.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import { telemetryMetrics } from '../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Figures } from './types.ts';
@@ -11,8 +11,7 @@ import type { Figures } from './types.ts';
 /** Disks of one agent that are shown; of more, the fullest. */
 export const mostDisks = 16;
 
-export const sampleOf = ({ sample }: Pick<StoredSample, 'sample'>): Sample =>
-  fromBinary(SampleSchema, sample);
+export const sampleOf = ({ sample }: Pick<StoredSample, 'sample'>): Sample => readStoredSample(sample);
 
 /** When what it says was so, milliseconds since 1970. One that did not wait is of when it came, whatever its clock says. */
 export function measuredAt(row: StoredSample): number {

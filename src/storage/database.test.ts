@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { createDatabase, databaseError, report, statement } from './database.ts';
+import { createDatabase, databaseError, definition, report, statement } from './database.ts';
 
 let testDatabase: TestDatabase;
 beforeAll(async () => {
@@ -113,6 +113,17 @@ test('a defect in a transaction is no database that is away', async () => {
   });
   await expect(work).rejects.toMatchObject({ code: 'internal', retryable: false });
   expect(databaseError(new Error('Connection terminated unexpectedly')).code).toBe('database_unavailable');
+});
+
+test('a database that may only be read is one that is away', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const only = (text: string) =>
+    database.transaction(async (query) => {
+      await query(definition('set transaction read only'), []);
+      await query(definition(text), []);
+    });
+  await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
+  await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
 });
 
 const endless = report('endless', 'select pg_sleep(600)');

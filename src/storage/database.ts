@@ -271,8 +271,13 @@ function loadDrizzle() {
   return { drizzle, migrate };
 }
 
-/** Classes and codes of SQLSTATE that say "not now" and nothing about the statement. */
-const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
+/**
+ * Classes and codes of SQLSTATE that say "not now" and nothing about the statement: also of a database that may only be
+ * read, as after a failover to a copy or where its operator keeps a full disk from becoming fuller.
+ */
+const transientStates = /^(08|53|58|25006|55P03|57P0|57014|40001|40P01)/;
+/** Classes that say something about the values of a statement, and not about the database or its tables. */
+const statesOfValues = /^(21|22|23|44|54)/;
 
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
 
@@ -299,6 +304,14 @@ function tookTooLong({ cause }: ViworksError): ViworksError | undefined {
 /** Whether a row was not stored because there is one with the same key. */
 export const isDuplicateKey = ({ cause }: ViworksError): boolean =>
   cause instanceof pg.DatabaseError && cause.code === '23505';
+
+/** Whether a row was not stored because its table has no partition for it. */
+export const isWithoutPartition = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && cause.code === '23514' && cause.constraint === undefined;
+
+/** Whether the database refused a statement for another reason than the values in it: others would be refused as well. */
+export const isAboutDatabase = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && !statesOfValues.test(cause.code ?? '');
 
 /** Turns an error of the driver into one of the catalogue. */
 export function databaseError(error: unknown): ViworksError {

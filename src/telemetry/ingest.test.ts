@@ -10,6 +10,9 @@ import {
   sampleAt,
 } from '../../test/support/telemetry.ts';
 
+import { silentLogger } from '../lib/logger.ts';
+import { createTelemetryIngest } from './ingest.ts';
+
 const alpha = { agentId: 'alpha', bootId: boot() };
 const noon = midnight + 12 * 60 * minute;
 
@@ -126,6 +129,34 @@ test('what only the database refuses is found among all others of its commit', a
   );
   expect(await count('telemetry_samples')).toBe(149);
   expect(await counted('telemetrySamples', 'set_aside')).toBe(1);
+});
+
+test('a database that refuses all samples, whatever is in them, costs none', async () => {
+  const { database, clock, metrics, rows, count, counted } = await ownTelemetry();
+  const refused = Promise.withResolvers<void>();
+  const ingest = createTelemetryIngest({
+    database: {
+      ...database,
+      transaction: (work) =>
+        database.transaction(work).catch((error: unknown) => {
+          refused.resolve();
+          throw error;
+        }),
+    },
+    partitions: { ensure: async () => {}, doubt: () => {} },
+    clock,
+    metrics,
+    log: silentLogger,
+    rules: { keepMs: 86_400_000, lateMs: 60_000 },
+    stored: async () => {},
+  });
+  await rows('alter table telemetry_samples rename column cpu to gone');
+  const stored = ingest.ingest(alpha, frame(sampleAt(1, noon), sampleAt(2, noon)));
+  await refused.promise;
+  await rows('alter table telemetry_samples rename column gone to cpu');
+  await stored;
+  expect(await count('telemetry_samples')).toBe(2);
+  expect(await counted('telemetrySamples', 'stored')).toBe(2);
 });
 
 test('rates are known where the sample before is', async () => {

@@ -7,7 +7,7 @@ import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
-import type { Database } from '../storage/database.ts';
+import { type Database, isAboutDatabase, isWithoutPartition } from '../storage/database.ts';
 import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
 import { creditFor, type Waiting } from './crowding.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
@@ -37,7 +37,7 @@ export interface TelemetrySource {
 
 export interface IngestDeps {
   database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
-  partitions: Pick<Partitions, 'ensure'>;
+  partitions: Pick<Partitions, 'ensure' | 'doubt'>;
   clock: Clock;
   metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
   log: Logger;
@@ -82,15 +82,15 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const underWay = new Set<Promise<void>>();
   const waiting: Waiting = { samples: 0, bytes: 0 };
   const stopping = new AbortController();
+  /** When the log was told last that the database refuses. */
+  let refusedAt = Number.NEGATIVE_INFINITY;
   /** Batches that may be committed, though the answer was lost; each is tried again. */
   const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
-      for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
-        await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(frames, rows);
+      const fresh = await storeWithin(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
@@ -110,6 +110,23 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
 
+  /** In partitions that are made where they are missing, once more where one turns out to be gone. */
+  async function storeWithin(frames: readonly SampleRow[][], rows: readonly SampleRow[]) {
+    const days = new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000)));
+    const ensureAll = async () => {
+      for (const day of days) await partitions.ensure(day * 86_400_000);
+    };
+    await ensureAll();
+    try {
+      return await storeOnce(frames, rows);
+    } catch (error) {
+      if (!isWithoutPartition(ViworksError.from(error))) throw error;
+      partitions.doubt();
+      await ensureAll();
+      return storeOnce(frames, rows);
+    }
+  }
+
   async function storeOnce(
     frames: readonly SampleRow[][],
     rows: readonly SampleRow[],
@@ -117,9 +134,21 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     try {
       return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
-      if (ViworksError.from(error).retryable) inDoubt.add(frames);
+      const known = ViworksError.from(error);
+      if (known.retryable) inDoubt.add(frames);
+      else if (isAboutDatabase(known)) throw notNow(known);
       throw error;
     }
+  }
+
+  /** No sample is at fault, and none is set aside. */
+  function notNow(err: ViworksError): ViworksError {
+    const now = clock.monotonic();
+    if (now - refusedAt >= quietMs) {
+      refusedAt = now;
+      log.error({ err }, 'the database refuses samples; they wait');
+    }
+    return new ViworksError('database_unavailable', 'The database takes no samples now.', { cause: err });
   }
 
   function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown, samples = 1): void {

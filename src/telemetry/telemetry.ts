@@ -1,8 +1,9 @@
-import { fromBinary, type JsonObject, toJson } from '@bufbuild/protobuf';
+import { type JsonObject, toJson } from '@bufbuild/protobuf';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { Database } from '../storage/database.ts';
 import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
 import type { SampleRow, StoredSample } from '../storage/telemetry-samples.ts';
@@ -68,7 +69,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     before: (sample) => readSampleBefore(database.query, sample),
     count: (dropped) => metrics.telemetryDropped.inc(dropped),
   });
-  const rollups = createRollups({ database, clock, log, metrics });
+  const rollups = createRollups({ database, clock, log, metrics, partitions });
 
   async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
     drops.stored(samples);
@@ -100,7 +101,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     async latestJson(agentId) {
       const row = await latest.get(agentId);
       if (row === undefined) return undefined;
-      return toJson(SampleSchema, fromBinary(SampleSchema, row.sample)) as JsonObject;
+      return toJson(SampleSchema, readStoredSample(row.sample)) as JsonObject;
     },
     history: createTelemetryHistory({ database, clock, keepMs: settings.keepMs }),
     onStored(listener) {

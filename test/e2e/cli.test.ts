@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runCli, startSharedCli } from '../support/process.ts';
 
@@ -281,10 +284,39 @@ test('tokens: a viewer may look and not act, and the file of the server is sent 
   expect(enrolment).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\S+\n$/) });
 });
 
-test('a server that is not there is one line', async () => {
-  const { code, stderr } = await cli('agents', '--url', 'http://127.0.0.1:2', '--token', 'x');
+test.each([['agents'], ['health'], ['top', '--once'], ['telemetry', 'web-1', '--follow']])(
+  'a server that is not there is one line of %s',
+  async (...args) => {
+    const { code, stderr } = await cli(...args, '--url', 'http://127.0.0.1:2', '--token', 'x');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
+  },
+);
+
+test('health says that the database is away although no token can be looked at then', async () => {
+  const detail = 'The database did not answer within 2000 ms.';
+  const report = {
+    status: 'degraded',
+    version: '1.2.3',
+    uptimeMs: 61_000,
+    components: [{ name: 'database', status: 'down', detail }],
+    agents: {},
+    executions: {},
+  };
+  // Whatever else is asked of it waits for the database.
+  const away = createServer((request, response) => {
+    if (request.url === '/health') response.end(JSON.stringify(report));
+  });
+  away.listen(0, '127.0.0.1');
+  await once(away, 'listening');
+  onTestFinished(() => void away.close().closeAllConnections());
+  const { port } = away.address() as AddressInfo;
+  const { code, stdout } = await cli('health', '--url', `http://127.0.0.1:${port}`, '--token', 'x');
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
+  expect(stdout).toBe(
+    'degraded, version 1.2.3, up 1m 1s\n' +
+      `  database     down ${detail}\nagents      not known now\nexecutions  not known now\n`,
+  );
 });
 
 test('doctor finds nothing wrong here, and says what is wrong elsewhere', async () => {

@@ -2,6 +2,7 @@ import { invalidField, ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { idForm, newId } from '../../lib/ids.ts';
 import { keyBefore, pageOf } from '../../lib/page.ts';
+import { isStorable } from '../../lib/text.ts';
 import {
   type CountedWebhookRow,
   deleteWebhook,
@@ -48,7 +49,7 @@ export function createWebhooks(deps: WebhooksDeps): WebhookService {
   const { query } = database;
 
   async function webhookAt(name: string): Promise<WebhookRow> {
-    const row = await findWebhook(query, name);
+    const row = isStorable(name) ? await findWebhook(query, name) : undefined;
     if (row === undefined) throw unknownWebhook(name);
     return row;
   }

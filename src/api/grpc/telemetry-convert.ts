@@ -1,6 +1,5 @@
-import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Timestamp, timestampFromDate, timestampMs } from '@bufbuild/protobuf/wkt';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import {
   type AggregateSpanSchema,
   type LatestTelemetrySchema,
@@ -12,6 +11,7 @@ import {
   type TelemetrySpanSchema,
 } from '#gen/viworks/control/v1/telemetry_pb.js';
 import { defined } from '../../lib/defined.ts';
+import { readStoredSample } from '../../protocol/stored-sample.ts';
 import type { AggregateFilter, AggregateRow, SiteRow } from '../../storage/telemetry-aggregates.ts';
 import type { TelemetryMetric } from '../../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../../storage/telemetry-samples.ts';
@@ -78,7 +78,7 @@ export function sampleMessage(stored: StoredSample): MessageInitShape<typeof Sto
     skewed,
     bootId: new Uint8Array(bootId),
     values: defined(valuesOf(stored)),
-    sample: fromBinary(SampleSchema, sample),
+    sample: readStoredSample(sample),
   };
 }
 
