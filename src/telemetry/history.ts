@@ -82,7 +82,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
     checkRange(wanted);
     const key = keyBefore(page, spanToken)?.split(' ').map(Number);
     const now = clock.now();
-    if (wanted.resolution === 60 && wanted.to < now - keepMs - dayMs)
+    if (wanted.resolution === 60 && wanted.from < now - keepMs - dayMs)
       throw invalidField(
         'resolution',
         `must be 900 or 3600 this far back: 60 is kept for ${keepMs / dayMs} days`,
