@@ -66,6 +66,8 @@ export interface AgentOptions {
   timers?: Timers;
   /** Without one, the agent sends no telemetry. */
   collect?: Collector;
+  /** Milliseconds from the start to the first sample, none if not said otherwise. */
+  firstSampleAfterMs?: number;
   /** Where samples wait for a session; its owner closes it. Without one, the newest wait in memory. */
   spool?: Spool | undefined;
   host?: MachineFacts;
@@ -148,6 +150,7 @@ export function createAgent(options: AgentOptions): Agent {
       collect: options.collect,
       keep: telemetry.add,
       intervalMs: defaultTelemetryIntervalMs,
+      ...(options.firstSampleAfterMs !== undefined && { firstAfterMs: options.firstSampleAfterMs }),
       clock,
       timers,
       onError: (err) => log.error({ err }, 'the machine cannot be measured'),

@@ -83,6 +83,11 @@ export interface ReferenceAgentOptions {
 }
 
 const enrollTimeoutMs = 15_000;
+/**
+ * How busy the machine is, is known of the time since the collector was made: of less than this it would be how busy
+ * this process was with its start. Most agents are connected by then, so that their first sample is not late.
+ */
+const firstSampleAfterMs = 1000;
 /** Longer than the server lets a request wait. */
 const askTimeoutMs = 30_000;
 
@@ -139,6 +144,7 @@ export async function startReferenceAgent(options: ReferenceAgentOptions): Promi
         ],
         path,
       }),
+      firstSampleAfterMs,
       spool,
       ...(onState === undefined ? {} : { onState }),
     });

@@ -2,7 +2,8 @@ import type { SampleView } from '../api/schemas/samples.ts';
 import type { LatestView } from '../api/schemas/telemetry.ts';
 import { bytesText } from '../lib/bytes.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
+import { freeBytesOf, percentOfDisk, percentUsed } from '../protocol/disks.ts';
+import { countText, unitOf, valueText } from './telemetry-units.ts';
 import { printable, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */
@@ -46,9 +47,7 @@ export function marks(sample: SampleView): string[] {
     ...(dropped > 0
       ? [`dropped: the agent lost ${countText(dropped, 'sample')} before this one since it started`]
       : []),
-    ...(unread.length > 0
-      ? [`unread: ${unread.join(', ')} did not answer, so nothing is known of them`]
-      : []),
+    ...(unread.length > 0 ? [`unread: ${unread.join(', ')} could not be read, or not all of them`] : []),
   ];
 }
 
@@ -70,7 +69,7 @@ function machine(terminal: Styled, { cpu, memory }: SampleView): [string, string
 }
 
 function used(terminal: Styled, part: number, whole: number): string {
-  return `${filled(terminal, shareOf(part, whole))} (${bytesText(part)} of ${bytesText(whole)})`;
+  return `${filled(terminal, percentUsed(part, whole))} (${bytesText(part)} of ${bytesText(whole)})`;
 }
 
 /** A share of something that may become full. */
@@ -84,9 +83,9 @@ function filled(terminal: Styled, percent: number | undefined): string {
 function disks(terminal: Styled, sample: SampleView): [string, string][] {
   return sample.disks.map((disk) => {
     const { inodesTotal, inodesUsed, readBytesPerSecond, writtenBytesPerSecond, busyPercent } = disk;
-    const inodes = shareOf(inodesUsed ?? 0, inodesTotal ?? 0);
+    const inodes = percentUsed(inodesUsed ?? 0, inodesTotal ?? 0);
     const parts = [
-      used(terminal, disk.usedBytes, disk.totalBytes),
+      `${filled(terminal, percentOfDisk(disk))} (${bytesText(disk.usedBytes)} of ${bytesText(disk.totalBytes)}, ${bytesText(freeBytesOf(disk))} free)`,
       inodes === undefined ? [] : `inodes ${filled(terminal, inodes)}`,
       readBytesPerSecond === undefined ? [] : `reads ${valueText('B/s', readBytesPerSecond)}`,
       writtenBytesPerSecond === undefined ? [] : `writes ${valueText('B/s', writtenBytesPerSecond)}`,
@@ -112,8 +111,7 @@ function networks({ networks }: SampleView): [string, string][] {
 }
 
 function containers(terminal: Styled, { containers, unread }: SampleView): string {
-  if (unread.includes('containers')) return 'not known';
-  if (containers.length === 0) return 'none';
+  if (containers.length === 0) return unread.includes('containers') ? 'not known' : 'none';
   const states = Map.groupBy(containers, ({ state }) => state);
   const counts = [...states].map(([state, some]) => `${some.length} ${state || 'unknown'}`).join(', ');
   const sick = containers.filter(({ health }) => health === 'unhealthy').map(({ name, id }) => name || id);

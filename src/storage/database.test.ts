@@ -10,15 +10,21 @@ beforeAll(async () => {
 });
 afterAll(() => testDatabase.drop());
 
-async function databaseThatBreaksAt(words: string) {
+async function databaseThatBreaksAt(
+  words: string,
+  when: 'before' | 'silent' = 'before',
+  options = {},
+  behind = '',
+) {
   const wire = await databaseWire(testDatabase.url);
-  wire.breakAt(words, 'before');
+  wire.breakAt(words, when, behind);
   const database = createDatabase({
     url: wire.url,
     maxConnections: 4,
     connectTimeoutMs: 10_000,
     idleTimeoutMs: 10_000,
     log: silentLogger,
+    ...options,
   });
   onTestFinished(database.close);
   return database;
@@ -57,6 +63,38 @@ test.each(['copy ', 'PGCOPY'])(
     await work();
   },
 );
+
+test.each([
+  ['begin', ''],
+  ['PGCOPY', ''],
+  ['select 42', ''],
+  ['commit', 'select 42'],
+])(
+  'of a database that says nothing any more, at %j, nobody waits for ever, and the connection is given up',
+  async (words, behind) => {
+    const database = await databaseThatBreaksAt(words, 'silent', { answerTimeoutMs: 100 }, behind);
+    const rows = Buffer.concat([
+      Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
+      Buffer.alloc(8),
+      Buffer.of(255, 255),
+    ]);
+    const work = () =>
+      database.transaction(async (query, copy) => {
+        await copy('telemetry_skewed', ['agent_id'], rows);
+        return query(statement('forty_two', 'select 42 as answer'), []);
+      });
+    await expect(work()).rejects.toMatchObject(away);
+    expect(database.pool()).toMatchObject({ total: 0, waiting: 0 });
+    // The next one has a connection of its own.
+    expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+  },
+);
+
+test('a statement outside of a transaction is not waited for without end either', async () => {
+  const database = await databaseThatBreaksAt('select 42', 'silent', { answerTimeoutMs: 100 });
+  await expect(database.query(statement('forty_two', 'select 42'), [])).rejects.toMatchObject(away);
+  expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+});
 
 test('a COPY that is refused leaves its connection as it was', async () => {
   const database = await databaseThatBreaksAt('nothing of this');

@@ -75,12 +75,26 @@ export interface DatabaseOptions {
   maxConnections: number;
   connectTimeoutMs: number;
   idleTimeoutMs: number;
+  /** Milliseconds that a statement may take to be answered, a minute if not said otherwise. */
+  answerTimeoutMs?: number;
   log: Logger;
   /** Milliseconds that a report may take; 25,000 by default. */
   reportTimeoutMs?: number;
 }
 
+/**
+ * A machine that is frozen, or whose cable was pulled, keeps its connections and says nothing: without a bound whoever
+ * asks would wait for as long as TCP does, a quarter of an hour.
+ */
+const answerWithinMs = 60_000;
+/** A connection that does not take back a transaction for so long is given up. */
+const rollbackWithinMs = 2000;
+
 export function createDatabase(options: DatabaseOptions): Database {
+  const { answerTimeoutMs = answerWithinMs } = options;
+  // The name is the driver's.
+  const bounded = { query_timeout: answerTimeoutMs };
+  const brief = { query_timeout: Math.min(answerTimeoutMs, rollbackWithinMs) };
   const clientOptions: pg.ClientConfig = {
     connectionString: options.url,
     application_name: 'viworks',
@@ -118,7 +132,7 @@ export function createDatabase(options: DatabaseOptions): Database {
     (client: pg.Pool | pg.PoolClient) =>
     async <Row>({ name, text }: Statement, values: unknown[]): Promise<Row[]> => {
       try {
-        const result = await client.query({ name, text, values });
+        const result = await client.query({ name, text, values, ...bounded });
         return result.rows;
       } catch (error) {
         throw databaseError(error);
@@ -136,7 +150,9 @@ export function createDatabase(options: DatabaseOptions): Database {
     async (table, columns, rows) => {
       const text = `copy ${table} (${columns.join(', ')}) from stdin (format binary)`;
       try {
-        await pipeline([rows], client.query(copyFrom(text)));
+        await pipeline([rows], client.query(copyFrom(text)), {
+          signal: AbortSignal.timeout(answerTimeoutMs),
+        });
       } catch (error) {
         throw databaseError(error);
       }
@@ -157,12 +173,12 @@ export function createDatabase(options: DatabaseOptions): Database {
       const client = await connect();
       let broken = false;
       try {
-        await client.query('begin');
+        await client.query({ text: 'begin', ...bounded });
         const result = await work(run(client), copyInto(client));
-        await client.query('commit');
+        await client.query({ text: 'commit', ...bounded });
         return result;
       } catch (error) {
-        await client.query('rollback').catch(() => {
+        await client.query({ text: 'rollback', ...brief }).catch(() => {
           broken = true;
         });
         throw databaseError(error);

@@ -3,9 +3,9 @@ import { type StoredSample, sampleColumns } from './telemetry-samples.ts';
 
 /** The newest samples as the database has them. */
 export interface StoredNewest {
-  /** Of all agents that have one, some agents at a time. */
+  /** Of all agents that have one, some agents at a time, by agent. */
   all(): AsyncIterable<StoredSample[]>;
-  /** Those of the agents that have one, in any order. */
+  /** Those of the agents that have one, by agent. */
   of(agentIds: readonly string[]): Promise<StoredSample[]>;
   /** All agents, also those without samples, some at a time and in order. */
   agents(): AsyncIterable<string[]>;
@@ -16,7 +16,8 @@ const newestOf = lookup(
   `select ${sampleColumns('s.')}
    from (select distinct agent_id from unnest($1::text[]) as x(agent_id)) a
    cross join lateral (
-     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s`,
+     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s
+   order by s.agent_id`,
 );
 
 const sampleBefore = statement(

@@ -2,11 +2,14 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import pg from 'pg';
 import { onTestFinished } from 'vitest';
 
-/** A wire to a database that breaks when something is said on it: before it arrives, or before it is answered. */
+/**
+ * A wire to a database that breaks when something is said on it: before it arrives, or before it is answered; or that
+ * is silent from then on, as that to a machine that is frozen.
+ */
 export interface DatabaseWire {
   url: string;
   /** From now on, and once. @param behind on a connection on which this was said before */
-  breakAt(words: string, when: 'before' | 'after', behind?: string): void;
+  breakAt(words: string, when: 'before' | 'after' | 'silent', behind?: string): void;
   /** The database is away from now on: what is open breaks, and nothing opens. */
   cut(): void;
   /** It is back. */
@@ -17,7 +20,7 @@ export interface DatabaseWire {
 
 export async function databaseWire(target: string): Promise<DatabaseWire> {
   const { host, port, user, password, database } = new pg.Client({ connectionString: target });
-  let breaking: { words: string; when: 'before' | 'after'; behind: string } | undefined;
+  let breaking: { words: string; when: Parameters<DatabaseWire['breakAt']>[1]; behind: string } | undefined;
   let away = false;
   let tried = Promise.withResolvers<void>();
   const open = new Set<Socket>();
@@ -36,13 +39,19 @@ export async function databaseWire(target: string): Promise<DatabaseWire> {
     for (const socket of [near, far]) socket.on('error', () => {});
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
+    let silent = false;
     near.on('data', (data) => {
+      if (silent) return;
       if (breaking === undefined) return far.write(data);
       isBehind ||= data.includes(breaking.behind);
       if (!isBehind || !data.includes(breaking.words)) return far.write(data);
       const { when } = breaking;
       breaking = undefined;
       if (when === 'before') return near.destroy();
+      if (when === 'silent') {
+        silent = true;
+        return;
+      }
       answers = false;
       return far.write(data);
     });

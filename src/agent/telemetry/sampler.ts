@@ -5,7 +5,7 @@ import type { Collector } from './collector.ts';
 
 /** Has the machine measured again and again, whether a session is open or not. */
 export interface Sampler {
-  /** Takes the first sample at once. */
+  /** Takes the first sample at once, or after `firstAfterMs`. */
   start(): void;
   /** Counts from the last sample; the next one comes at once where that is longer ago. */
   setInterval(intervalMs: number): void;
@@ -19,6 +19,8 @@ export interface SamplerDeps {
   keep(sample: Sample): Promise<void>;
   /** Milliseconds. */
   intervalMs: number;
+  /** Milliseconds from the start to the first sample, 0 if not said otherwise. */
+  firstAfterMs?: number;
   clock: Pick<Clock, 'monotonic'>;
   timers: Timers;
   onError(error: unknown): void;
@@ -28,9 +30,10 @@ export interface SamplerDeps {
 const leastIntervalMs = 100;
 
 export function createSampler(deps: SamplerDeps): Sampler {
-  const { clock, timers } = deps;
+  const { clock, timers, firstAfterMs = 0 } = deps;
   let intervalMs = deps.intervalMs;
-  let takenAt = 0;
+  let takenAt: number | undefined;
+  let startedAt = 0;
   let running = false;
   let keeping: Promise<void> | undefined;
   let off: (() => void) | undefined;
@@ -38,7 +41,8 @@ export function createSampler(deps: SamplerDeps): Sampler {
 
   function plan(): void {
     off?.();
-    off = timers.after(Math.max(0, takenAt + intervalMs - clock.monotonic()), () => {
+    const dueAt = takenAt === undefined ? startedAt + firstAfterMs : takenAt + intervalMs;
+    off = timers.after(Math.max(0, dueAt - clock.monotonic()), () => {
       off = undefined;
       take();
     });
@@ -68,7 +72,9 @@ export function createSampler(deps: SamplerDeps): Sampler {
     start() {
       if (started) return;
       started = true;
-      take();
+      startedAt = clock.monotonic();
+      if (firstAfterMs > 0) plan();
+      else take();
     },
     setInterval(wanted) {
       const next = Math.max(leastIntervalMs, wanted);

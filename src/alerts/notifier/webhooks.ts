@@ -1,6 +1,6 @@
 import { invalidField, ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { newId } from '../../lib/ids.ts';
+import { idForm, newId } from '../../lib/ids.ts';
 import { keyBefore, pageOf } from '../../lib/page.ts';
 import {
   type CountedWebhookRow,
@@ -42,7 +42,6 @@ export interface WebhooksDeps {
 }
 
 export const maximumWebhooks = 100;
-const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function createWebhooks(deps: WebhooksDeps): WebhookService {
   const { database, box, clock, clearText, wake } = deps;

@@ -17,7 +17,6 @@ import {
 } from '#gen/viworks/control/v1/alert_pb.js';
 import type {
   Alert,
-  AlertFilter,
   AlertState,
   Comparison,
   DeadLetter,
@@ -73,7 +72,8 @@ export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema>
   };
 }
 
-export function alertFilter(filter: AlertFilterMessage | undefined): AlertFilter {
+/** Without what is unset. */
+export function readAlertFilter(filter: AlertFilterMessage | undefined) {
   if (filter === undefined) return {};
   return {
     states: unlessEmpty(filter.states.flatMap((state) => alertStateOf(state) ?? [])),

@@ -29,7 +29,7 @@ export const sampleSchema = z.strictObject({
   skewed: z.boolean(),
   /** Samples that this boot of the agent had lost when it took this one. */
   dropped: amount,
-  /** Parts that could not be read: what the sample says of them, or does not, means nothing. */
+  /** Parts that could not be read, or not all of: that something is missing there means nothing. */
   unread: z.array(z.string()),
   /** What has a column, as series and aggregates know it; absent where it was not measured. */
   values: z.strictObject(

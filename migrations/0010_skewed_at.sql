@@ -1,1 +1,0 @@
-CREATE INDEX "telemetry_skewed_at" ON "telemetry_skewed" USING btree ("at");
