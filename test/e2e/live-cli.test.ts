@@ -29,6 +29,8 @@ test('what is followed goes on through a restart of the server, until Ctrl-C', a
   await agents.stdout.match(/ {2}worker {2}online {2}test$/);
   await samples.stdout.match(/^\S+Z {2}worker {2}cpu .* {2}memory \d+\.\d % {2}/);
   await top.stdout.match(/"event":"telemetry",.*"samples":\[\{"agentId":"worker"/);
+  // A stream that was told nothing yet is not gone on with.
+  await top.stdout.match(/"event":"alerts"/);
   const fired = await alerts.stdout.match(/"state":"firing"/);
   expect(JSON.parse(fired)).toMatchObject({ event: 'alert', alert: { agentId, rule: 'some-memory' } });
   await rig.kill(rig.server());
