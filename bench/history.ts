@@ -9,7 +9,10 @@ import { sampleOf } from './support/fleet-measuring.ts';
 import { withTelemetry } from './support/own-telemetry.ts';
 import { dayMs } from './support/replay-day.ts';
 
-/** What it takes to read of a month. Roll-ups are made here, as the system leaves them: minute after minute, of all agents. */
+/**
+ * What it takes to read of a month. Roll-ups are made here, as the system leaves them: minutes hour after hour, in each
+ * hour agent after agent; the coarser ones span after span, of all agents.
+ */
 
 interface Plan {
   agents: number;
@@ -102,7 +105,8 @@ async function statements(make: typeof import('../src/storage/database.ts').stat
       `insert into ${table} (agent_id, at, samples, ${columns.join(', ')})
        select agent_id, at, ${count}, ${values.join(', ')}
        from generate_series($2::timestamptz, $3::timestamptz, interval '${seconds} seconds') as at
-       cross join lateral (select agent_id, random() * 100 as v from unnest($1::text[]) as a(agent_id)) as x`,
+       cross join lateral (select agent_id, random() * 100 as v from unnest($1::text[]) as a(agent_id)) as x
+       ${seconds === 60 ? "order by date_trunc('hour', at), agent_id, at" : ''}`,
     );
   });
 }

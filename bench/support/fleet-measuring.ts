@@ -28,6 +28,7 @@ const machine: Sample = create(SampleSchema, {
     fileSystem: 'ext4',
     totalBytes: 500_000_000_000n,
     usedBytes: 200_000_000_000n,
+    availableBytes: 275_000_000_000n,
   })),
   networks: ['eth0', 'eth1'].map((name) => ({
     interface: name,

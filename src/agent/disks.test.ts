@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { percentOfDisk } from '../protocol/disks.ts';
 import {
   createFileSystemReader,
   deviceNumber,
@@ -81,4 +84,26 @@ test('a file system that does not answer is left out, and not asked again until 
   await answer.promise;
   await new Promise((resolve) => setImmediate(resolve));
   expect(await read()).toEqual({ systems: [known], silent: [] });
+});
+
+test('a file system that fails is not taken for one that is gone', async () => {
+  const mounts = (await readFileSystems()).map(({ mount }) => mount);
+  const read = createFileSystemReader(() => Promise.reject(new Error('EIO: i/o error, statfs')));
+  const { systems, silent } = await read();
+  expect(systems).toEqual([]);
+  expect(silent).toEqual(expect.arrayContaining(mounts));
+  // It is asked again: it did answer.
+  expect((await read()).silent).toEqual(silent);
+});
+
+test('each disk of this machine is as full as df says', async () => {
+  const systems = await readFileSystems();
+  expect(systems.length).toBeGreaterThan(0);
+  const mounts = systems.map(({ mount }) => mount);
+  const { stdout } = await promisify(execFile)('df', ['--output=pcent', ...mounts]);
+  const told = stdout.trim().split('\n').slice(1).map(Number.parseFloat);
+  expect(told).toHaveLength(systems.length);
+  // It rounds up, and something may be written in between.
+  for (const [index, system] of systems.entries())
+    expect(Math.abs((percentOfDisk(system) ?? 0) - (told[index] ?? Number.NaN))).toBeLessThan(2);
 });

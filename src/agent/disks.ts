@@ -1,5 +1,6 @@
 import { realpath, stat, statfs } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { imageFileSystems } from '../protocol/disks.ts';
 import { textOrEmpty } from './host.ts';
 
 /** The file systems of the machine, and the disks below them. */
@@ -19,7 +20,9 @@ export interface FileSystem {
 
 /** File systems on local storage, each once. Those over a network may hang, and are left out. */
 export async function readFileSystems(): Promise<FileSystem[]> {
-  const found = await Promise.all((await readMounts()).map(readFileSystem));
+  const found = await Promise.all(
+    (await readMounts()).map((at) => readFileSystem(at).catch(() => undefined)),
+  );
   return found.filter((system) => system !== undefined);
 }
 
@@ -32,7 +35,7 @@ const answerMs = 2_000;
  */
 export function createFileSystemReader(read = readFileSystem): () => Promise<{
   systems: FileSystem[];
-  /** Mounts that do not answer. */
+  /** Mounts that do not answer, or with an error of the disk. */
   silent: string[];
 }> {
   const asked = new Set<string>();
@@ -55,9 +58,10 @@ export function createFileSystemReader(read = readFileSystem): () => Promise<{
       mounts
         .filter(({ mount }) => !silent.includes(mount))
         .map(async (at) => {
-          const system = await Promise.race([ask(at), late]);
-          if (system === 'late') silent.push(at.mount);
-          return system === 'late' ? undefined : system;
+          const system = await Promise.race([ask(at).catch(() => 'broken' as const), late]);
+          if (typeof system !== 'string') return system;
+          silent.push(at.mount);
+          return undefined;
         }),
     );
     clearTimeout(timer);
@@ -72,7 +76,10 @@ interface Mount {
   source: string;
 }
 
-/** Undefined where this user may not look, and of what has no size. */
+/** Errors that say no more than that there is nothing to be known: this user may not look, or it was unmounted just now. */
+const nothingKnown = new Set(['EACCES', 'EPERM', 'ENOENT']);
+
+/** Undefined where this user may not look, and of what has no size. @throws where the disk fails */
 async function readFileSystem({ mount, type, source }: Mount): Promise<FileSystem | undefined> {
   try {
     const [facts, { dev }, name] = await Promise.all([statfs(mount), stat(mount), nameOf(source)]);
@@ -87,8 +94,9 @@ async function readFileSystem({ mount, type, source }: Mount): Promise<FileSyste
       inodesUsed: Math.max(0, facts.files - facts.ffree),
       device: { number: deviceNumber(dev), name },
     };
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && nothingKnown.has(String(error.code))) return undefined;
+    throw error;
   }
 }
 
@@ -106,8 +114,6 @@ export function deviceNumber(dev: number): string {
 }
 
 const readMounts = async () => parseMounts(await textOrEmpty('/proc/self/mounts'));
-
-const imageTypes = new Set(['squashfs', 'iso9660', 'erofs']);
 
 /**
  * Reads /proc/self/mounts; of several mounts of one device, the one with the shortest path, and of several at one
@@ -127,7 +133,7 @@ export function parseMounts(text: string): Mount[] {
     const { mount, type, source } = found;
     // The root may lie on anything, for example on what the host of a virtual machine shares.
     const local = source.startsWith('/dev/') || type === 'zfs' || (mount === '/' && type !== 'rootfs');
-    if (!local || imageTypes.has(type)) continue;
+    if (!local || imageFileSystems.includes(type)) continue;
     const known = bySource.get(source);
     if (known === undefined || mount.length < known.mount.length) bySource.set(source, found);
   }

@@ -1,16 +1,23 @@
 import type { AuditTrail } from '../audit/trail.ts';
 import { invalidField, ViworksError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { newId } from '../lib/ids.ts';
+import { idForm, newId } from '../lib/ids.ts';
 import { keyBefore, pageOf } from '../lib/page.ts';
 import { findUnstorable, storableText } from '../lib/text.ts';
 import { endSilence, findAlert, insertSilence, listAlerts, listSilences } from '../storage/alerts.ts';
 import type { Database } from '../storage/database.ts';
-import { type Evaluator, maximumSilences } from './evaluator.ts';
-import { rank } from './notifier/message.ts';
+import type { Evaluator } from './evaluator.ts';
 import { alertOf, silenceOf } from './rows.ts';
 import { acknowledge } from './state.ts';
-import { type Alert, type AlertService, type SilenceInput, type SilenceMatch, severities } from './types.ts';
+import {
+  type Alert,
+  type AlertService,
+  rank,
+  type SilenceInput,
+  type SilenceMatch,
+  severities,
+} from './types.ts';
+import { maximumSilences } from './watched.ts';
 
 /** Alerts and silences as people see them. */
 export type AlertPart = Pick<
@@ -25,7 +32,6 @@ export interface AlertPartDeps {
   audit: Pick<AuditTrail, 'tell'>;
 }
 
-const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Milliseconds. */
 const longestSilenceMs = 366 * 86_400_000;
 

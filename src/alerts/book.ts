@@ -46,7 +46,7 @@ export interface Book {
 }
 
 /** One agent may have so many, and all together so many. */
-export const maximumOfAgent = 2000;
+const maximumOfAgent = 2000;
 const maximumEntries = 100_000;
 
 const none: readonly Entry[] = [];
@@ -101,7 +101,9 @@ export function createBook(): Book {
     /** As it was in the book, and as it is. */
     const touched = new Map<string, { before: Entry | undefined; after: Entry | undefined }>();
     const notices: { notice: Notice; entry: Entry }[] = [];
+    /** By how many there are more than in the book, in all and of each agent. */
     let added = 0;
+    const addedOf = new Map<string, number>();
 
     const find: Draft['find'] = (agentId, rule, subject) => {
       const key = keyOf(rule, subject);
@@ -124,8 +126,11 @@ export function createBook(): Book {
         const entry = after ?? before;
         if (entry === undefined) return;
         const { agentId, alertId } = entry;
-        if (before === undefined) added += 1;
         const kept = after?.status.state === 'resolved' ? undefined : after;
+        const more =
+          Number(kept !== undefined) - Number(find(agentId, entry.rule, entry.subject) !== undefined);
+        added += more;
+        addedOf.set(agentId, (addedOf.get(agentId) ?? 0) + more);
         const drafted = changed.get(agentId) ?? new Map<string, Entry | null>();
         changed.set(agentId, drafted.set(keyOf(entry.rule, entry.subject), kept ?? null));
         touched.set(alertId, { before: ids.get(alertId), after });
@@ -133,7 +138,7 @@ export function createBook(): Book {
       },
       hasRoom: (agentId) =>
         ids.size + added < maximumEntries &&
-        (byAgent.get(agentId)?.size ?? 0) + (changed.get(agentId)?.size ?? 0) < maximumOfAgent,
+        (byAgent.get(agentId)?.size ?? 0) + (addedOf.get(agentId) ?? 0) < maximumOfAgent,
       changes() {
         const written: Entry[] = [];
         const dropped: Entry[] = [];

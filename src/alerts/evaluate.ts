@@ -1,9 +1,10 @@
-import { mismatch } from '../commands/targets/selector.ts';
+import { createMismatch } from '../commands/targets/selector.ts';
 import { storableText } from '../lib/text.ts';
+import { disksThatFill, percentOfDisk } from '../protocol/disks.ts';
 import type { WatchedAgentRow } from '../storage/alert-rules.ts';
 import { type Draft, type Entry, factsOf, newEntry } from './book.ts';
 import { type Forecast, hoursUntilFull, measured } from './forecast.ts';
-import { disksOf, type Measured, metricOf, type Reading } from './metrics.ts';
+import { isWhole, type Measured, metricOf, type Reading } from './metrics.ts';
 import { end, look, observe, type Step } from './state.ts';
 import type { Rule } from './types.ts';
 
@@ -21,15 +22,15 @@ export interface Circumstances {
   refused(agentId: string): void;
 }
 
-/** Rules that are enabled and choose the agent. */
-export const rulesFor = (agent: WatchedAgent, rules: Iterable<Rule>): Rule[] =>
-  [...rules].filter((rule) => rule.enabled && chooses(rule, agent));
-
-function chooses({ selector }: Rule, agent: WatchedAgent): boolean {
-  const { agents, ...parts } = selector;
-  if (agents !== undefined && !agents.includes(agent.agentId)) return false;
-  // No part of such a selector looks at the status.
-  return mismatch({ ...agent, status: agent.presence }, parts) === undefined;
+/** Finds of an agent the rules that are enabled and choose it. */
+export function createChoice(rules: Iterable<Rule>): (agent: WatchedAgent) => readonly Rule[] {
+  const enabled = [...rules].filter((rule) => rule.enabled);
+  const choices = enabled.map((rule) => ({ rule, mismatch: createMismatch(rule.selector) }));
+  return (agent) => {
+    // No selector of a rule looks at the status.
+    const selectable = { ...agent, status: agent.presence };
+    return choices.filter(({ mismatch }) => mismatch(selectable) === undefined).map(({ rule }) => rule);
+  };
 }
 
 /** What is seen of one rule on one agent. */
@@ -38,10 +39,16 @@ interface Seen {
   rule: Rule;
   at: number;
   late: boolean;
+  /** What is not among the readings is not there any more. */
+  whole: boolean;
 }
 
-/** Of every subject that there is; alerts of others are over. */
-function seeAll(context: Circumstances, { agent, rule, at, late }: Seen, readings: readonly Reading[]): void {
+/** Of every subject that is read; alerts of others are over, where all are read. */
+function seeAll(
+  context: Circumstances,
+  { agent, rule, at, late, whole }: Seen,
+  readings: readonly Reading[],
+): void {
   const { draft, silenced } = context;
   const present = new Set<string>();
   for (const { subject: given, value } of readings) {
@@ -59,6 +66,7 @@ function seeAll(context: Circumstances, { agent, rule, at, late }: Seen, reading
       draft.set(undefined, newEntry(rule, agent, subject, step.next), step.notice);
     }
   }
+  if (!whole) return;
   for (const entry of draft.of(agent.agentId)) {
     if (entry.rule !== rule.name || present.has(entry.subject)) continue;
     const step = observe(rule, entry.status, { at, value: undefined, late, silenced: silenced(entry) });
@@ -78,15 +86,21 @@ export type Forecasts = Map<string, Forecast>;
 const maximumDisks = 64;
 
 function forecastReadings(forecasts: Forecasts, sample: Measured, at: number): Reading[] | undefined {
-  const disks = disksOf(sample).slice(0, maximumDisks);
+  const disks = disksThatFill(sample.disks).slice(0, maximumDisks);
   if (disks.length === 0) return undefined;
   const mounts = new Set(disks.map(({ mount }) => mount));
-  for (const mount of forecasts.keys()) if (!mounts.has(mount)) forecasts.delete(mount);
-  return disks.map(({ mount, totalBytes, usedBytes }) => {
-    const forecast = measured(forecasts.get(mount), at, Number(usedBytes) / Number(totalBytes));
+  const whole = isWhole(sample, 'disks');
+  const readings = disks.map((disk) => {
+    const { mount } = disk;
+    const percent = percentOfDisk(disk);
+    if (percent === undefined) return { subject: mount, value: undefined };
+    const forecast = measured(forecasts.get(mount), at, percent / 100);
     forecasts.set(mount, forecast);
     return { subject: mount, value: hoursUntilFull(forecast) };
   });
+  for (const mount of forecasts.keys())
+    if (!mounts.has(mount) && (whole || forecasts.size > maximumDisks)) forecasts.delete(mount);
+  return readings;
 }
 
 export interface SeenSample {
@@ -104,8 +118,10 @@ export function seeSample(context: Circumstances, seen: SeenSample): void {
   for (const rule of rules) {
     if (rule.metric === 'agent.offline') continue;
     if (rule.metric === 'disk.full_hours') full ??= forecastReadings(forecasts, sample, at);
-    const readings = rule.metric === 'disk.full_hours' ? full : metricOf(rule.metric)?.read?.(sample);
-    if (readings !== undefined) seeAll(context, { agent, rule, at, late }, readings);
+    const kind = metricOf(rule.metric);
+    const readings = rule.metric === 'disk.full_hours' ? full : kind?.read?.(sample);
+    const whole = kind?.part === undefined || isWhole(sample, kind.part);
+    if (readings !== undefined) seeAll(context, { agent, rule, at, late, whole }, readings);
   }
 }
 
@@ -120,7 +136,7 @@ export function seePresence(
   for (const rule of rules) {
     if (rule.metric !== 'agent.offline') continue;
     const value = agent.presence === 'offline' ? 1 : 0;
-    seeAll(context, { agent, rule, at: now, late: false }, [{ subject: '', value }]);
+    seeAll(context, { agent, rule, at: now, late: false, whole: true }, [{ subject: '', value }]);
   }
 }
 

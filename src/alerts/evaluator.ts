@@ -5,23 +5,15 @@ import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Turns } from '../lib/turns.ts';
-import { listAlertRules, watchedAgents } from '../storage/alert-rules.ts';
-import { listSilences, openAlerts, writeAlerts } from '../storage/alerts.ts';
+import { createWaits } from '../lib/waits.ts';
+import { openAlerts, writeAlerts } from '../storage/alerts.ts';
 import type { Database } from '../storage/database.ts';
 import { createBook, type Draft, type Entry } from './book.ts';
-import {
-  type Circumstances,
-  type Forecasts,
-  rulesFor,
-  seePresence,
-  seeSample,
-  seeTime,
-  type WatchedAgent,
-} from './evaluate.ts';
-import { alertOf, entryOf, rowOf, ruleOf, silenceOf } from './rows.ts';
-import { createSampleQueue, type StoredSample } from './samples.ts';
-import { isSilenced } from './silences.ts';
-import type { Alert, Rule, Silence } from './types.ts';
+import { type Circumstances, type Forecasts, seePresence, seeSample, seeTime } from './evaluate.ts';
+import { alertOf, entryOf, rowOf } from './rows.ts';
+import { createSampleQueue, type ObservedSample } from './samples.ts';
+import type { Alert } from './types.ts';
+import { createWatched } from './watched.ts';
 
 /**
  * Looks at samples that are stored, at who is connected and at the time, and keeps the alerts that come of it. One
@@ -32,7 +24,7 @@ export interface Evaluator {
   /** Resolves when nothing is under way. */
   stop(): Promise<void>;
   /** Samples were committed. Never waits, never throws. */
-  onStored(samples: readonly StoredSample[]): void;
+  onStored(samples: readonly ObservedSample[]): void;
   /** An agent came, went or changed. Never waits, never throws. */
   onAgent(agentId: string): void;
   /** Looks at everything now: what waits, who is connected, what time it is. */
@@ -70,109 +62,70 @@ export interface EvaluatorDeps {
 const calmMs = 200;
 const samplesAtOnce = 2000;
 const maximumWaiting = 50_000;
-const maximumStale = 10_000;
-/** Rules and silences there may be; the services that make them see to it. */
-export const maximumRules = 500;
-export const maximumSilences = 1000;
 
 export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   const { database, clock, log, metrics, turns, onNotice, tickMs = 5000, agentsMs = 30_000 } = deps;
   const book = createBook();
   const samples = createSampleQueue(maximumWaiting, (count) => metrics.alertSamplesSkipped.inc(count));
+  const watched = createWatched({ database, clock, agentsMs });
   const listeners = new Set<ChangedListener>();
-  let rules: Rule[] = [];
-  let silences: Silence[] = [];
-  const agents = new Map<string, WatchedAgent>();
-  const rulesOf = new Map<string, Rule[]>();
   const forecasts = new Map<string, Forecasts>();
   /** The newest sample of each agent that was looked at. */
   const newest = new Map<string, number>();
-  /** Agents that are to be read again; all of them, once there are too many. */
-  const stale = new Set<string>();
   /** What is looked at, until that is committed. */
-  let held: readonly StoredSample[] = [];
+  let held: readonly ObservedSample[] = [];
   let loaded = false;
   let tickedAt = Number.NEGATIVE_INFINITY;
-  let agentsAt = Number.NEGATIVE_INFINITY;
   let stopped = false;
-  let wake = Promise.withResolvers<void>();
-  const halted = Promise.withResolvers<void>();
+  const waits = createWaits();
   let running: Promise<void> | undefined;
 
-  async function load(): Promise<void> {
-    const { query } = database;
-    const now = new Date(clock.now());
-    rules = (await listAlertRules(query, undefined, maximumRules)).map(ruleOf);
-    silences = (await listSilences(query, now, undefined, maximumSilences)).map(silenceOf);
-    book.load((await openAlerts(query)).map(entryOf));
-    rulesOf.clear();
-    loaded = true;
-    tickedAt = Number.NEGATIVE_INFINITY;
-  }
-
-  async function loadAgents(): Promise<void> {
-    stale.clear();
-    const rows = await watchedAgents(database.query);
-    agents.clear();
-    for (const row of rows) agents.set(row.agentId, row);
-    for (const known of [forecasts, newest])
-      for (const agentId of known.keys()) if (!agents.has(agentId)) known.delete(agentId);
-    rulesOf.clear();
-    agentsAt = clock.now();
-    tickedAt = Number.NEGATIVE_INFINITY;
-  }
-
-  /** Reads those again that changed, and those that are new; answers with the ones that changed. */
-  async function refresh(wanted: readonly StoredSample[]): Promise<string[]> {
-    if (!loaded) await load();
-    if (clock.now() - agentsAt >= agentsMs || stale.size >= maximumStale) await loadAgents();
-    const changed = [...stale];
-    for (const { agentId } of wanted) if (!agents.has(agentId)) stale.add(agentId);
-    if (stale.size === 0) return changed;
-    const ids = [...stale];
-    const rows = await watchedAgents(database.query, ids);
-    for (const agentId of ids) {
-      agents.delete(agentId);
-      rulesOf.delete(agentId);
-      stale.delete(agentId);
+  /** Makes what is known what the database has: what changed of it, and agents that nothing was known of. */
+  async function refresh(wanted: readonly ObservedSample[]): Promise<void> {
+    if (!loaded) {
+      await watched.readRules();
+      book.load((await openAlerts(database.query)).map(entryOf));
+      loaded = true;
+      tickedAt = Number.NEGATIVE_INFINITY;
     }
-    for (const row of rows) agents.set(row.agentId, row);
-    return changed;
-  }
-
-  function rulesAt(agent: WatchedAgent): Rule[] {
-    const known = rulesOf.get(agent.agentId);
-    if (known !== undefined) return known;
-    const found = rulesFor(agent, rules);
-    rulesOf.set(agent.agentId, found);
-    return found;
+    const all = await watched.readAgents(wanted.map(({ agentId }) => agentId));
+    if (!all) return;
+    for (const known of [forecasts, newest])
+      for (const agentId of known.keys()) if (watched.get(agentId) === undefined) known.delete(agentId);
+    tickedAt = Number.NEGATIVE_INFINITY;
   }
 
   function circumstances(draft: Draft, now: number): Circumstances {
     return {
       draft,
-      silenced: (alert) =>
-        agents.get(alert.agentId)?.maintenance === true || isSilenced(silences, alert, now),
+      silenced: watched.silencedAt(now),
       refused: (agentId) => log.warn({ agentId }, 'there are too many alerts for another one'),
     };
   }
 
-  function see(draft: Draft, batch: readonly StoredSample[], changed: readonly string[], now: number) {
+  function see(draft: Draft, batch: readonly ObservedSample[], changed: readonly string[], now: number) {
     const context = circumstances(draft, now);
     const seen = new Map<string, number>();
     for (const { agentId, at, late, measured } of batch) {
-      const agent = agents.get(agentId);
+      const agent = watched.get(agentId);
       if (agent === undefined || at <= (seen.get(agentId) ?? newest.get(agentId) ?? 0)) continue;
       seen.set(agentId, at);
       const known = forecasts.get(agentId) ?? new Map();
       forecasts.set(agentId, known);
-      seeSample(context, { agent, rules: rulesAt(agent), forecasts: known, at, late, sample: measured() });
+      seeSample(context, {
+        agent,
+        rules: watched.rulesOf(agent),
+        forecasts: known,
+        at,
+        late,
+        sample: measured(),
+      });
     }
     const all = now - tickedAt >= tickMs;
-    const looked = all ? new Set([...agents.keys(), ...book.agents()]) : changed;
+    const looked = all ? new Set([...watched.ids(), ...book.agents()]) : changed;
     for (const agentId of looked) {
-      const agent = agents.get(agentId);
-      const applied = agent === undefined ? [] : rulesAt(agent);
+      const agent = watched.get(agentId);
+      const applied = agent === undefined ? [] : watched.rulesOf(agent);
       if (agent !== undefined) seePresence(context, agent, applied, now);
       seeTime(context, agentId, agent, applied, now);
     }
@@ -229,7 +182,8 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   async function round(): Promise<boolean> {
     if (held.length === 0) held = samples.take(samplesAtOnce);
     const batch = held;
-    const changed = await refresh(batch);
+    await refresh(batch);
+    const changed = watched.changed();
     const now = clock.now();
     const draft = book.draft();
     try {
@@ -239,8 +193,8 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
       else draft.commit();
       for (const [agentId, at] of seen) newest.set(agentId, at);
       if (all) tickedAt = now;
+      watched.looked(changed);
     } catch (error) {
-      for (const agentId of changed) stale.add(agentId);
       // What can never be written is passed over, so that it does not stop what comes after it.
       if (!ViworksError.from(error).retryable) held = [];
       throw error;
@@ -249,31 +203,26 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
     return samples.size > 0;
   }
 
-  /** Until so many milliseconds are over, one of these is, or all is. */
-  async function pause(ms: number, ...sooner: Promise<void>[]): Promise<void> {
-    if (ms < 0) return;
-    const passed = Promise.withResolvers<void>();
-    const timer = setTimeout(passed.resolve, ms);
-    await Promise.race([passed.promise, halted.promise, ...sooner]);
-    clearTimeout(timer);
-  }
-
   async function run(): Promise<void> {
     let failures = 0;
     while (!stopped) {
       const begun = performance.now();
-      let delayMs = tickMs;
       try {
-        wake = Promise.withResolvers();
-        if (await turns(round)) delayMs = 0;
+        waits.lower();
+        const more = await turns(round);
         failures = 0;
+        if (more) {
+          // What else the process has to do comes between.
+          await waits.pass(0);
+          continue;
+        }
+        await waits.untilWoken(tickMs);
       } catch (error) {
         log.warn({ err: ViworksError.from(error) }, 'cannot look for alerts now');
-        delayMs = backoffDelay({ baseMs: 200, maximumMs: 5000 }, failures++, 0.5 + Math.random() / 2);
+        // Only time helps.
+        await waits.pass(backoffDelay({ baseMs: 200, maximumMs: 5000 }, failures++, 0.5 + Math.random() / 2));
       }
-      // While it fails, only time helps.
-      await pause(delayMs, ...(failures > 0 ? [] : [wake.promise]));
-      if (delayMs > 0) await pause(calmMs - (performance.now() - begun));
+      await waits.pass(Math.max(0, calmMs - (performance.now() - begun)));
     }
   }
 
@@ -283,21 +232,21 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
     },
     async stop() {
       stopped = true;
-      halted.resolve();
+      waits.end();
       await running;
       await turns(async () => {});
     },
     onStored(stored) {
       samples.add(stored);
-      wake.resolve();
+      waits.wake();
     },
     onAgent(agentId) {
-      stale.add(agentId);
-      wake.resolve();
+      watched.heard(agentId);
+      waits.wake();
     },
     async look() {
       tickedAt = Number.NEGATIVE_INFINITY;
-      agentsAt = Number.NEGATIVE_INFINITY;
+      watched.forget();
       while (await turns(round));
     },
     change(work) {
@@ -309,7 +258,7 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
         const result = await commit(draft, (query) => work(query, changing));
         if (!again) return result;
         loaded = false;
-        wake.resolve();
+        waits.wake();
         return result;
       });
     },

@@ -51,6 +51,9 @@ test('disks are read one by one, without those that nobody can write to', () => 
   expect(readings('disk.percent', { disks })).toEqual([{ subject: '/', value: 90 }]);
   expect(readings('disk.free_bytes', { disks })).toEqual([{ subject: '/', value: 10 }]);
   expect(readings('disk.percent', { disks: [] })).toBeUndefined();
+  const told = [{ mount: '/', totalBytes: 100n, usedBytes: 60n, availableBytes: 20n }];
+  expect(readings('disk.percent', { disks: told, unread: ['disks'] })).toEqual([{ subject: '/', value: 75 }]);
+  expect(readings('disk.free_bytes', { disks: told })).toEqual([{ subject: '/', value: 20 }]);
 });
 
 test('every metric has words, and what is none is none', () => {

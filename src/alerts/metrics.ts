@@ -1,4 +1,5 @@
-import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { DiskSample, Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { disksThatFill, freeBytesOf, percentOfDisk, percentUsed } from '../protocol/disks.ts';
 import type { Comparison } from './types.ts';
 
 /** What rules can be about, and how it is read from a sample. */
@@ -16,6 +17,8 @@ export interface Reading {
   value: number | undefined;
 }
 
+type SubjectPart = 'disks' | 'containers' | 'services';
+
 export interface MetricKind {
   name: string;
   /** For a person. */
@@ -23,6 +26,8 @@ export interface MetricKind {
   unit: '%' | 'h' | 's' | 'bytes' | '';
   /** What a rule says that does not say. */
   comparison: Comparison;
+  /** What of a sample it is read from, as `unread` names it, where that has subjects. */
+  part?: SubjectPart;
   /** Each subject that there is; undefined where the sample says nothing of any. */
   read?: (sample: Measured) => Reading[] | undefined;
 }
@@ -30,38 +35,34 @@ export interface MetricKind {
 const machine = (value: number | undefined): Reading[] | undefined =>
   value === undefined || Number.isNaN(value) ? undefined : [{ subject: '', value }];
 
-const share = (part: bigint, whole: bigint): number | undefined =>
-  whole === 0n ? undefined : (Number(part) / Number(whole)) * 100;
+const share = (part: bigint, whole: bigint): number | undefined => percentUsed(Number(part), Number(whole));
 
-/** File systems that are always full, because nothing is ever written to them. */
-const readOnly = new Set(['squashfs', 'iso9660', 'udf', 'erofs', 'cramfs', 'romfs']);
+/**
+ * Whether the sample has all of this part. Where it has not, what it does have counts: one disk that does not answer
+ * says nothing of the others. Only of what is missing nothing is known, and that is not over because of it.
+ */
+export const isWhole = ({ unread }: Pick<Measured, 'unread'>, part: SubjectPart): boolean =>
+  !unread.includes(part);
 
-/** What could not be read this time says nothing, and nothing is over because of it. */
-const isRead = ({ unread }: Pick<Measured, 'unread'>, part: string) => !unread.includes(part);
-
-/** Those that are there to be written to; none where they could not be read. */
-export const disksOf = (sample: Pick<Measured, 'disks' | 'unread'>) =>
-  isRead(sample, 'disks')
-    ? sample.disks.filter(({ fileSystem, totalBytes }) => totalBytes > 0n && !readOnly.has(fileSystem))
-    : [];
-
-const disks = (sample: Measured, read: (total: bigint, used: bigint) => number | undefined) => {
-  const all = disksOf(sample);
+const disks = (sample: Measured, read: (disk: DiskSample) => number | undefined) => {
+  const all = disksThatFill(sample.disks);
   // A machine without any disk is one whose disks could not be read.
-  if (all.length === 0) return undefined;
-  return all.map(({ mount, totalBytes, usedBytes }) => ({
-    subject: mount,
-    value: read(totalBytes, usedBytes),
-  }));
+  return all.length === 0 ? undefined : all.map((disk) => ({ subject: disk.mount, value: read(disk) }));
 };
 
+/** Of none, where not all could be read, nothing is known. */
+const knownOf = (sample: Measured, part: SubjectPart, readings: Reading[]): Reading[] | undefined =>
+  readings.length === 0 && !isWhole(sample, part) ? undefined : readings;
+
 const containers = (sample: Measured, is: (state: string, health: string) => boolean) =>
-  isRead(sample, 'containers')
-    ? sample.containers.map(({ id, name, state, health }) => ({
-        subject: name || id,
-        value: is(state.toLowerCase(), health.toLowerCase()) ? 1 : 0,
-      }))
-    : undefined;
+  knownOf(
+    sample,
+    'containers',
+    sample.containers.map(({ id, name, state, health }) => ({
+      subject: name || id,
+      value: is(state.toLowerCase(), health.toLowerCase()) ? 1 : 0,
+    })),
+  );
 
 /** Of a service that nobody answers for nothing is known. */
 const isDown = (state: string): number | undefined => {
@@ -107,26 +108,30 @@ const kinds: readonly MetricKind[] = [
     description: 'used share of a disk, for each mount',
     unit: '%',
     comparison: 'above',
-    read: (sample) => disks(sample, (total, used) => share(used, total)),
+    part: 'disks',
+    read: (sample) => disks(sample, percentOfDisk),
   },
   {
     name: 'disk.free_bytes',
     description: 'free bytes of a disk, for each mount',
     unit: 'bytes',
     comparison: 'below',
-    read: (sample) => disks(sample, (total, used) => Number(total - used)),
+    part: 'disks',
+    read: (sample) => disks(sample, freeBytesOf),
   },
   {
     name: 'disk.full_hours',
     description: 'hours until a disk is full if it goes on filling as it does, for each mount',
     unit: 'h',
     comparison: 'below',
+    part: 'disks',
   },
   {
     name: 'container.unhealthy',
     description: '1 where the check of a container fails, else 0, for each container',
     unit: '',
     comparison: 'above',
+    part: 'containers',
     read: (sample) => containers(sample, (_state, health) => health === 'unhealthy'),
   },
   {
@@ -134,6 +139,7 @@ const kinds: readonly MetricKind[] = [
     description: '1 where a container does not run, else 0, for each container',
     unit: '',
     comparison: 'above',
+    part: 'containers',
     read: (sample) => containers(sample, (state) => stopped.has(state)),
   },
   {
@@ -141,10 +147,13 @@ const kinds: readonly MetricKind[] = [
     description: '1 where a service does not run, else 0, for each service',
     unit: '',
     comparison: 'above',
+    part: 'services',
     read: (sample) =>
-      isRead(sample, 'services')
-        ? sample.services.map(({ name, state }) => ({ subject: name, value: isDown(state.toLowerCase()) }))
-        : undefined,
+      knownOf(
+        sample,
+        'services',
+        sample.services.map(({ name, state }) => ({ subject: name, value: isDown(state.toLowerCase()) })),
+      ),
   },
   {
     name: 'uptime.seconds',

@@ -81,6 +81,12 @@ test('rules have a revision, and are refused with what is wrong', async () => {
   await expect(alerts.saveRule('bea', { ...rule, clearThreshold: 6 }, 2)).rejects.toThrow(
     /^clearThreshold: must be at most/,
   );
+  const day = 86_400_000;
+  await expect(alerts.saveRule('bea', { ...rule, forMs: 24 * day + 1 }, 2)).rejects.toThrow(
+    /^forMs: must be whole milliseconds from 0 to 24 days$/,
+  );
+  const longest = { ...rule, forMs: 24 * day, clearForMs: 24 * day };
+  expect(await alerts.saveRule('bea', longest, 2)).toMatchObject({ forMs: 24 * day, clearForMs: 24 * day });
   await expect(alerts.deleteRule('cpu-of-revised', 1)).rejects.toMatchObject({ code: 'revision_conflict' });
 });
 

@@ -11,10 +11,11 @@ import {
   seedOnce,
 } from '../storage/alert-rules.ts';
 import type { Database } from '../storage/database.ts';
-import { type Evaluator, maximumRules } from './evaluator.ts';
+import type { Evaluator } from './evaluator.ts';
 import { ruleOf } from './rows.ts';
 import { checkRule, seededRules } from './rules.ts';
 import type { AlertService, RuleInput } from './types.ts';
+import { maximumRules } from './watched.ts';
 
 /** Rules as people see them. */
 export type RuleService = Pick<AlertService, 'listRules' | 'getRule' | 'saveRule' | 'deleteRule'>;

@@ -1,12 +1,9 @@
 import { invalidField } from '../errors.ts';
 import { storableText } from '../lib/text.ts';
 import { metricNames, metricOf } from './metrics.ts';
-import type { Rule, RuleInput } from './types.ts';
+import { durationProblem, longestDurationMs, type Rule, type RuleInput } from './types.ts';
 
 /** What a rule must be, and those that the system brings along. */
-
-/** Milliseconds: 30 days. */
-export const longestDurationMs = 30 * 86_400_000;
 
 export type CheckedRule = Omit<Rule, 'revision' | 'updatedBy' | 'createdAt' | 'updatedAt'>;
 
@@ -24,8 +21,7 @@ export function checkRule(input: RuleInput): CheckedRule {
     throw invalidField('clearThreshold', `must be ${side} the threshold of a rule with ${comparison}`);
   }
   for (const [field, ms] of Object.entries({ forMs, clearForMs })) {
-    if (!Number.isInteger(ms) || ms < 0 || ms > longestDurationMs)
-      throw invalidField(field, 'must be whole milliseconds from 0 to 30 days');
+    if (!Number.isInteger(ms) || ms < 0 || ms > longestDurationMs) throw invalidField(field, durationProblem);
   }
   return {
     name,

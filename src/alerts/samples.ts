@@ -1,7 +1,7 @@
 import type { Measured } from './metrics.ts';
 
 /** A sample that is stored, as alerts are told of it. */
-export interface StoredSample {
+export interface ObservedSample {
   agentId: string;
   /** Its time, milliseconds since 1970. */
   at: number;
@@ -13,9 +13,9 @@ export interface StoredSample {
 
 /** Samples that wait to be looked at. */
 export interface SampleQueue {
-  add(samples: readonly StoredSample[]): void;
+  add(samples: readonly ObservedSample[]): void;
   /** Takes the oldest ones out. */
-  take(count: number): readonly StoredSample[];
+  take(count: number): readonly ObservedSample[];
   readonly size: number;
 }
 
@@ -28,12 +28,12 @@ const momentMs = 1000;
  * @param skipped is told how many were left out
  */
 export function createSampleQueue(maximum: number, skipped: (count: number) => void): SampleQueue {
-  let waiting: StoredSample[] = [];
+  let waiting: ObservedSample[] = [];
   /** Where the last one of each agent is in `waiting`, of those that came as they were taken. */
   const last = new Map<string, number>();
 
   /** Takes the place of one that was taken a moment before it. */
-  function replaces(sample: StoredSample): boolean {
+  function replaces(sample: ObservedSample): boolean {
     const place = last.get(sample.agentId);
     const other = place === undefined ? undefined : waiting[place];
     if (place === undefined || other === undefined || sample.late) return false;
@@ -44,7 +44,7 @@ export function createSampleQueue(maximum: number, skipped: (count: number) => v
   }
 
   function thin(): void {
-    const newest = new Map<string, StoredSample>();
+    const newest = new Map<string, ObservedSample>();
     for (const sample of waiting) {
       const other = newest.get(sample.agentId);
       if (other === undefined || sample.at >= other.at) newest.set(sample.agentId, sample);

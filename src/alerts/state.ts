@@ -56,7 +56,7 @@ export interface Observation {
 /** Milliseconds without an observation after which nothing is known of the time between: a duration begins anew. */
 export const gapMs = 600_000;
 
-export const isPast = ({ comparison, threshold }: Terms, value: number): boolean =>
+const isPast = ({ comparison, threshold }: Terms, value: number): boolean =>
   comparison === 'above' ? value > threshold : value < threshold;
 
 /** Whether the value is back where the alert ends. Between the two thresholds it neither begins nor ends. */

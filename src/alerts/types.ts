@@ -12,6 +12,14 @@ export type AlertState = (typeof alertStates)[number];
 export const severities = ['info', 'warning', 'critical'] as const;
 export type Severity = (typeof severities)[number];
 
+/** Where a severity is among them: the higher, the worse. */
+export const rank = (severity: string): number => (severities as readonly string[]).indexOf(severity);
+
+/** For how long a rule may wait for an alert to begin, and to end. */
+const longestDays = 24;
+export const longestDurationMs = longestDays * 86_400_000;
+export const durationProblem = `must be whole milliseconds from 0 to ${longestDays} days`;
+
 export const comparisons = ['above', 'below'] as const;
 export type Comparison = (typeof comparisons)[number];
 
@@ -36,9 +44,9 @@ export interface RuleInput {
   threshold: number;
   /** What a value must be back at or beyond for the alert to end. Absent: the threshold. */
   clearThreshold?: number | undefined;
-  /** Milliseconds for which the value must be past the threshold. Absent: 0. */
+  /** Milliseconds for which the value must be past the threshold, up to 24 days. Absent: 0. */
   forMs?: number | undefined;
-  /** Milliseconds for which it must be back. Absent: 0. */
+  /** Milliseconds for which it must be back, up to 24 days. Absent: 0. */
   clearForMs?: number | undefined;
   /** Absent: all agents. */
   selector?: RuleSelector | undefined;

@@ -1,8 +1,8 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, createAlerts } from '../alerts/alerts.ts';
-import type { StoredSample as ObservedSample } from '../alerts/samples.ts';
+import type { ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { AgentService } from '../registry/types.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Foundation } from './foundation.ts';
@@ -32,15 +32,18 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
   return alerts;
 }
 
-/** A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is. */
+/**
+ * A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is, and none
+ * is from the future: it would hide what comes until then.
+ */
 export function observed({ agentId, at, receivedAt, waited, sample: bytes }: StoredSample): ObservedSample {
   let sample: Sample | undefined;
   const measured = () => {
-    sample ??= fromBinary(SampleSchema, bytes);
+    sample ??= readStoredSample(bytes);
     return sample;
   };
   const late = waited ?? measured().late;
-  return { agentId, at: (late ? at : receivedAt).getTime(), late, measured };
+  return { agentId, at: (late && at < receivedAt ? at : receivedAt).getTime(), late, measured };
 }
 
 /** Alerts are told of agents that operators change. */

@@ -2,7 +2,7 @@ import type { AlertView } from '../api/schemas/alerts.ts';
 import type { AppInputs } from '../api/trpc/router.ts';
 import type { CliContext, ClientOptions } from './context.ts';
 import { createKnown, startLive } from './live.ts';
-import { printable } from './terminal.ts';
+import { inLine } from './terminal.ts';
 
 /** `viworks alerts --follow`: a line for each alert that is not resolved, and for each that changes, until Ctrl-C. */
 export async function followAlerts(
@@ -42,9 +42,9 @@ export async function followAlerts(
 
 function alertLine(alert: Omit<AlertView, 'state'> & { state: string }): string {
   const { updatedAt, state, severity, rule, site, agentId, subject, value, reason } = alert;
-  const what = subject === '' ? agentId : `${agentId} ${printable(subject)}`;
+  const what = subject === '' ? agentId : `${agentId} ${inLine(subject)}`;
   const measured = value === undefined ? '' : String(Math.round(value * 100) / 100);
-  const why = state === 'resolved' ? printable(reason ?? '') : '';
+  const why = state === 'resolved' ? inLine(reason ?? '') : '';
   return [updatedAt, state, severity, rule, site, what, measured, why, alert.alertId]
     .filter(Boolean)
     .join('  ');

@@ -9,7 +9,7 @@ import { followAlerts } from './alerts-follow.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { UsageError } from './failure.ts';
 import { collect, duration, wholeNumber } from './options.ts';
-import { printable, printTable, since, type Terminal } from './terminal.ts';
+import { inLine, printTable, since, type Terminal } from './terminal.ts';
 
 /** `viworks alerts`: what rules hold for, who takes care of it, and who is told. */
 
@@ -212,17 +212,17 @@ function show(terminal: Terminal, options: ClientOptions, alert: AlertView): voi
   terminal.line(`alert         ${alert.alertId}`);
   terminal.line(`state         ${alert.state}, ${alert.severity}`);
   terminal.line(`rule          ${alert.rule}: ${metric} ${comparison} ${threshold}`);
-  const subject = alert.subject === '' ? '' : `, ${printable(alert.subject)}`;
+  const subject = alert.subject === '' ? '' : `, ${inLine(alert.subject)}`;
   terminal.line(`what          ${alert.agentId} in ${alert.site}${subject}`);
   terminal.line(`value         ${measured(alert)}`);
   terminal.line(`since         ${since(alert.pendingSince, now)}`);
   if (alert.firedAt !== undefined) terminal.line(`fired         ${since(alert.firedAt, now)}`);
   if (acknowledgedBy !== undefined)
     terminal.line(
-      `acknowledged  by ${acknowledgedBy} ${since(acknowledgedAt, now)} ${printable(note)}`.trimEnd(),
+      `acknowledged  by ${acknowledgedBy} ${since(acknowledgedAt, now)} ${inLine(note)}`.trimEnd(),
     );
   if (alert.resolvedAt !== undefined)
     terminal.line(
-      `resolved      ${since(alert.resolvedAt, now)}${reason === undefined ? '' : `: ${reason}`}`,
+      `resolved      ${since(alert.resolvedAt, now)}${reason === undefined ? '' : `: ${inLine(reason)}`}`,
     );
 }

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AppOutputs } from '../api/trpc/router.ts';
+import { longestTrendDays } from '../health/types.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { accessOf, type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes, reasonOf, UsageError, unreachable } from './failure.ts';
@@ -25,7 +26,11 @@ export function healthCommand(program: Command, context: CliContext, exit: (code
     .option('--site <site>', 'the agents of this site')
     .option('--all', 'all agents')
     .option('--trends', 'where the disks and the load of the agent go')
-    .option('--days <number>', 'days of the past that trends look at, up to 30 (default: 7)', days)
+    .option(
+      '--days <number>',
+      `days of the past that trends look at, up to ${longestTrendDays} (default: 7)`,
+      days,
+    )
     .addHelpText(
       'after',
       `
@@ -147,8 +152,8 @@ function print(terminal: Terminal, text: string, verdict?: Verdict): void {
 
 function days(text: string): number {
   const value = Number(text);
-  if (text.trim() === '' || !(value > 0 && value <= 30))
-    throw new InvalidArgumentError('must be a number of days, at most 30');
+  if (text.trim() === '' || !(value > 0 && value <= longestTrendDays))
+    throw new InvalidArgumentError(`must be a number of days, at most ${longestTrendDays}`);
   return value;
 }
 

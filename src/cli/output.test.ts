@@ -107,6 +107,7 @@ test('failures have an exit code and, where it helps, a hint', () => {
 
 test('what machines say of themselves does not take over the terminal, in a table either', () => {
   expect(table(['HOST'], [['a\u001b[2Jb']])).toEqual(['HOST', 'a\\x1b[2Jb']);
+  expect(table(['HOST'], [['a\nb\u2066']])).toEqual(['HOST', 'a\\x0ab\\u2066']);
 });
 
 test.each([

@@ -19,9 +19,5 @@ export function valueText(unit: Unit, value: number | undefined): string {
   return Number.isInteger(value) ? String(value) : value.toFixed(Math.abs(value) < 10 ? 2 : 1);
 }
 
-/** Percent; undefined of nothing. */
-export const shareOf = (part: number, whole: number): number | undefined =>
-  whole > 0 ? Math.min(100, (part / whole) * 100) : undefined;
-
 /** For example `1 core` or `2 cores`. */
 export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;

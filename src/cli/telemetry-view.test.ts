@@ -24,14 +24,14 @@ test('all of a sample is said, and what is odd about it first', () => {
     'sample                2m ago (2030-01-01T00:00:00.000Z)',
     '                      late: it arrived 1m 30s after it was taken',
     '                      dropped: the agent lost 4 samples before this one since it started',
-    '                      unread: containers did not answer, so nothing is known of them',
+    '                      unread: containers could not be read, or not all of them',
     'cpu                   12.5 % of 2 cores, load 0.50 0.25 0.13',
     'memory                50.0 % (1.0 KiB of 2.0 KiB)',
     'swap                  25.0 % (128 B of 512 B)',
-    'disk /                90.0 % (900 B of 1000 B), inodes 10.0 %, reads 1 B/s, writes 2 B/s, busy 5.0 %',
-    'disk /data            1.0 % (10 B of 1000 B)',
+    'disk /                94.7 % (900 B of 1000 B, 50 B free), inodes 10.0 %, reads 1 B/s, writes 2 B/s, busy 5.0 %',
+    'disk /data            1.0 % (10 B of 1000 B, 990 B free)',
     'network eth0          received 100 B/s, sent 200 B/s, 1 error, 2 drops',
-    'containers            not known',
+    'containers            1 running; unhealthy: shop',
     'services              1 of 1 run',
     'metrics.queue_length  12',
     'uptime                1m 2s',
@@ -53,14 +53,25 @@ test('what does not run, and what is ill, is named', () => {
   ).map((line) => line.trim());
   expect(lines).toContain('containers            2 running; unhealthy: 2');
   expect(lines).toContain('services              1 of 3 run; backup failed (failed), ghost not-found');
+  const silent = { ...latest, sample: { ...sample, containers: [] } };
+  expect(summary(terminal, silent, now)).toContain('containers            not known');
   expect(lines.some((line) => /^(cpu|memory|swap)/.test(line))).toBe(false);
 });
 
 test('text of an agent does not take over the terminal', () => {
   const metrics = {};
-  const disks = [{ mount: '/\u001b[2J', fileSystem: '', device: '', totalBytes: 0, usedBytes: 0 }];
+  const disks = [
+    { mount: '/\u001b[2J\ncpu  1 %\u202e', fileSystem: '', device: '', totalBytes: 0, usedBytes: 0 },
+  ];
   const text = summary(terminal, { ...latest, sample: { ...sample, disks, metrics } }, now).join('\n');
-  expect(text).toContain('disk /\\x1b[2J');
+  expect(text).toContain('disk /\\x1b[2J\\x0acpu  1 %\\u202e');
+});
+
+test('what is full is coloured, and its colour is no text', () => {
+  const colours = { style: (format: string, text: string) => `\u001b[${format}m${text}` };
+  const disks = [{ mount: '/', fileSystem: '', device: '', totalBytes: 100, usedBytes: 99 }];
+  const lines = summary(colours, { ...latest, sample: { ...sample, disks } }, now);
+  expect(lines.find((line) => line.startsWith('disk'))).toContain('\u001b[redm99.0 %');
 });
 
 test.each<[Partial<LatestView>, string]>([

@@ -2,8 +2,9 @@ import type { SampleView } from '../api/schemas/samples.ts';
 import type { LatestView } from '../api/schemas/telemetry.ts';
 import { bytesText } from '../lib/bytes.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { countText, shareOf, unitOf, valueText } from './telemetry-units.ts';
-import { printable, type Style, since, type Terminal } from './terminal.ts';
+import { freeBytesOf, percentOfDisk, percentUsed } from '../protocol/disks.ts';
+import { countText, unitOf, valueText } from './telemetry-units.ts';
+import { inLine, type Style, since, type Terminal } from './terminal.ts';
 
 /** A sample as a person reads it, and why there is none. */
 
@@ -13,10 +14,11 @@ type Styled = Pick<Terminal, 'style'>;
 const [high, critical] = [85, 95];
 
 export function summary(terminal: Styled, latest: LatestView, now: number): string[] {
-  const { agentId, site, status, lastSeenAt, sample } = latest;
+  const { agentId, site, status, lastSeenAt } = latest;
   const seen = status === 'online' ? '' : `, last seen ${since(lastSeenAt, now)}`;
   const head = `${terminal.style('bold', agentId)} in ${site}, ${status}${seen}`;
-  if (sample === undefined) return [head, `No telemetry. ${whyNone(latest, now)}`];
+  if (latest.sample === undefined) return [head, `No telemetry. ${whyNone(latest, now)}`];
+  const sample = readable(latest.sample);
   const rows: [name: string, text: string][] = [
     ['sample', `${since(sample.at, now)} (${sample.at})`],
     ...marks(sample).map((text): [string, string] => ['', terminal.style('yellow', text)]),
@@ -31,8 +33,14 @@ export function summary(terminal: Styled, latest: LatestView, now: number): stri
   ];
   if (sample.uptimeMs !== undefined) rows.push(['uptime', formatDuration(sample.uptimeMs)]);
   const width = Math.min(24, Math.max(...rows.map(([name]) => name.length)));
-  return [head, ...rows.map(([name, text]) => printable(`${name.padEnd(width)}  ${text}`))];
+  return [head, ...rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`)];
 }
+
+/** With all texts as parts of lines: before they are put together and coloured. */
+const readable = (sample: SampleView): SampleView =>
+  JSON.parse(JSON.stringify(sample), (_key, value: unknown) =>
+    typeof value === 'string' ? inLine(value) : value,
+  );
 
 /** What is odd about a sample, one line each. */
 export function marks(sample: SampleView): string[] {
@@ -45,9 +53,7 @@ export function marks(sample: SampleView): string[] {
     ...(dropped > 0
       ? [`dropped: the agent lost ${countText(dropped, 'sample')} before this one since it started`]
       : []),
-    ...(unread.length > 0
-      ? [`unread: ${unread.join(', ')} did not answer, so nothing is known of them`]
-      : []),
+    ...(unread.length > 0 ? [`unread: ${unread.join(', ')} could not be read, or not all of them`] : []),
   ];
 }
 
@@ -69,7 +75,7 @@ function machine(terminal: Styled, { cpu, memory }: SampleView): [string, string
 }
 
 function used(terminal: Styled, part: number, whole: number): string {
-  return `${filled(terminal, shareOf(part, whole))} (${bytesText(part)} of ${bytesText(whole)})`;
+  return `${filled(terminal, percentUsed(part, whole))} (${bytesText(part)} of ${bytesText(whole)})`;
 }
 
 /** A share of something that may become full. */
@@ -83,9 +89,9 @@ function filled(terminal: Styled, percent: number | undefined): string {
 function disks(terminal: Styled, sample: SampleView): [string, string][] {
   return sample.disks.map((disk) => {
     const { inodesTotal, inodesUsed, readBytesPerSecond, writtenBytesPerSecond, busyPercent } = disk;
-    const inodes = shareOf(inodesUsed ?? 0, inodesTotal ?? 0);
+    const inodes = percentUsed(inodesUsed ?? 0, inodesTotal ?? 0);
     const parts = [
-      used(terminal, disk.usedBytes, disk.totalBytes),
+      `${filled(terminal, percentOfDisk(disk))} (${bytesText(disk.usedBytes)} of ${bytesText(disk.totalBytes)}, ${bytesText(freeBytesOf(disk))} free)`,
       inodes === undefined ? [] : `inodes ${filled(terminal, inodes)}`,
       readBytesPerSecond === undefined ? [] : `reads ${valueText('B/s', readBytesPerSecond)}`,
       writtenBytesPerSecond === undefined ? [] : `writes ${valueText('B/s', writtenBytesPerSecond)}`,
@@ -111,8 +117,7 @@ function networks({ networks }: SampleView): [string, string][] {
 }
 
 function containers(terminal: Styled, { containers, unread }: SampleView): string {
-  if (unread.includes('containers')) return 'not known';
-  if (containers.length === 0) return 'none';
+  if (containers.length === 0) return unread.includes('containers') ? 'not known' : 'none';
   const states = Map.groupBy(containers, ({ state }) => state);
   const counts = [...states].map(([state, some]) => `${some.length} ${state || 'unknown'}`).join(', ');
   const sick = containers.filter(({ health }) => health === 'unhealthy').map(({ name, id }) => name || id);

@@ -45,7 +45,7 @@ export function createTerminal(color: boolean): Terminal {
 
 /** Columns as wide as their widest cell; the last one is not padded. Cells may be text from elsewhere. */
 export function table(header: readonly string[], cells: readonly (readonly string[])[]): string[] {
-  const rows = cells.map((row) => row.map(printable));
+  const rows = cells.map((row) => row.map(inLine));
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]?.length ?? 0)));
   return [header, ...rows].map((row) =>
     row
@@ -70,6 +70,16 @@ export function printable(text: string): string {
     c === '\r' ? '' : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
 }
+
+/**
+ * A name from elsewhere, as a part of a line: it makes none of its own that could be taken for another's, and does not
+ * turn the direction of what follows.
+ */
+export const inLine = (text: string): string =>
+  printable(text).replace(/[\t\n\u2028-\u202e\u2066-\u2069]/g, (c) => {
+    const code = c.charCodeAt(0).toString(16);
+    return code.length < 3 ? `\\x${code.padStart(2, '0')}` : `\\u${code}`;
+  });
 
 /** How long ago, for a table. */
 export function since(iso: string | undefined, now: number): string {

@@ -56,7 +56,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       /** Without it, an embedded PostgreSQL runs in the data folder. */
       url: z.string().min(1).optional(),
-      max_connections: positive.max(1000).default(10),
+      max_connections: positive.max(1000).default(12),
       /** Seconds. */
       connect_timeout: seconds.default(10),
       idle_timeout: seconds.default(300),

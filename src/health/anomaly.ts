@@ -14,7 +14,7 @@ const dayMs = 86_400_000;
 const hourMs = 3_600_000;
 const quarterMs = 900_000;
 /** The days that are looked at, and how many of them must have something. */
-export const pastDays = 14;
+const pastDays = 14;
 export const neededDays = 7;
 const farOff = 4;
 /** Further than this is just as far. */

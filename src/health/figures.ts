@@ -1,6 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import { disksOf, metricOf } from '../alerts/metrics.ts';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { metricOf } from '../alerts/metrics.ts';
+import { disksThatFill, freeBytesOf, percentOfDisk } from '../protocol/disks.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import { telemetryMetrics } from '../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Figures } from './types.ts';
@@ -10,8 +11,7 @@ import type { Figures } from './types.ts';
 /** Disks of one agent that are shown; of more, the fullest. */
 export const mostDisks = 16;
 
-export const sampleOf = ({ sample }: Pick<StoredSample, 'sample'>): Sample =>
-  fromBinary(SampleSchema, sample);
+export const sampleOf = ({ sample }: Pick<StoredSample, 'sample'>): Sample => readStoredSample(sample);
 
 /** When what it says was so, milliseconds since 1970. One that did not wait is of when it came, whatever its clock says. */
 export function measuredAt(row: StoredSample): number {
@@ -23,7 +23,7 @@ export function measuredAt(row: StoredSample): number {
 /** @param current it is recent enough to say how things are now */
 export function figuresOf(row: StoredSample, sample: Sample, current: boolean): Figures {
   const count = (metric: string) => {
-    const readings = metricOf(metric)?.read?.(sample) ?? [];
+    const readings = (metricOf(metric)?.read?.(sample) ?? []).filter(({ value }) => value !== undefined);
     return { total: readings.length, is: readings.filter(({ value }) => value === 1).length };
   };
   const unhealthy = count('container.unhealthy');
@@ -43,13 +43,12 @@ export function figuresOf(row: StoredSample, sample: Sample, current: boolean): 
 }
 
 /** The fullest first. */
-export function percentages(sample: Pick<Sample, 'disks' | 'unread'>): Figures['disks'] {
-  return disksOf(sample)
-    .map(({ mount, totalBytes, usedBytes }) => ({
-      mount,
-      percent: Math.min(100, (Number(usedBytes) / Number(totalBytes)) * 100),
-      freeBytes: Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Number(totalBytes) - Number(usedBytes))),
-    }))
+export function percentages({ disks }: Pick<Sample, 'disks'>): Figures['disks'] {
+  return disksThatFill(disks)
+    .flatMap((disk) => {
+      const percent = percentOfDisk(disk);
+      return percent === undefined ? [] : [{ mount: disk.mount, percent, freeBytes: freeBytesOf(disk) }];
+    })
     .sort((a, b) => b.percent - a.percent)
     .slice(0, mostDisks);
 }

@@ -278,6 +278,31 @@ test('each disk has a trend of its own, and the machine has others', async () =>
   expect(trends[2]?.line?.points).toBeGreaterThan(150);
 });
 
+test('a disk that does not answer takes no other one out of a report', async () => {
+  const { own, reports } = await ownHealth();
+  await agent(own, 'alpha');
+  const end = own.clock.now();
+  const reserved = { ...disk('/', 95), availableBytes: 0n };
+  const samples = Array.from({ length: 48 }, (_, n) => {
+    const [sample, last] = [sampleAt(n + 1, end - (47 - n) * 30 * minute), n === 47];
+    return {
+      ...sample,
+      disks: [reserved, ...(last ? [] : [disk('/data', 40 + n / 24)])],
+      unread: last ? ['disks'] : [],
+    };
+  });
+  await own.telemetry.ingest({ agentId: 'alpha', bootId: boot() }, frame(...samples));
+  const { figures } = await reports.agent('alpha');
+  expect(figures).toMatchObject({ metrics: { disk: 100 }, unread: ['disks'] });
+  expect(figures?.disks).toEqual([{ mount: '/', percent: 100, freeBytes: 0 }]);
+  const { trends } = await reports.trends('alpha', 1);
+  const ofDisks = trends.filter(({ metric }) => metric === 'disk');
+  expect(ofDisks.map(({ subject, direction }) => `${subject} ${direction}`)).toEqual([
+    '/ flat',
+    '/data rising',
+  ]);
+});
+
 test('an agent is compared with its own past where that is switched on', async () => {
   const { own, reports } = await ownHealth(true);
   await agent(own, 'alpha');

@@ -17,11 +17,17 @@ import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
 import type { TelemetryHistory } from '../telemetry/history.ts';
 import type { LatestSamples } from '../telemetry/latest.ts';
 import { judgeAnomalies, noAnomalies, quartersBefore } from './anomaly.ts';
-import { figuresOf, measuredAt, percentages, readingOf, sampleOf } from './figures.ts';
+import { type DisksAt, diskPoints } from './disk-points.ts';
+import { figuresOf, measuredAt, readingOf, sampleOf } from './figures.ts';
 import { reportOf } from './fleet.ts';
-import type { Point } from './line.ts';
 import { trendOf } from './trend.ts';
-import type { AlertCounts, AnomalyReport, FleetHealth, HealthReports } from './types.ts';
+import {
+  type AlertCounts,
+  type AnomalyReport,
+  type FleetHealth,
+  type HealthReports,
+  longestTrendDays,
+} from './types.ts';
 import { type Circumstances, judgeAgent } from './verdict.ts';
 
 /** Reads what is known, and lets pure functions judge it. However many agents there are, it asks a few times. */
@@ -51,7 +57,6 @@ const leastSilenceMs = 2 * minuteMs;
 const missable = 3;
 /** Alerts of one agent that its report has; of more, the worst. */
 const mostAlerts = 50;
-export const longestTrendDays = 30;
 /** Up to so many days a point is a quarter of an hour, beyond them an hour. */
 const fineDays = 2;
 const machineMetrics: readonly TelemetryMetric[] = ['cpu', 'memory', 'swap', 'load'];
@@ -103,20 +108,13 @@ export function createHealthReports({
   }
 
   /** Of each of the last hours, or quarters of one, the disks as they were at its beginning. */
-  async function diskPoints(agentId: string, from: number, now: number, seconds: number) {
+  async function disksSince(agentId: string, from: number, now: number, seconds: number): Promise<DisksAt[]> {
     const spans = Array.from(
       { length: Math.ceil((now - from) / (seconds * 1000)) },
       (_, span) => new Date(from + span * seconds * 1000),
     );
-    const points = new Map<string, Point[]>();
-    for (const row of await sampleOfEach(query, agentId, spans, seconds)) {
-      for (const { mount, percent } of percentages(sampleOf(row))) {
-        const known = points.get(mount) ?? [];
-        points.set(mount, known);
-        known.push({ at: row.at.getTime(), value: percent });
-      }
-    }
-    return points;
+    const rows = await sampleOfEach(query, agentId, spans, seconds);
+    return rows.map((row) => ({ at: row.at.getTime(), sample: sampleOf(row) }));
   }
 
   async function fleetOf({ site, sites }: FleetFilter): Promise<FleetHealth> {
@@ -186,20 +184,16 @@ export function createHealthReports({
       const from = Math.floor((now - days * dayMs) / hourMs) * hourMs;
       const [stored, disks, series] = await Promise.all([
         latest.get(agentId),
-        diskPoints(agentId, from, now, seconds),
+        disksSince(agentId, from, now, seconds),
         history.series(
           { agentId, from, to: now, metrics: machineMetrics, resolution: seconds },
           { size: 1000 },
         ),
       ]);
       // Disks that are not there any more go nowhere.
-      const mounts = stored === undefined ? [] : percentages(sampleOf(stored));
-      const ofDisks = mounts.map(({ mount, percent }) => {
-        const known = disks.get(mount) ?? [];
-        const at = stored === undefined ? 0 : measuredAt(stored);
-        const newer = at > (known.at(-1)?.at ?? 0) ? [{ at, value: percent }] : [];
-        return trendOf({ metric: 'disk', subject: mount, points: [...known, ...newer], now });
-      });
+      const newest = stored === undefined ? [] : [{ at: measuredAt(stored), sample: sampleOf(stored) }];
+      const known = stored === undefined ? [] : diskPoints([...disks, ...newest]);
+      const ofDisks = known.map(([subject, points]) => trendOf({ metric: 'disk', subject, points, now }));
       const ofMachine = machineMetrics.flatMap((metric) => {
         const points = series.items.flatMap(({ at, metrics }) => {
           const value = metrics[metric]?.average;

@@ -20,8 +20,8 @@ export interface Measurements {
 
 const dayMs = 86_400_000;
 /** Less than this says nothing. */
-export const leastPoints = 12;
-export const leastSpanMs = 6 * 3_600_000;
+const leastPoints = 12;
+const leastSpanMs = 6 * 3_600_000;
 /** What changes by less in a day is steady: points of a percentage, and otherwise a share of what it usually is. */
 const steadyPoints = 0.1;
 const steadyShare = 0.02;

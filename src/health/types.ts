@@ -3,6 +3,9 @@ import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
 
 /** What is known of how machines are, and what it makes of them. These are the shapes that the API shows. */
 
+/** Days of the past that a trend can look at. */
+export const longestTrendDays = 30;
+
 /** From the best to the worst. */
 export const verdicts = ['healthy', 'degraded', 'unknown', 'unhealthy'] as const;
 export type Verdict = (typeof verdicts)[number];
@@ -180,6 +183,6 @@ export interface HealthReports {
   agent(agentId: string): Promise<AgentHealth>;
   /** @param sites any of these; undefined for all */
   fleet(of: { site?: string | undefined; sites?: readonly string[] | undefined }): Promise<FleetHealth>;
-  /** @param days of the past, 1 to 30 @throws agent_unknown, invalid_request */
+  /** @param days of the past, more than 0 and at most `longestTrendDays` @throws agent_unknown, invalid_request */
   trends(agentId: string, days: number): Promise<TrendReport>;
 }

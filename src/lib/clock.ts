@@ -6,6 +6,9 @@ export interface Clock {
   monotonic(): number;
 }
 
+/** Milliseconds since 1970 that JavaScript still takes for a date. */
+export const lastMoment = 8.64e15;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -13,20 +13,23 @@ export type Headline = Omit<StoredSample, 'sample'>;
 export interface Board {
   readonly head: number;
   get(agentId: string): Headline | undefined;
-  /** Takes what is newer than what it has. */
+  /** Takes what is newer than what it has. What an agent kept for a while is history, and not told. */
   put(samples: readonly StoredSample[]): void;
   /** Takes what it has nothing of, without telling it. */
   seed(samples: readonly StoredSample[]): void;
+  /** An agent is no more: neither is what it measured, also for who did not read it yet. */
+  forget(agentId: string): void;
   /** Forgets agents that there are no more, but not what came after the number. */
   keep(isThere: (agentId: string) => boolean, upTo: number): void;
   reaches(place: number): boolean;
-  /** The sample with this number; `newest` where no other of its agent came after it. */
+  /** The sample with this number; `newest` where no other of its agent was told after it. */
   at(number: number): { sample: Headline; newest: boolean } | undefined;
 }
 
 const headlineOf = ({ sample: _, ...headline }: StoredSample): Headline => headline;
 
 interface Entry {
+  /** 0 where it was never told, negative where it is forgotten. */
   number: number;
   sample: Headline;
 }
@@ -34,6 +37,14 @@ interface Entry {
 export function createBoard(capacity: number): Board {
   const entries = new Map<string, Entry>();
   const log = createLog<Entry>(capacity);
+
+  function forget(agentId: string): void {
+    const entry = entries.get(agentId);
+    // The log still has it.
+    if (entry !== undefined) entry.number = -1;
+    entries.delete(agentId);
+  }
+
   return {
     get head() {
       return log.head;
@@ -47,7 +58,7 @@ export function createBoard(capacity: number): Board {
         const before = changed.get(agentId) ?? known?.sample;
         if (before !== undefined && !isNewer(row, before)) continue;
         const entry = known ?? { number: 0, sample: row };
-        entry.number = log.append(entry);
+        if (!row.waited) entry.number = log.append(entry);
         if (known === undefined) entries.set(agentId, entry);
         changed.set(agentId, row);
       }
@@ -60,14 +71,15 @@ export function createBoard(capacity: number): Board {
       for (const row of samples)
         if (!entries.has(row.agentId)) entries.set(row.agentId, { number: 0, sample: headlineOf(row) });
     },
+    forget,
     keep(isThere, upTo) {
-      for (const [agentId, { number }] of entries)
-        if (number <= upTo && !isThere(agentId)) entries.delete(agentId);
+      for (const [agentId, { number }] of entries) if (number <= upTo && !isThere(agentId)) forget(agentId);
     },
     reaches: log.reaches,
     at(number) {
       const entry = log.at(number);
-      return entry && { sample: entry.sample, newest: entry.number === number };
+      if (entry === undefined || entry.number < 0) return undefined;
+      return { sample: entry.sample, newest: entry.number === number };
     },
   };
 }
@@ -78,7 +90,7 @@ export interface Place {
   agents: number;
 }
 
-export interface SampleBatch {
+interface SampleBatch {
   samples: Headline[];
   /** Agents that the reader sees no more. */
   gone: string[];

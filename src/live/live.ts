@@ -27,7 +27,7 @@ export interface LiveDeps {
   bus: Pick<Bus, 'subscribeAny'>;
   /** All agents, or those of the ids that there are. */
   readAgents(agentIds?: readonly string[]): Promise<readonly Agent[]>;
-  telemetry: Pick<Telemetry, 'onStored' | 'latest'>;
+  telemetry: Pick<Telemetry, 'onStored' | 'onForgotten' | 'latest'>;
   alerts: Pick<Alerts, 'onChanged' | 'list'>;
   log: Logger;
   metrics: Pick<Metrics, 'liveStreams' | 'liveSnapshots'>;
@@ -119,6 +119,7 @@ export function createLive(deps: LiveDeps): Live {
       board.put(stored);
       samplesBell.ring();
     }),
+    telemetry.onForgotten(board.forget),
     deps.alerts.onChanged((changed, dropped) => {
       for (const alert of changed) {
         book.told(alert.alertId);

@@ -61,15 +61,17 @@ export interface Batch<T> {
  * Reads what changed after a place that the log reaches.
  * @param sees whether the reader is to know of it
  * @param most things at once; the rest is read next
+ * @param told keys of what the reader is told beside it, which count as well
  */
 export function readChanges<T>(
   { log }: Pick<Mirror<T>, 'log'>,
   place: number,
   most: number,
   sees: (item: T) => boolean,
+  told: readonly string[] = [],
 ): Batch<T> {
   const batch: Batch<T> = { shown: [], gone: [], place };
-  const keys = new Set<string>();
+  const keys = new Set(told);
   for (; batch.place < log.head; batch.place += 1) {
     const change = log.at(batch.place + 1);
     if (change === undefined) continue;
@@ -77,7 +79,7 @@ export function readChanges<T>(
     const seen = after !== undefined && sees(after);
     if (!seen && !(before !== undefined && sees(before))) continue;
     // In the order in which it happened: what comes a second time waits for the next batch.
-    if (keys.size === most || keys.has(key)) break;
+    if (keys.size >= most || keys.has(key)) break;
     keys.add(key);
     if (seen) batch.shown.push(after);
     else batch.gone.push(key);

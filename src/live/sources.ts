@@ -1,9 +1,9 @@
-import { rank } from '../alerts/notifier/message.ts';
-import type { Alert } from '../alerts/types.ts';
+import { type Alert, rank } from '../alerts/types.ts';
 import type { Agent } from '../registry/types.ts';
-import { type Board, type Headline, type Place, readSamples, turned } from './board.ts';
+import { type Board, type Headline, type Place, readSamples } from './board.ts';
 import { cursorAt, placeOf } from './cursor.ts';
-import { type Mirror, readChanges } from './mirror.ts';
+import { type Batch, type Mirror, readChanges } from './mirror.ts';
+import { readMoved } from './moved-alerts.ts';
 import { createMatcher, type LiveSelector, looksAtAgents } from './selector.ts';
 import type { Source } from './stream.ts';
 import type { LiveAlertsRequest } from './types.ts';
@@ -60,39 +60,37 @@ export function sampleSource(
 
 /**
  * The site of an alert is that of the alert; the rest of a selector is about its agent as it is now. The place in the
- * alerts stands in for that in the samples.
+ * alerts stands in for that in the samples. What a reader knows at a place are the alerts as they were there, of agents
+ * that matched there: by that it is told what moves, and so of nothing that it never saw.
+ * @param most alerts in one event, but all of an agent that moves
  */
 export function alertSource(
   epoch: string,
   alerts: Mirror<Alert>,
   agents: Mirror<Agent>,
   { selector = {}, sites: within, states, rule, minSeverity }: LiveAlertsRequest,
+  most = mostAtOnce,
 ): Source<Alert, Place> {
   const { sites, ...ofAgent } = selector;
   const matchesAgent = createMatcher(ofAgent, undefined);
   const asksAgent = looksAtAgents(selector);
   const named = selector.agents && new Set(selector.agents);
 
-  function sees(alert: Alert): boolean {
+  /** What is asked of the alert itself. */
+  function concerns(alert: Alert): boolean {
     if (within !== undefined && !within.includes(alert.site)) return false;
     if (sites !== undefined && !sites.includes(alert.site)) return false;
     if (named !== undefined && !named.has(alert.agentId)) return false;
     if (states !== undefined && !states.includes(alert.state)) return false;
     if (rule !== undefined && alert.rule !== rule) return false;
-    if (minSeverity !== undefined && rank(alert.severity) < rank(minSeverity)) return false;
+    return minSeverity === undefined || rank(alert.severity) >= rank(minSeverity);
+  }
+
+  function sees(alert: Alert): boolean {
+    if (!concerns(alert)) return false;
     if (!asksAgent) return true;
     const agent = agents.get(alert.agentId);
     return agent !== undefined && matchesAgent(agent);
-  }
-
-  /** Of agents that began or ceased to match. */
-  function movedAlerts(from: number): Alert[] {
-    const moved = new Set<string>();
-    for (let n = from + 1; n <= agents.log.head; n++) {
-      const change = agents.log.at(n);
-      if (change !== undefined && turned(change, matchesAgent)) moved.add(change.key);
-    }
-    return moved.size === 0 ? [] : [...alerts.values()].filter(({ agentId }) => moved.has(agentId));
   }
 
   return {
@@ -103,14 +101,20 @@ export function alertSource(
     reaches: (place) => alerts.log.reaches(place.samples) && (!asksAgent || agents.log.reaches(place.agents)),
     all: () => [...alerts.values()].filter(sees),
     read(from) {
-      const moved = asksAgent ? movedAlerts(from.agents) : [];
-      if (moved.length > 0) {
-        const shown = moved.filter(sees);
-        const gone = moved.filter((alert) => !sees(alert)).map(({ alertId }) => alertId);
-        return { shown, gone, skipped: 0, place: { ...from, agents: agents.log.head } };
-      }
-      const { place, ...rest } = readChanges(alerts, from.samples, mostAtOnce, sees);
-      return { ...rest, skipped: 0, place: { samples: place, agents: agents.log.head } };
+      const { head } = agents.log;
+      const moved: Batch<Alert> = asksAgent
+        ? readMoved(alerts, agents, from, most, concerns, matchesAgent)
+        : { shown: [], gone: [], place: head };
+      const place = { samples: from.samples, agents: moved.place };
+      if (moved.place < head) return { ...moved, skipped: 0, place };
+      const told = [...moved.gone, ...moved.shown.map(({ alertId }) => alertId)];
+      const changed = readChanges(alerts, from.samples, most, sees, told);
+      return {
+        shown: [...moved.shown, ...changed.shown],
+        gone: [...moved.gone, ...changed.gone],
+        skipped: 0,
+        place: { ...place, samples: changed.place },
+      };
     },
   };
 }

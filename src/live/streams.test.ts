@@ -1,68 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readerOf } from '../../test/support/stream-reader.ts';
 import type { Agent } from '../registry/types.ts';
 import { createBoard, type Headline } from './board.ts';
 import { createTurnstile, type Ear } from './hint.ts';
 import { createMirror, sameBut } from './mirror.ts';
 import { agentSource, sampleSource } from './sources.ts';
-import { type Source, streamOf } from './stream.ts';
-import type { LiveEvent } from './types.ts';
+import { streamOf } from './stream.ts';
 
 /** Readers of any speed, that break off and come back, over logs that are far too small. */
 
 const epoch = 'here';
-type Event<T> = LiveEvent<T> & { skipped: number };
-
-/** Reads a stream now and then, as somebody does who keeps what is true by what it is told. */
-function readerOf<T, P>(source: Source<T, P>, most: number, keyOf: (item: T) => string) {
-  const known = new Map<string, T>();
-  const events: Event<T>[] = [];
-  let cursor: string | undefined;
-  let stream: AsyncGenerator<Event<T>> | undefined;
-
-  function open(): AsyncGenerator<Event<T>> {
-    const idle = new AbortController();
-    // Who would have to wait has read all that there is.
-    const ear: Ear = { lower: () => {}, heard: async () => idle.abort(), close: () => {} };
-    return streamOf(
-      source,
-      cursor,
-      { most, intervalMs: 0, turn: async () => {}, began: () => {} },
-      ear,
-      idle.signal,
-    );
-  }
-  function take(event: Event<T>): void {
-    events.push(event);
-    cursor = event.cursor;
-    if (event.snapshot?.part === 1) known.clear();
-    const keys = [...event.gone, ...event.shown.map(keyOf)];
-    expect(new Set(keys).size).toBe(keys.length);
-    for (const key of event.gone) known.delete(key);
-    for (const item of event.shown) known.set(keyOf(item), item);
-  }
-  return {
-    known,
-    events,
-    /** Reads at most so many events. */
-    async read(count: number) {
-      for (let n = 0; n < count; n++) {
-        stream ??= open();
-        const { done, value } = await stream.next();
-        if (done) {
-          stream = undefined;
-          return;
-        }
-        take(value);
-      }
-    },
-    /** The connection breaks. */
-    async cut() {
-      await stream?.return(undefined);
-      stream = undefined;
-    },
-  };
-}
 
 const headline = (agentId: string, number: number): Headline => ({
   agentId,
@@ -277,6 +225,40 @@ test('a late sample, and one that comes again, is no news', () => {
   for (const number of [5, 5, 3, 6]) put(number);
   expect(board.head).toBe(2);
   expect(board.get('a')?.number).toBe(6);
+});
+
+test('what an agent kept and sends late is not told, and is the newest where it is', async () => {
+  const { board, agents } = world(10, 10);
+  agents.put('a', agentAt('a', 'here'));
+  const put = (number: number, waited: boolean) =>
+    board.put([{ ...headline('a', number), waited, sample: new Uint8Array() }]);
+  put(1, false);
+  const reader = readerOf(sampleSource(epoch, board, agents, 10, {}, undefined), 10, (s) => s.agentId);
+  await reader.read(1);
+  for (const number of [2, 3, 4]) put(number, true);
+  await reader.read(1);
+  expect(board.get('a')?.number).toBe(4);
+  put(5, false);
+  await reader.read(2);
+  expect(reader.events.map(({ shown }) => shown.map(({ number }) => number))).toEqual([[1], [5]]);
+  expect(reader.events.at(-1)?.skipped).toBe(0);
+});
+
+test('who sees an agent that was enrolled anew is told nothing of the one before', async () => {
+  const { board, agents } = world(10, 10);
+  agents.put('a', agentAt('a', 'there'));
+  const reader = readerOf(sampleSource(epoch, board, agents, 10, {}, ['here']), 10, (s) => s.agentId);
+  await reader.read(1);
+  board.put([{ ...headline('a', 1), sample: new Uint8Array() }]);
+  board.forget('a');
+  agents.put('a', agentAt('a', 'here'));
+  await reader.read(2);
+  const late = readerOf(sampleSource(epoch, board, agents, 10, {}, ['here']), 10, (s) => s.agentId);
+  await late.read(1);
+  expect([...reader.known.values(), ...late.known.values()]).toEqual([]);
+  board.put([{ ...headline('a', 2), sample: new Uint8Array() }]);
+  await reader.read(2);
+  expect([...reader.known.values()].map(({ number }) => number)).toEqual([2]);
 });
 
 test('many readers let the process do something else between them, and all come through', async () => {

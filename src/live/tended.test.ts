@@ -129,6 +129,27 @@ test('what is told while all is read is newer than what is read', async () => {
   expect(shown()).toEqual({ a: 7 });
 });
 
+test('what is told while nobody reads is not remembered', async () => {
+  const { things, tended, mirror, shown, hold } = rig();
+  for (let n = 0; n < 100; n++) tended.told(`before ${n}`);
+  expect(tended.size).toBe(0);
+  things.set('a', 1);
+  const release = hold();
+  const opened = tended.open();
+  tended.told('b');
+  expect(tended.size).toBe(1);
+  release();
+  const close = await opened;
+  expect(tended.size).toBe(0);
+  close();
+  mirror.put('a', { key: 'a', value: 7 });
+  tended.told('a');
+  expect(tended.size).toBe(0);
+  // It counts for nothing that is read later.
+  await tended.open();
+  expect(shown()).toEqual({ a: 1 });
+});
+
 test('what cannot be read is said to who begins to look, and tried again for who looks already', async () => {
   const { things, tended, shown, reads, fail, until } = rig();
   fail(new ViworksError('database_unavailable', 'away'));

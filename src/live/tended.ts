@@ -19,6 +19,8 @@ export interface Tended {
   told(key: string): void;
   /** Resolves when nothing is under way. */
   stop(): Promise<void>;
+  /** Keys of which something is remembered. */
+  readonly size: number;
 }
 
 export interface TendedDeps<T> {
@@ -42,7 +44,7 @@ export function createTended<T>(deps: TendedDeps<T>): Tended {
   const { mirror, keyOf, read, changed, log, what, everyMs } = deps;
   /** Keys to be read again. */
   const stale = new Set<string>();
-  /** Keys of which something was told while all were read. */
+  /** Keys of which something was told while they were read. */
   const told = new Set<string>();
   let whole = true;
   /** The mirror shows how things are, but for what is stale. */
@@ -60,7 +62,6 @@ export function createTended<T>(deps: TendedDeps<T>): Tended {
     const before = pauses;
     whole = false;
     stale.clear();
-    told.clear();
     const missing = new Set(Array.from(mirror.values(), keyOf));
     for (const item of await read()) {
       const key = keyOf(item);
@@ -75,7 +76,7 @@ export function createTended<T>(deps: TendedDeps<T>): Tended {
     const keys = [...stale].slice(0, keysAtOnce);
     for (const key of keys) stale.delete(key);
     const found = new Map((await read(keys)).map((item) => [keyOf(item), item]));
-    for (const key of keys) mirror.put(key, found.get(key));
+    for (const key of keys) if (!told.has(key)) mirror.put(key, found.get(key));
   }
 
   /** One at a time, so that what is older never comes after what is newer. */
@@ -87,6 +88,7 @@ export function createTended<T>(deps: TendedDeps<T>): Tended {
       })
       .finally(() => {
         reading = undefined;
+        told.clear();
         changed();
       });
     return reading;
@@ -159,13 +161,19 @@ export function createTended<T>(deps: TendedDeps<T>): Tended {
       stale.add(key);
       wake();
     },
-    told: (key) => void told.add(key),
+    told(key) {
+      // What is read later is newer than this.
+      if (reading !== undefined) told.add(key);
+    },
     async stop() {
       stopped = true;
       clearInterval(timer);
       endPause();
       await tending;
       await reading?.catch(() => {});
+    },
+    get size() {
+      return stale.size + told.size;
     },
   };
 }

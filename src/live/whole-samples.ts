@@ -1,5 +1,6 @@
-import { fromBinary, type JsonObject, toJson } from '@bufbuild/protobuf';
+import { type JsonObject, toJson } from '@bufbuild/protobuf';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { isNewer, type LatestSamples } from '../telemetry/latest.ts';
 import type { Headline } from './board.ts';
@@ -12,7 +13,7 @@ export function createWholeSamples({ latest }: { latest: Pick<LatestSamples, 'li
   function jsonOf(row: StoredSample): JsonObject {
     const known = read.get(row);
     if (known !== undefined) return known;
-    const json = toJson(SampleSchema, fromBinary(SampleSchema, row.sample)) as JsonObject;
+    const json = toJson(SampleSchema, readStoredSample(row.sample)) as JsonObject;
     read.set(row, json);
     return json;
   }

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { SampleSchema, TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { decodeBinary } from './envelope.ts';
-import { samplesOf } from './unread-telemetry.ts';
+import { hasSeveral, samplesOf } from './unread-telemetry.ts';
 
 const sample = fc.record({
   number: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -88,10 +88,12 @@ test('of whatever bytes, it finds what the generated code finds', () => {
       if (expected === undefined) return;
       const { body } = decodeBinary(bytes);
       expect(body.case).toBe(expected.body.case);
-      if (body.case === 'telemetry' && expected.body.case === 'telemetry')
-        expect(samplesOf(body.value).map((one) => fromBinary(SampleSchema, one))).toEqual(
-          expected.body.value.samples,
-        );
+      if (body.case === 'telemetry' && expected.body.case === 'telemetry') {
+        const { samples } = expected.body.value;
+        expect(samplesOf(body.value).map((one) => fromBinary(SampleSchema, one))).toEqual(samples);
+        for (const message of [body.value, expected.body.value])
+          expect(hasSeveral(message)).toBe(samples.length > 1);
+      }
     }),
     { numRuns: 3000 },
   );

@@ -55,6 +55,15 @@ export function samplesOf(message: Telemetry): Uint8Array[] {
   return unread === undefined ? [] : unreadSamples(unread);
 }
 
+/** Whether there is more than one sample in it, without reading any. */
+export function hasSeveral({ samples, $unknown = [] }: Telemetry): boolean {
+  const unread = $unknown.filter(({ no }) => no === samplesField);
+  const [first] = unread;
+  if (samples.length > 0 || unread.length > 1 || first === undefined)
+    return samples.length + unread.length > 1;
+  return afterVarint(first.data, 0) + lengthAt(first.data, 0) < first.data.length;
+}
+
 function unreadSamples(message: Telemetry): Uint8Array[] {
   const samples: Uint8Array[] = [];
   for (const { no, data } of message.$unknown ?? []) {

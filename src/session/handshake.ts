@@ -13,6 +13,7 @@ import type { Account } from '../commands/executions/state.ts';
 import type { GrantedToken } from '../identity/session-tokens.ts';
 import { storableText } from '../lib/text.ts';
 import type { SessionOpening } from '../storage/sessions.ts';
+import { firstTelemetryCredit } from './telemetry-credit.ts';
 
 /** The server's terms, from the configuration. */
 export interface SessionLimits {
@@ -21,9 +22,6 @@ export interface SessionLimits {
   reconnectBaseMs: number;
   reconnectMaximumMs: number;
 }
-
-/** TELEMETRY envelopes that may be unacknowledged at once. */
-export const telemetryCredit = 16;
 
 /** Bytes of output that may be unacknowledged at once. */
 const outputCreditBytes = 256 * 1024;
@@ -54,7 +52,7 @@ export function welcome(facts: WelcomeFacts, limits: SessionLimits): Welcome {
       reconnectBase: durationFromMs(limits.reconnectBaseMs),
       reconnectMaximum: durationFromMs(limits.reconnectMaximumMs),
       maximumMessageBytes,
-      telemetryCredit,
+      telemetryCredit: firstTelemetryCredit,
       outputCreditBytes,
     }),
   });

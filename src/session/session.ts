@@ -27,6 +27,7 @@ import type { Connection } from '../protocol/connection.ts';
 import { acknowledgement, type EnvelopeBody, envelope } from '../protocol/envelope.ts';
 import { isPlainResult } from '../protocol/result-check.ts';
 import { createInbound, createOutbound } from '../protocol/sequence.ts';
+import { hasSeveral } from '../protocol/unread-telemetry.ts';
 import { assertValid } from '../protocol/validation.ts';
 import type { Standing } from '../registry/standing.ts';
 import type { OrderRow } from '../storage/executions.ts';
@@ -35,10 +36,10 @@ import { createAcknowledgement } from './acknowledgement.ts';
 import { type BudgetLimits, createBudget } from './budget.ts';
 import type { SessionCertificates } from './certificates.ts';
 import type { CommandSigning } from './command-signing.ts';
-import { telemetryCredit } from './handshake.ts';
 import { commandBody } from './outbox.ts';
 import { createOutflow } from './outflow.ts';
 import { createReading } from './reading.ts';
+import { createTelemetryCredit } from './telemetry-credit.ts';
 
 /**
  * A session is an authenticated conversation with one agent over one connection. It numbers what it sends,
@@ -51,6 +52,8 @@ export interface Session {
   readonly heardAt: number;
   receive(message: Envelope): void;
   send(body: EnvelopeBody & { case: string }): void;
+  /** Now and then, once the agent was welcomed: what it may say may be another. */
+  look(): void;
   drain(reason: string, reconnectAfterMs: number): void;
 }
 
@@ -103,8 +106,6 @@ export function createSession(
   const budget = deps.budget && createBudget(deps.budget, { ...deps, reading, agentId, fail });
   let heardAt = clock.monotonic();
   let underWay = 0;
-  let samplesUnderWay = 0;
-  let samplesGranted = telemetryCredit;
   let paused = false;
   let confirmed = false;
 
@@ -117,6 +118,11 @@ export function createSession(
     connection.send(message);
     return message.sequence;
   }
+
+  const telemetryCredit = createTelemetryCredit({
+    allowed: telemetry.credit,
+    tell: (credit) => send({ case: 'credit', value: create(CreditSchema, { telemetry: credit }) }),
+  });
 
   const acknowledging = createAcknowledgement(
     inbound,
@@ -223,25 +229,8 @@ export function createSession(
   }
 
   function receiveTelemetry(sequence: bigint, message: Telemetry): void {
-    if (samplesUnderWay >= telemetryCredit) {
-      const text = `telemetry: more than ${telemetryCredit} envelopes are unacknowledged.`;
-      throw new ViworksError('protocol_violation', text);
-    }
-    samplesUnderWay++;
-    grantSamples();
-    const stored = telemetry.ingest({ agentId, bootId: facts.bootId }, message).finally(() => {
-      samplesUnderWay--;
-      grantSamples();
-    });
-    settle(sequence, stored);
-  }
-
-  /** Less while the server has more than it can store; the agent keeps the rest meanwhile. */
-  function grantSamples(): void {
-    const credit = telemetry.credit(telemetryCredit);
-    if (credit === samplesGranted) return;
-    samplesGranted = credit;
-    send({ case: 'credit', value: create(CreditSchema, { telemetry: credit }) });
+    const end = telemetryCredit.begin(hasSeveral(message));
+    settle(sequence, telemetry.ingest({ agentId, bootId: facts.bootId }, message).finally(end));
   }
 
   function named(executionId: string): void {
@@ -315,6 +304,7 @@ export function createSession(
     send(body) {
       send(body);
     },
+    look: telemetryCredit.look,
     receive(message) {
       heardAt = clock.monotonic();
       budget?.spend(heardAt, connection.receivedBytes);

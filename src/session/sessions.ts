@@ -347,6 +347,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
         peer.degraded = liveness === 'degraded';
         presence.changed({ agentId, epoch, presence: liveness, seenAt: new Date(clock.now()) });
       }
+      if (peer.welcomed) peer.session.look();
       if (now >= peer.renewTokenAt) renewToken(peer, peer.session);
       checkCertificate(peer);
     }

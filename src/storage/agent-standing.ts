@@ -1,6 +1,6 @@
 import { type Database, statement } from './database.ts';
 import { endOlderIncarnations } from './executions.ts';
-import { removeSamples } from './telemetry-samples.ts';
+import { removeTelemetry } from './telemetry-removal.ts';
 
 /** Whether an agent may connect at all: held as one of two copies, revoked, or gone from the registry. */
 
@@ -122,7 +122,7 @@ const remove = statement(
 export function removeAgent(database: Database, agentId: string): Promise<boolean> {
   return database.transaction(async (query) => {
     if ((await query(remove, [agentId])).length === 0) return false;
-    await removeSamples(query, agentId);
+    await removeTelemetry(query, agentId);
     return true;
   });
 }

@@ -30,6 +30,16 @@ export type CountedWebhookRow = WebhookRow & { waiting: number; dead: number };
 export const listWebhooks = (query: Query, after: string | undefined, limit: number) =>
   query<CountedWebhookRow>(list, [after, limit]);
 
+// Nothing is counted here: it runs for each group of events.
+const filters = statement(
+  'alert_webhooks_filters',
+  'select name, filter from alert_webhooks order by name limit $1',
+);
+
+/** Who may have to be told. */
+export const webhookFilters = (query: Query, limit: number) =>
+  query<Pick<WebhookRow, 'name' | 'filter'>>(filters, [limit]);
+
 const byName = statement('alert_webhooks_by_name', `select ${columns} from alert_webhooks where name = $1`);
 
 export async function findWebhook(query: Query, name: string): Promise<WebhookRow | undefined> {
@@ -130,16 +140,19 @@ export async function insertDelivery(
   await query(add, [row.deliveryId, row.webhook, row.rule, row.site, row.body, at, maximum]);
 }
 
+/** Messages of one rule and site go to a webhook in order, so only the oldest is due; except those of some webhooks. */
+const first = (except: string) => `state = 'waiting' and webhook <> all(${except}::text[])
+       and not exists (
+         select 1 from alert_deliveries b
+         where b.webhook = c.webhook and b.rule = c.rule and b.site = c.site and b.state = 'waiting'
+           and b.delivery_id < c.delivery_id)`;
+
 const claim = statement(
   'alert_deliveries_claim',
   `update alert_deliveries d set attempts = d.attempts + 1, next_at = $2
    from (
      select delivery_id from alert_deliveries c
-     where state = 'waiting' and next_at <= $1 and webhook <> all($3::text[])
-       and not exists (
-         select 1 from alert_deliveries b
-         where b.webhook = c.webhook and b.rule = c.rule and b.site = c.site and b.state = 'waiting'
-           and b.delivery_id < c.delivery_id)
+     where next_at <= $1 and ${first('$3')}
      order by next_at limit $4 for update skip locked
    ) x
    where d.delivery_id = x.delivery_id
@@ -177,11 +190,12 @@ export async function settleDelivery(
 
 const nextDue = statement(
   'alert_deliveries_next',
-  `select min(next_at) as at from alert_deliveries where state = 'waiting'`,
+  `select min(next_at) as at from alert_deliveries c where ${first('$1')}`,
 );
 
-export async function nextDeliveryAt(query: Query): Promise<Date | undefined> {
-  const [row] = await query<{ at: Date | null }>(nextDue, []);
+/** When there is something to claim, except for these webhooks; undefined where nothing waits. */
+export async function nextDeliveryAt(query: Query, except: readonly string[]): Promise<Date | undefined> {
+  const [row] = await query<{ at: Date | null }>(nextDue, [except]);
   return row?.at ?? undefined;
 }
 
@@ -191,13 +205,19 @@ export interface DeadLetterRow extends DeliveryRow {
   endedAt: Date;
 }
 
+// Webhook by webhook, each from its newest dead letter on as far as it is needed. With an equation for the webhook and
+// the order of the ids alone, a plan may go through all messages by their ids instead.
 const dead = statement(
   'alert_deliveries_dead',
-  `select delivery_id as "deliveryId", webhook, rule, site, body, attempts, last_error as "lastError",
-     created_at as "createdAt", ended_at as "endedAt"
-   from alert_deliveries
-   where state = 'dead' and ($1::text is null or webhook = $1) and ($2::uuid is null or delivery_id < $2)
-   order by delivery_id desc limit $3`,
+  `select d.* from alert_webhooks w cross join lateral (
+     select delivery_id as "deliveryId", webhook, rule, site, body, attempts, last_error as "lastError",
+       created_at as "createdAt", ended_at as "endedAt"
+     from alert_deliveries
+     where state = 'dead' and webhook >= w.name
+       and (webhook, delivery_id) < (w.name, coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+     order by webhook desc, delivery_id desc limit $3) d
+   where $1::text is null or w.name = $1
+   order by d."deliveryId" desc limit $3`,
 );
 
 /** The newest first; `before` is the last id of the page before. */

@@ -112,6 +112,43 @@ test('a database that is away is tried again, with the same batch, before anythi
   expect(await second).toBe(20);
 });
 
+test('out of patience it tries nothing again, and all that waits fails with what is under way', async () => {
+  const stopping = new AbortController();
+  const { writer, batch } = rig({
+    retryForMs: Number.POSITIVE_INFINITY,
+    maximumBatch: 1,
+    atOnce: 2,
+    patience: stopping.signal,
+  });
+  const added = [1, 2, 3, 4].map((item) => writer.add(item));
+  const settled = Promise.allSettled(added);
+  const [one, two] = [await batch(), await batch()];
+  one.fail(away());
+  const again = await batch();
+  stopping.abort();
+  again.fail(away());
+  // What is under way beside it still counts.
+  two.end();
+  expect((await settled).map(({ status }) => status)).toEqual([
+    'rejected',
+    'fulfilled',
+    'rejected',
+    'rejected',
+  ]);
+  await expect(writer.add(5)).rejects.toMatchObject({ code: 'database_unavailable' });
+  await writer.idle();
+  expect(writer.size).toBe(0);
+});
+
+test('out of patience it writes what it has while the database is there', async () => {
+  const stopping = new AbortController();
+  const { writer, batch } = rig({ maximumBatch: 1, patience: stopping.signal });
+  const added = [1, 2].map((item) => writer.add(item));
+  stopping.abort();
+  for (let n = 0; n < 2; n++) (await batch()).end();
+  expect(await Promise.all(added)).toEqual([10, 20]);
+});
+
 test('without retry the whole batch fails at once, not split, and the writer lives on', async () => {
   const { writer, batch } = rig();
   const added = [writer.add(1), writer.add(2)];

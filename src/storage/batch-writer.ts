@@ -38,6 +38,8 @@ export interface BatchWriterOptions<Item, Result> {
    * milliseconds are over; the bound on what waits is the back-pressure. 0 fails at once.
    */
   retryForMs: number;
+  /** Once it is aborted, a database that is away is waited for no more: what cannot be written fails, and all behind it. */
+  patience?: AbortSignal;
   onBatch?: (weight: number) => void;
 }
 
@@ -64,6 +66,8 @@ export function createBatchWriter<Item, Result>(
   /** Entries that somebody waits for. */
   let urgent = 0;
   let timer: NodeJS.Timeout | undefined;
+  /** Why nothing is written any more. */
+  let givenUp: { error: unknown } | undefined;
 
   function takeBatch(): Waiting<Item, Result>[] {
     let weight = 0;
@@ -128,6 +132,7 @@ export function createBatchWriter<Item, Result>(
       const transient = error instanceof ViworksError && error.retryable;
       if (batch.length === 1 || transient) {
         for (const entry of batch) entry.reject(error);
+        if (transient && options.patience?.aborted) giveUp(error);
         return;
       }
       // One item is at fault and must not take the others with it: halves find it.
@@ -137,6 +142,14 @@ export function createBatchWriter<Item, Result>(
     }
   }
 
+  function giveUp(error: unknown): void {
+    givenUp = { error };
+    for (const entry of waiting) entry.reject(error);
+    waiting = [];
+    waitingWeight = 0;
+    urgent = 0;
+  }
+
   async function writeWithRetry(items: Item[]): Promise<Result[]> {
     const until = performance.now() + options.retryForMs;
     for (let attempt = 0; ; attempt++) {
@@ -144,7 +157,7 @@ export function createBatchWriter<Item, Result>(
         return await options.write(items);
       } catch (error) {
         const again = error instanceof ViworksError && error.retryable && performance.now() < until;
-        if (!again) throw error;
+        if (!again || options.patience?.aborted) throw error;
         const delay = backoffDelay({ baseMs: 50, maximumMs: 1000 }, attempt);
         await new Promise((resolve) => setTimeout(resolve, delay));
       }
@@ -152,6 +165,7 @@ export function createBatchWriter<Item, Result>(
   }
 
   function enqueue(item: Item, isUrgent: boolean): Promise<Result> {
+    if (givenUp !== undefined) return Promise.reject(givenUp.error);
     const weight = options.weight?.(item) ?? 1;
     if (waitingWeight > 0 && waitingWeight + weight > options.maximumWaiting) {
       return Promise.reject(

@@ -1,5 +1,5 @@
 import { likePatterns, type Scope } from '../lib/scope.ts';
-import { type Database, statement } from './database.ts';
+import { type Database, report } from './database.ts';
 
 /** Figures over the executions of a span of time. */
 
@@ -46,7 +46,7 @@ const ran = `case when e.started_at is not null and e.finished_at >= e.started_a
   then extract(epoch from e.finished_at - e.started_at) * 1000 end`;
 
 const statementOf = (group: StatisticsGroup) =>
-  statement(
+  report(
     `commands_statistics_${group}`,
     `select ${keys[group]} as key, count(*)::int as total,
        ${count('succeeded')} as succeeded, ${count('failed')} as failed, ${count('timed_out')} as "timedOut",

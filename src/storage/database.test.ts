@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { createDatabase, databaseError, statement } from './database.ts';
+import { createDatabase, databaseError, definition, report, statement } from './database.ts';
 
 let testDatabase: TestDatabase;
 beforeAll(async () => {
@@ -113,4 +113,59 @@ test('a defect in a transaction is no database that is away', async () => {
   });
   await expect(work).rejects.toMatchObject({ code: 'internal', retryable: false });
   expect(databaseError(new Error('Connection terminated unexpectedly')).code).toBe('database_unavailable');
+});
+
+test('a database that may only be read is one that is away', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  const only = (text: string) =>
+    database.transaction(async (query) => {
+      await query(definition('set transaction read only'), []);
+      await query(definition(text), []);
+    });
+  await expect(only("delete from agents where agent_id = 'nobody'")).rejects.toMatchObject(away);
+  await expect(only('select 1 / 0')).rejects.toMatchObject({ code: 'internal', retryable: false });
+});
+
+const endless = report('endless', 'select pg_sleep(600)');
+
+function databaseForReports(options: { connectTimeoutMs: number; reportTimeoutMs: number }) {
+  const { url } = testDatabase;
+  const database = createDatabase({
+    url,
+    maxConnections: 6,
+    idleTimeoutMs: 10_000,
+    log: silentLogger,
+    ...options,
+  });
+  onTestFinished(database.close);
+  return database;
+}
+
+test('a report has an end, and says what would be less', async () => {
+  const database = databaseForReports({ connectTimeoutMs: 10_000, reportTimeoutMs: 50 });
+  await expect(database.query(endless, [])).rejects.toMatchObject({
+    code: 'deadline_exceeded',
+    message: 'This takes too long to work out. Ask for a shorter time, fewer agents or a coarser resolution.',
+  });
+});
+
+test('however many reports are wanted, others are answered', async () => {
+  const database = databaseForReports({ connectTimeoutMs: 2000, reportTimeoutMs: 60_000 });
+  const held = report('held', 'select pg_advisory_xact_lock(4711)');
+  const reports = await database.transaction(async (query) => {
+    await query(statement('hold', 'select pg_advisory_xact_lock(4711)'), []);
+    const asked = Array.from({ length: 5 }, () => database.query(held, []));
+    const rest = Promise.allSettled(asked.slice(2));
+    const one = statement('one', 'select 1 as one');
+    for (let n = 0; n < 5; n++) expect(await database.query(one, [])).toEqual([{ one: 1 }]);
+    for (const end of await rest)
+      expect(end).toMatchObject({
+        reason: {
+          code: 'deadline_exceeded',
+          message: 'Too many ask for reports at once. Try again in a moment.',
+        },
+      });
+    return asked.slice(0, 2);
+  });
+  await Promise.all(reports);
 });

@@ -40,8 +40,8 @@ export type Copy = (table: string, columns: readonly string[], rows: Buffer) => 
 export interface Statement {
   name: string;
   text: string;
-  /** Its rows are looked up one by one through an index, see `lookup`. */
-  lookup?: true;
+  /** Connections of their own: see `lookup` and `report`. */
+  on?: 'lookups' | 'reports';
 }
 
 /** A statement that PostgreSQL parses and plans once for each connection. */
@@ -52,14 +52,23 @@ export const statement = (name: string, text: string): Statement => ({ name, tex
  * statement; one that it made while a table was small reads all of the table, and goes on doing so while the
  * table grows. These run on connections that have no such plan to choose.
  */
-export const lookup = (name: string, text: string): Statement => ({ name, text, lookup: true });
+export const lookup = (name: string, text: string): Statement => ({ name, text, on: 'lookups' });
+
+/**
+ * A statement that may read very much, of many agents or a long time. These have few connections of their own and an
+ * end: however much somebody asks for, nobody waits for it who stores, dispatches or looks at one agent.
+ */
+export const report = (name: string, text: string): Statement => ({ name, text, on: 'reports' });
 
 /** What is done once, as making a table: it is not prepared, and takes no values. */
 export const definition = (text: string): Statement => ({ name: '', text });
 
 export const lookupSettings = '-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off';
-/** Of the connections, so many are for look-ups. */
+/** Of the connections, so many are for look-ups, and so many for reports. */
 const lookupConnections = 2;
+const reportConnections = 2;
+/** Milliseconds that a report may take: less than its caller waits. */
+const reportMs = 25_000;
 
 export interface DatabaseOptions {
   url: string;
@@ -69,6 +78,8 @@ export interface DatabaseOptions {
   /** Milliseconds that a statement may take to be answered, a minute if not said otherwise. */
   answerTimeoutMs?: number;
   log: Logger;
+  /** Milliseconds that a report may take; 25,000 by default. */
+  reportTimeoutMs?: number;
 }
 
 /**
@@ -107,9 +118,14 @@ export function createDatabase(options: DatabaseOptions): Database {
     return made;
   };
   // A migration holds its lock on one connection and works on another.
-  const transactionsAtOnce = Math.max(2, options.maxConnections - lookupConnections);
+  const transactionsAtOnce = Math.max(2, options.maxConnections - lookupConnections - reportConnections);
   const pool = createPool(transactionsAtOnce, '');
-  const lookups = createPool(lookupConnections, lookupSettings);
+  const reportTimeoutMs = options.reportTimeoutMs ?? reportMs;
+  const pools = {
+    lookups: createPool(lookupConnections, lookupSettings),
+    reports: createPool(reportConnections, `-c statement_timeout=${reportTimeoutMs}`),
+  };
+  const all = [pool, pools.lookups, pools.reports];
   let holder: pg.Client | undefined;
 
   const run =
@@ -122,6 +138,13 @@ export function createDatabase(options: DatabaseOptions): Database {
         throw databaseError(error);
       }
     };
+  const runReport: Database['query'] = async (wanted, values) => {
+    try {
+      return await run(pools.reports)(wanted, values);
+    } catch (error) {
+      throw tookTooLong(ViworksError.from(error)) ?? error;
+    }
+  };
   const copyInto =
     (client: pg.PoolClient): Copy =>
     async (table, columns, rows) => {
@@ -141,10 +164,11 @@ export function createDatabase(options: DatabaseOptions): Database {
       throw databaseError(error);
     }
   };
-  const [query, queryLookup] = [run(pool), run(lookups)];
+  const query = run(pool);
+  const queryOf = { lookups: run(pools.lookups), reports: runReport };
 
   return {
-    query: (wanted, values) => (wanted.lookup ? queryLookup(wanted, values) : query(wanted, values)),
+    query: (wanted, values) => (wanted.on === undefined ? query : queryOf[wanted.on])(wanted, values),
     async transaction(work) {
       const client = await connect();
       let broken = false;
@@ -220,16 +244,16 @@ export function createDatabase(options: DatabaseOptions): Database {
       await query(statement('ping', 'select 1'), []);
       return performance.now() - started;
     },
-    pool: () => ({
-      total: pool.totalCount + lookups.totalCount,
-      idle: pool.idleCount + lookups.idleCount,
-      waiting: pool.waitingCount + lookups.waitingCount,
-    }),
+    pool: () => {
+      const sum = (count: 'totalCount' | 'idleCount' | 'waitingCount') =>
+        all.reduce((total, one) => total + one[count], 0);
+      return { total: sum('totalCount'), idle: sum('idleCount'), waiting: sum('waitingCount') };
+    },
     transactionsAtOnce,
     async close() {
       const client = holder;
       holder = undefined;
-      await Promise.all([client?.end(), pool.end(), lookups.end()]);
+      await Promise.all([client?.end(), ...all.map((one) => one.end())]);
     },
   };
 }
@@ -247,14 +271,47 @@ function loadDrizzle() {
   return { drizzle, migrate };
 }
 
-/** Classes and codes of SQLSTATE that say "not now" and nothing about the statement. */
-const transientStates = /^(08|53|55P03|57P0|57014|40001|40P01)/;
+/**
+ * Classes and codes of SQLSTATE that say "not now" and nothing about the statement: also of a database that may only be
+ * read, as after a failover to a copy or where its operator keeps a full disk from becoming fuller.
+ */
+const transientStates = /^(08|53|58|25006|55P03|57P0|57014|40001|40P01)/;
+/** Classes that say something about the values of a statement, and not about the database or its tables. */
+const statesOfValues = /^(21|22|23|44|54)/;
 
 const defects = [TypeError, RangeError, ReferenceError, SyntaxError];
+
+const cancelled = '57014';
+/** What the pool says where all of its connections were busy for as long as one waits for a connection. */
+const busyWords = 'timeout exceeded when trying to connect';
+
+/** Of a report: not the database is away, but there is too much to work out. */
+function tookTooLong({ cause }: ViworksError): ViworksError | undefined {
+  if (!(cause instanceof Error)) return undefined;
+  if (cause instanceof pg.DatabaseError && cause.code === cancelled)
+    return new ViworksError(
+      'deadline_exceeded',
+      'This takes too long to work out. Ask for a shorter time, fewer agents or a coarser resolution.',
+      { cause },
+    );
+  if (cause.message !== busyWords) return undefined;
+  return new ViworksError('deadline_exceeded', 'Too many ask for reports at once. Try again in a moment.', {
+    cause,
+    retryAfterMs: 1000,
+  });
+}
 
 /** Whether a row was not stored because there is one with the same key. */
 export const isDuplicateKey = ({ cause }: ViworksError): boolean =>
   cause instanceof pg.DatabaseError && cause.code === '23505';
+
+/** Whether a row was not stored because its table has no partition for it. */
+export const isWithoutPartition = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && cause.code === '23514' && cause.constraint === undefined;
+
+/** Whether the database refused a statement for another reason than the values in it: others would be refused as well. */
+export const isAboutDatabase = ({ cause }: ViworksError): boolean =>
+  cause instanceof pg.DatabaseError && !statesOfValues.test(cause.code ?? '');
 
 /** Turns an error of the driver into one of the catalogue. */
 export function databaseError(error: unknown): ViworksError {

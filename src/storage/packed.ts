@@ -10,14 +10,24 @@ export const packedFloats = (column: string): string => `string_agg(float8send(c
 /** Never null. */
 export const packedTimes = (column: string): string => `string_agg(timestamptz_send(${column}), '')`;
 
-export const unpackInts = (bytes: Buffer): number[] =>
-  Array.from({ length: bytes.length / 4 }, (_, n) => bytes.readInt32BE(4 * n));
+/** @returns reads the number of a row; 0 of a column that there is not */
+export const unpackInts = (bytes: Buffer = none): ((row: number) => number) => {
+  const view = viewOf(bytes);
+  return (row) => (4 * row < bytes.length ? view.getInt32(4 * row) : 0);
+};
 
-export const unpackFloats = (bytes: Buffer): number[] =>
-  Array.from({ length: bytes.length / 8 }, (_, n) => bytes.readDoubleBE(8 * n));
+/** As `unpackInts`. */
+export const unpackFloats = (bytes: Buffer = none): ((row: number) => number) => {
+  const view = viewOf(bytes);
+  return (row) => (8 * row < bytes.length ? view.getFloat64(8 * row) : 0);
+};
 
 export const unpackTimes = (bytes: Buffer): Date[] =>
   Array.from(
     { length: bytes.length / 8 },
     (_, n) => new Date(epochMs + Number(bytes.readBigInt64BE(8 * n)) / 1000),
   );
+
+const none = Buffer.alloc(0);
+const viewOf = ({ buffer, byteOffset, byteLength }: Buffer): DataView =>
+  new DataView(buffer, byteOffset, byteLength);

@@ -1,5 +1,5 @@
 import { type AgentStatus, statusColumn } from './agents.ts';
-import { type Database, type Statement, statement } from './database.ts';
+import { type Database, report, type Statement } from './database.ts';
 import {
   choiceOf,
   type FlatStatistics,
@@ -67,7 +67,7 @@ function aggregateStatement(level: RollupLevel, metric: TelemetryMetric): Statem
   const { table, seconds } = level;
   const made =
     known.get(metric) ??
-    statement(
+    report(
       `${table}_aggregate_${metric}`,
       `with chosen as (${chosenAgents}), parts as (
        select r.at, r.${metric}_count as count, r.${metric}_sum as sum, r.${metric}_min as min, r.${metric}_max as max
@@ -132,7 +132,7 @@ function siteStatement(level: RollupLevel, metrics: readonly TelemetryMetric[]):
   const made =
     known.get(chosen) ??
     // Without a join of what is summed up: it would be done again for each agent where few are expected.
-    statement(
+    report(
       `${table}_sites_${chosen}`,
       `with chosen as (${chosenAgents} and ($8::text is null or site > $8)), parts as (
        select site, agent_id, 0 as samples${each(

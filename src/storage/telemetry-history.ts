@@ -2,7 +2,7 @@ import { type Database, type Statement, statement } from './database.ts';
 import { packedFloats, packedInts, packedTimes, unpackFloats, unpackInts, unpackTimes } from './packed.ts';
 import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
 import { type RollupLevel, spanOrigin } from './telemetry-rollups.ts';
-import type { StoredSample } from './telemetry-samples.ts';
+import { type StoredSample, sampleColumns } from './telemetry-samples.ts';
 
 /** What one agent measured, read again: samples and roll-ups. */
 
@@ -21,11 +21,9 @@ export interface SampleCursor {
   number: number;
 }
 
-const sampleColumns = `agent_id as "agentId", at, boot_id as "bootId", number::float8 as number,
-  received_at as "receivedAt", late, skewed, sample, ${telemetryMetrics.join(', ')}`;
 const samplesOf = statement(
   'telemetry_samples_range',
-  `select ${sampleColumns}, found from (
+  `select ${sampleColumns()}, found from (
      select page.*, count(*) over ()::int as found,
        sum(octet_length(sample)) over (order by at, boot_id, number) - octet_length(sample) as before
      from (
@@ -147,7 +145,7 @@ export interface SeriesQuery extends TimeRange {
 /** Spans of an agent that have samples, oldest first. The range begins and ends with spans. */
 export async function readSeries(query: Query, level: RollupLevel, wanted: SeriesQuery): Promise<SpanRow[]> {
   const { agentId, from, to, unsettled, limit, metrics } = wanted;
-  const [packed] = await query<Record<string, Buffer | null>>(seriesStatement(level, metrics), [
+  const [packed] = await query<Record<string, Buffer>>(seriesStatement(level, metrics), [
     agentId,
     from,
     to,
@@ -155,32 +153,41 @@ export async function readSeries(query: Query, level: RollupLevel, wanted: Serie
     limit,
   ]);
   if (!packed?.at) return [];
-  const times = unpackTimes(packed.at);
-  const columns = columnsOf(metrics).map((name) => {
-    const bytes = packed[name] ?? Buffer.alloc(0);
-    return [name, isCount(name) ? unpackInts(bytes) : unpackFloats(bytes)] as const;
-  });
-  return times.map((at, n) => {
-    const row: Record<string, number> = {};
-    for (const [name, values] of columns) row[name] = values[n] ?? 0;
+  const counts = (column: string) => unpackInts(packed[column]);
+  const floats = (column: string) => unpackFloats(packed[column]);
+  const samples = counts('samples');
+  const measured = metrics.map((name) => {
+    const [count, sum, min, max, p95] = [
+      `${name}_count`,
+      `${name}_sum`,
+      `${name}_min`,
+      `${name}_max`,
+      `${name}_p95`,
+    ];
     return {
-      at,
-      samples: row.samples ?? 0,
-      metrics: statisticsOf(row as FlatStatistics, metrics),
+      name,
+      count: counts(count),
+      sum: floats(sum),
+      min: floats(min),
+      max: floats(max),
+      p95: floats(p95),
     };
+  });
+  return unpackTimes(packed.at).map((at, n) => {
+    const row: SpanRow = { at, samples: samples(n), metrics: {} };
+    for (const { name, count, sum, min, max, p95 } of measured)
+      row.metrics[name] = statisticOf(count(n), sum(n), min(n), max(n), p95(n));
+    return row;
   });
 }
 
 export const statisticsOf = (row: FlatStatistics, metrics: readonly TelemetryMetric[]) =>
-  Object.fromEntries(metrics.map((name) => [name, statisticOf(row, name)]));
+  Object.fromEntries(
+    metrics.map((name) => {
+      const [count, sum, min, max, p95] = parts.map((part) => row[`${name}_${part}`] ?? 0);
+      return [name, statisticOf(count, sum, min, max, p95)];
+    }),
+  );
 
-function statisticOf(row: FlatStatistics, name: TelemetryMetric): Statistic | null {
-  const [count, sum, min, max, p95] = parts.map((part) => row[`${name}_${part}`] ?? 0) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  return count === 0 ? null : { count, average: sum / count, min, max, p95 };
-}
+const statisticOf = (count = 0, sum = 0, min = 0, max = 0, p95 = 0): Statistic | null =>
+  count === 0 ? null : { count, average: sum / count, min, max, p95 };

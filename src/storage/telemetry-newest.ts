@@ -1,12 +1,11 @@
 import { type Database, lookup, statement } from './database.ts';
-import { telemetryMetrics } from './telemetry-metrics.ts';
-import { newestSamples, type StoredSample } from './telemetry-samples.ts';
+import { type StoredSample, sampleColumns } from './telemetry-samples.ts';
 
 /** The newest samples as the database has them. */
 export interface StoredNewest {
-  /** Of all agents that have one, some agents at a time. */
+  /** Of all agents that have one, some agents at a time, by agent. */
   all(): AsyncIterable<StoredSample[]>;
-  /** Those of the agents that have one, in any order. */
+  /** Those of the agents that have one, by agent. */
   of(agentIds: readonly string[]): Promise<StoredSample[]>;
   /** All agents, also those without samples, some at a time and in order. */
   agents(): AsyncIterable<string[]>;
@@ -14,11 +13,11 @@ export interface StoredNewest {
 
 const newestOf = lookup(
   'telemetry_samples_newest_of',
-  `select s.agent_id as "agentId", s.at, s.boot_id as "bootId", s.number::float8 as number,
-     s.received_at as "receivedAt", s.late, s.skewed, s.sample, ${telemetryMetrics.map((name) => `s.${name}`).join(', ')}
+  `select ${sampleColumns('s.')}
    from (select distinct agent_id from unnest($1::text[]) as x(agent_id)) a
    cross join lateral (
-     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s`,
+     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s
+   order by s.agent_id`,
 );
 
 const sampleBefore = statement(
@@ -45,17 +44,21 @@ const agentsAfter = statement(
 const agentsAtOnce = 500;
 
 export function createStoredNewest(query: Database['query']): StoredNewest {
+  const of = (agentIds: readonly string[]) => query<StoredSample>(newestOf, [agentIds]);
+  async function* agents(): AsyncGenerator<string[]> {
+    for (let after: string | null = null; ; ) {
+      const rows: { agentId: string }[] = await query(agentsAfter, [after, agentsAtOnce]);
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      yield rows.map(({ agentId }) => agentId);
+      after = last.agentId;
+    }
+  }
   return {
-    all: () => newestSamples(query),
-    of: (agentIds) => query<StoredSample>(newestOf, [agentIds]),
-    async *agents() {
-      for (let after: string | null = null; ; ) {
-        const rows: { agentId: string }[] = await query(agentsAfter, [after, agentsAtOnce]);
-        const last = rows.at(-1);
-        if (last === undefined) return;
-        yield rows.map(({ agentId }) => agentId);
-        after = last.agentId;
-      }
+    async *all() {
+      for await (const some of agents()) yield await of(some);
     },
+    of,
+    agents,
   };
 }

@@ -1,8 +1,17 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openTestDatabase } from '../../test/support/postgres.ts';
+import { removeAgent } from './agent-standing.ts';
 import { type Database, statement } from './database.ts';
-import { createPartitions, minutesTable, partitionStart, samplesTable } from './telemetry-partitions.ts';
-import { refreshRollups } from './telemetry-rollups.ts';
+import { rollupLock } from './locks.ts';
+import {
+  createPartitions,
+  hoursTable,
+  minutesTable,
+  partitionStart,
+  quartersTable,
+  samplesTable,
+} from './telemetry-partitions.ts';
+import { holdRollups, refreshRollups } from './telemetry-rollups.ts';
 
 let own: Awaited<ReturnType<typeof openTestDatabase>>;
 let database: Database;
@@ -24,6 +33,34 @@ const left = statement(
   'select count(*)::int as lists from telemetry_dirty where resolution = 60',
 );
 
+const measureAll = statement(
+  'test_measure_all',
+  `insert into telemetry_samples (agent_id, at, boot_id, number, received_at, late, skewed, sample, cpu)
+   select a, $2::timestamptz, '', 1, $2::timestamptz, false, false, '', $3::float8 from unnest($1::text[]) a`,
+);
+const noteAll = statement(
+  'test_note_all',
+  `insert into telemetry_dirty (resolution, ready_at, agents, spans)
+   values (60, $1::timestamptz, $2::text[], array_fill($1::timestamptz, array[cardinality($2::text[])]))`,
+);
+const minutes = statement(
+  'test_minutes',
+  `select at, cpu_sum as sum, split_part(trim('()' from ctid::text), ',', 1)::int as page
+   from telemetry_minutes where agent_id = $1 order by at`,
+);
+const rollUpOne = statement(
+  'test_roll_up_one',
+  `insert into telemetry_minutes (agent_id, at, samples) values ('agent-1', $1::timestamptz, 1)`,
+);
+const waiting = statement(
+  'test_waiting',
+  `select 1 from pg_locks where locktype = 'advisory' and objid = ${rollupLock} and not granted`,
+);
+
+const minutesOf = (agentId: string) =>
+  database.query<{ at: Date; sum: number; page: number }>(minutes, [agentId]);
+const pagesOf = (rows: readonly { page: number }[]) => new Set(rows.map(({ page }) => page)).size;
+
 /** A list that says that something changed, in the first minute, of the agents with these numbers. */
 const noteOf = (first: number, last: number) =>
   database.query(note, [new Date(midnight), new Date(midnight), first, last]);
@@ -34,7 +71,10 @@ beforeAll(async () => {
   database = own.database;
   await createPartitions(
     database,
-    [samplesTable, minutesTable].map((table) => ({ table, start: partitionStart(table, midnight) })),
+    [samplesTable, minutesTable, quartersTable, hoursTable].map((table) => ({
+      table,
+      start: partitionStart(table, midnight),
+    })),
   );
   await database.query(measure, [new Date(midnight + 30_000)]);
 });
@@ -66,6 +106,49 @@ test('of very many spans some are made at a time, and none is left out', async (
 test('a list with more spans than are made at a time is taken as a whole', async () => {
   await noteOf(1, 30_000);
   expect(await refreshRollups(database, now)).toEqual({ made: 1, more: false });
+});
+
+test('an hour that is rolled up lies together, agent by agent, as it was', async () => {
+  const agents = Array.from({ length: 50 }, (_, n) => `fleet-${n}`);
+  const start = midnight + 3_600_000;
+  for (let n = 0; n < 60; n++) {
+    const at = new Date(start + n * 60_000);
+    await database.query(measureAll, [agents, at, n]);
+    await database.query(noteAll, [at, agents]);
+    await refreshRollups(database, new Date(at.getTime() + 60_000));
+  }
+  const before = await minutesOf('fleet-7');
+  expect(before.map(({ sum }) => sum)).toEqual(Array.from({ length: 60 }, (_, n) => n));
+  expect(pagesOf(before)).toBeGreaterThan(30);
+
+  while ((await refreshRollups(database, new Date(start + 3 * 3_600_000)))?.more);
+  const after = await minutesOf('fleet-7');
+  expect(after.map(({ at, sum }) => [at, sum])).toEqual(before.map(({ at, sum }) => [at, sum]));
+  expect(pagesOf(after)).toBeLessThan(6);
+});
+
+test('nothing is rolled up behind an agent that is removed', async () => {
+  await database.query(
+    statement(
+      'test_revoked',
+      `insert into agents (agent_id, site, incarnation, revoked)
+    values ('agent-1', 'lab', 2, '{"at": "", "by": "", "reason": ""}')`,
+    ),
+    [],
+  );
+  let removed: Promise<boolean> | undefined;
+  let over = false;
+  await database.transaction(async (query) => {
+    await holdRollups(query);
+    removed = removeAgent(database, 'agent-1').finally(() => {
+      over = true;
+    });
+    // It waits; were it over by now, what comes next would be left behind.
+    while ((await query(waiting, [])).length === 0) expect(over).toBe(false);
+    await query(rollUpOne, [new Date(midnight + 60_000)]);
+  });
+  expect(await removed).toBe(true);
+  expect(await minutesOf('agent-1')).toEqual([]);
 });
 
 test('lists of what is not over yet wait', async () => {

@@ -15,13 +15,14 @@ export interface RollupLevel {
 }
 
 /** From the finest to the coarsest; each says which spans of the next are to be made anew. */
-export const rollupLevels: readonly RollupLevel[] = [
+export const rollupLevels: readonly [RollupLevel, ...RollupLevel[]] = [
   { seconds: 60, table: minutesTable.name },
   { seconds: 900, table: quartersTable.name },
   { seconds: 3600, table: hoursTable.name },
 ];
 
 const lock = statement('telemetry_rollup_lock', 'select pg_try_advisory_xact_lock($1) as held');
+const wait = statement('telemetry_rollup_wait', 'select pg_advisory_xact_lock($1)');
 
 const perMetric = (write: (name: string) => string): string => telemetryMetrics.map(write).join(', ');
 const targets = perMetric((name) => `${name}_count, ${name}_sum, ${name}_min, ${name}_max, ${name}_p95`);
@@ -38,6 +39,24 @@ const overwritten = perMetric((name) =>
 
 /** Where spans are counted from. */
 export const spanOrigin = "timestamptz '2000-01-01 00:00:00+00'";
+
+const [finest] = rollupLevels;
+const minuteColumns = `agent_id, at, samples, ${targets}`;
+
+/**
+ * Minutes are written as they end, those of all agents side by side, and an hour of one agent lies on sixty pages. Once
+ * it is rolled up its minutes are written once more, one after the other, on three or four: whoever reads a day of an
+ * agent reads a tenth of what it would be.
+ */
+const arrange = (seconds: number): string =>
+  `, lifted as (
+     delete from ${finest.table} m using made where m.agent_id = made.agent_id and m.at >= made.at
+       and m.at < made.at + interval '${seconds} seconds'
+       and m.at >= (select min(at) from made) and m.at < (select max(at) from made) + interval '${seconds} seconds'
+     returning m.*
+   ), arranged as (
+     insert into ${finest.table} (${minuteColumns}) select ${minuteColumns} from lifted order by agent_id, at
+   )`;
 
 /**
  * Many lists name the same span, where an agent says much: it is made once for all that are taken together. How many
@@ -73,7 +92,7 @@ const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined)
        returning agent_id, at
      )${
        next === undefined
-         ? ''
+         ? arrange(seconds)
          : `, coarser as (
        select distinct agent_id, date_bin('${next.seconds} seconds', at, ${spanOrigin}) as at from made
      ), passed as (
@@ -88,6 +107,10 @@ const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined)
 
 const refreshes = rollupLevels.map((level, at) => refresh(level, rollupLevels[at + 1]));
 const patience = definition("set local lock_timeout = '5s'");
+/** As for look-ups: the plan is kept, and the tables were small when it was made. */
+const byIndex = definition(
+  ['seqscan', 'hashjoin', 'mergejoin'].map((way) => `set local enable_${way} = off`).join('; '),
+);
 
 /** Lists of spans that one transaction looks at, for each level, */
 const listsAtOnce = 2000;
@@ -111,6 +134,7 @@ export function refreshRollups(
 ): Promise<{ made: number; more: boolean } | undefined> {
   return database.transaction(async (query) => {
     await query(patience, []);
+    await query(byIndex, []);
     const [owner] = await query<{ held: boolean }>(lock, [rollupLock]);
     // An older view of the samples must not overwrite what a newer one made: one at a time.
     if (!owner?.held) return undefined;
@@ -134,4 +158,9 @@ const waiting = statement(
 export async function rollupLag(query: Database['query'], now: Date): Promise<number> {
   const [row] = await query<{ late: number | null }>(waiting, [now]);
   return Math.max(0, row?.late ?? 0);
+}
+
+/** Until the end of its transaction no roll-up is made. Those that are being made it waits for, some seconds. */
+export async function holdRollups(query: Database['query']): Promise<void> {
+  await query(wait, [rollupLock]);
 }

@@ -104,3 +104,12 @@ test('stored by two at once, in one order and in the other, each is stored by on
       .toSorted((a, b) => a - b),
   ).toEqual(some.map(({ number }) => number));
 });
+
+test('what is old of the samples with the time of the server is found by an index', async () => {
+  const plan = await database.transaction(async (query) => {
+    await query(statement('', 'set local enable_seqscan = off'), []);
+    const text = "explain (format json) delete from telemetry_skewed where at < '2026-03-02'";
+    return query(statement('', text), []);
+  });
+  expect(JSON.stringify(plan)).toContain('"Index Name":"telemetry_skewed_at"');
+});

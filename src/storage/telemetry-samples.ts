@@ -29,6 +29,17 @@ export interface SampleRow extends StoredSample {
   dropped: number;
 }
 
+/** What a statement selects of a sample that is stored. @param of before each column */
+export const sampleColumns = (of = ''): string =>
+  [
+    `${of}agent_id as "agentId"`,
+    `${of}at`,
+    `${of}boot_id as "bootId"`,
+    `${of}number::float8 as number`,
+    `${of}received_at as "receivedAt"`,
+    ...['late', 'skewed', 'sample', ...telemetryMetrics].map((name) => `${of}${name}`),
+  ].join(', ');
+
 /** What names a sample, for maps. */
 export const sampleKey = (row: Pick<StoredSample, 'agentId' | 'bootId' | 'number'>): string =>
   `${Buffer.from(row.bootId).toString('latin1')} ${row.number} ${row.agentId}`;
@@ -234,50 +245,9 @@ function spansOf(rows: readonly SampleRow[]): { agentId: string; at: Date }[] {
   return [...spans.values()];
 }
 
-const newest = statement(
-  'telemetry_samples_newest',
-  `select s.agent_id as "agentId", s.at, s.boot_id as "bootId", s.number::float8 as number,
-     s.received_at as "receivedAt", s.late, s.skewed, s.sample, ${telemetryMetrics.map((name) => `s.${name}`).join(', ')}
-   from (select agent_id from agents where $1::text is null or agent_id > $1 order by agent_id limit $2) a
-   cross join lateral (
-     select * from telemetry_samples t where t.agent_id = a.agent_id order by t.at desc, t.number desc limit 1) s
-   order by s.agent_id`,
-);
-
-const lastAgent = statement(
-  'telemetry_agents_after',
-  `select max(agent_id) as last from
-     (select agent_id from agents where $1::text is null or agent_id > $1 order by agent_id limit $2) a`,
-);
-
-const agentsAtOnce = 500;
-
-/** The newest sample of each agent that has one, some agents at a time. */
-export async function* newestSamples(query: Query): AsyncGenerator<StoredSample[]> {
-  for (let after: string | null = null; ; ) {
-    const [page]: { last: string | null }[] = await query(lastAgent, [after, agentsAtOnce]);
-    if (page === undefined || page.last === null) return;
-    yield await query<StoredSample>(newest, [after, agentsAtOnce]);
-    after = page.last;
-  }
-}
-
 const forgetSkewed = statement('telemetry_skewed_forget', 'delete from telemetry_skewed where at < $1');
 
 /** Forgets samples whose partition is gone. */
 export async function forgetSkewedSamples(query: Query, before: Date): Promise<void> {
   await query(forgetSkewed, [before]);
-}
-
-const removeOf = [
-  'telemetry_samples',
-  'telemetry_minutes',
-  'telemetry_quarters',
-  'telemetry_hours',
-  'telemetry_skewed',
-].map((table) => statement(`${table}_remove`, `delete from ${table} where agent_id = $1`));
-
-/** Forgets all that an agent measured. */
-export async function removeSamples(query: Query, agentId: string): Promise<void> {
-  for (const remove of removeOf) await query(remove, [agentId]);
 }

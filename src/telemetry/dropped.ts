@@ -1,5 +1,4 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { SampleRow } from '../storage/telemetry-samples.ts';
 
 /**
@@ -32,7 +31,7 @@ export function createDrops({ before, count }: DropsDeps): Drops {
   async function saidBefore(first: SampleRow): Promise<number> {
     try {
       const sample = await before(first);
-      return sample === undefined ? 0 : Number(fromBinary(SampleSchema, sample).dropped);
+      return sample === undefined ? 0 : Number(readStoredSample(sample).dropped);
     } catch {
       return 0;
     }

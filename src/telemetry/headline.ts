@@ -1,4 +1,5 @@
 import type { NetworkSample, Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { disksThatFill, percentOfDisk, percentUsed } from '../protocol/disks.ts';
 import type { MetricValues } from '../storage/telemetry-metrics.ts';
 
 /** Bytes a second of all interfaces; null where they are not known. */
@@ -23,14 +24,14 @@ export const trafficOf = ({ number, networks }: Sample, boot: string, takenAt: n
 /** The columns of a sample. */
 export function metricsOf({ cpu, memory, disks }: Sample, rates: Rates): MetricValues {
   let disk: number | null = null;
-  for (const { usedBytes, totalBytes } of disks) {
-    const used = percentOf(usedBytes, totalBytes);
-    if (used !== null && (disk === null || used > disk)) disk = used;
+  for (const each of disksThatFill(disks)) {
+    const used = percentOfDisk(each);
+    if (used !== undefined && (disk === null || used > disk)) disk = used;
   }
   return {
     cpu: cpu?.usedPercent ?? null,
-    memory: memory === undefined ? null : percentOf(memory.usedBytes, memory.totalBytes),
-    swap: memory === undefined ? null : percentOf(memory.swapUsedBytes, memory.swapTotalBytes),
+    memory: percentOf(memory?.usedBytes, memory?.totalBytes),
+    swap: percentOf(memory?.swapUsedBytes, memory?.swapTotalBytes),
     disk,
     load: cpu?.load1m ?? null,
     ...rates,
@@ -38,9 +39,7 @@ export function metricsOf({ cpu, memory, disks }: Sample, rates: Rates): MetricV
 }
 
 /** Null of nothing: a machine without swap uses no part of it. */
-function percentOf(used: bigint, total: bigint): number | null {
-  return total > 0n ? Math.min(100, (Number(used) / Number(total)) * 100) : null;
-}
+const percentOf = (used = 0n, total = 0n): number | null => percentUsed(Number(used), Number(total)) ?? null;
 
 /** Those that the agent measured itself, where it did. */
 export function ratesTold({ networks }: Pick<Sample, 'networks'>): Rates | undefined {
@@ -56,8 +55,8 @@ export function ratesTold({ networks }: Pick<Sample, 'networks'>): Rates | undef
 }
 
 /**
- * Of interfaces that are in both, and whose counters did not begin anew; known where the sample just before it, of the
- * same boot, is.
+ * Of interfaces that are in both, and whose counters did not begin anew; known where there are any, and the sample just
+ * before it, of the same boot, is.
  */
 export function ratesOf(now: TrafficCounts, before: TrafficCounts | undefined): Rates {
   const unknown = { received: null, sent: null };
@@ -65,6 +64,7 @@ export function ratesOf(now: TrafficCounts, before: TrafficCounts | undefined): 
   const seconds = (now.takenAt - before.takenAt) / 1000;
   if (!(seconds > 0) || now.networks.length === 0) return unknown;
   const bytes = { received: 0, sent: 0 };
+  let both = 0;
   for (const [index, counted] of now.networks.entries()) {
     const name = counted.interface;
     // Nearly always in the same place as before.
@@ -72,8 +72,10 @@ export function ratesOf(now: TrafficCounts, before: TrafficCounts | undefined): 
     const earlier =
       there?.interface === name ? there : before.networks.find((other) => other.interface === name);
     if (earlier === undefined) continue;
+    both += 1;
     bytes.received += Math.max(0, Number(counted.receivedBytes - earlier.receivedBytes));
     bytes.sent += Math.max(0, Number(counted.sentBytes - earlier.sentBytes));
   }
+  if (both === 0) return unknown;
   return { received: bytes.received / seconds, sent: bytes.sent / seconds };
 }

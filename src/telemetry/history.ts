@@ -1,7 +1,8 @@
 import { invalidField } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, lastMoment } from '../lib/clock.ts';
 import { encodeToken, keyBefore, type Page, type PageRequest, pageOf } from '../lib/page.ts';
 import { siteForm } from '../lib/scope.ts';
+import { findUnstorable } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
 import {
   type AggregateFilter,
@@ -82,7 +83,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
     checkRange(wanted);
     const key = keyBefore(page, spanToken)?.split(' ').map(Number);
     const now = clock.now();
-    if (wanted.resolution === 60 && wanted.to < now - keepMs - dayMs)
+    if (wanted.resolution === 60 && wanted.from < now - keepMs - dayMs)
       throw invalidField(
         'resolution',
         `must be 900 or 3600 this far back: 60 is kept for ${keepMs / dayMs} days`,
@@ -142,6 +143,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
       };
     },
     async aggregate(wanted, page) {
+      checkFilter(wanted.filter);
       const { level, resolution, range, unsettled } = place(wanted, page);
       checkSpans(range, resolution, wanted.resolution !== undefined);
       const { metric, filter } = wanted;
@@ -155,6 +157,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
       return { resolution, ...pageOf(rows, page.size, (row) => spanKey(row, resolution)) };
     },
     async sites(wanted, page) {
+      checkFilter(wanted.filter);
       checkRange(wanted);
       const now = clock.now();
       const resolution = resolutionFor(wanted, { points: sitePoints, now, keepMs });
@@ -194,7 +197,10 @@ function choose(names: readonly string[] = telemetryMetrics) {
 
 const metricForms = `one of ${telemetryMetrics.join(', ')}, or disk:MOUNT, received:INTERFACE, sent:INTERFACE or metrics.NAME`;
 
-const lastMoment = 8.64e15;
+function checkFilter(filter: AggregateFilter): void {
+  const text = findUnstorable(filter);
+  if (text !== undefined) throw invalidField(`filter.${text}`, 'must be text without NUL');
+}
 
 function checkRange({ from, to }: Moments): void {
   if (!(from >= 0 && from < lastMoment)) throw invalidField('from', 'must be a time since 1970');

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { lockTable } from '../../test/support/postgres.ts';
 import {
   boot,
   frame,
@@ -8,6 +9,9 @@ import {
   type SampleInit,
   sampleAt,
 } from '../../test/support/telemetry.ts';
+
+import { silentLogger } from '../lib/logger.ts';
+import { createTelemetryIngest } from './ingest.ts';
 
 const alpha = { agentId: 'alpha', bootId: boot() };
 const noon = midnight + 12 * 60 * minute;
@@ -90,12 +94,25 @@ test.each([
   expect(await counted('telemetrySamples', 'set_aside')).toBe(1);
 });
 
-test('an envelope with no sample, or with too many, is set aside', async () => {
+test('an envelope with no sample is passed over, and all of one with too many are set aside', async () => {
   const { telemetry, count, counted } = await ownTelemetry();
   await telemetry.ingest(alpha, frame());
   await telemetry.ingest(alpha, frame(...Array.from({ length: 101 }, (_, n) => sampleAt(n + 1, noon))));
   expect(await count('telemetry_samples')).toBe(0);
-  expect(await counted('telemetrySamples', 'set_aside')).toBe(2);
+  expect(await counted('telemetrySamples', 'set_aside')).toBe(101);
+});
+
+test('what waits counts by its bytes too, until it is stored', async () => {
+  const { telemetry, url } = await ownTelemetry();
+  const lock = await lockTable(url, 'telemetry_samples');
+  const containers = Array.from({ length: 1000 }, (_, n) => ({ id: `${n}`, image: 'x'.repeat(512) }));
+  const sent = Array.from({ length: 70 }, (_, n) =>
+    telemetry.ingest({ ...alpha, agentId: `agent-${n}` }, frame({ ...sampleAt(1, noon), containers })),
+  );
+  expect(telemetry.credit(16)).toBe(4);
+  await lock.release();
+  await Promise.all(sent);
+  expect(telemetry.credit(16)).toBe(16);
 });
 
 test('what only the database refuses is found among all others of its commit', async () => {
@@ -112,6 +129,34 @@ test('what only the database refuses is found among all others of its commit', a
   );
   expect(await count('telemetry_samples')).toBe(149);
   expect(await counted('telemetrySamples', 'set_aside')).toBe(1);
+});
+
+test('a database that refuses all samples, whatever is in them, costs none', async () => {
+  const { database, clock, metrics, rows, count, counted } = await ownTelemetry();
+  const refused = Promise.withResolvers<void>();
+  const ingest = createTelemetryIngest({
+    database: {
+      ...database,
+      transaction: (work) =>
+        database.transaction(work).catch((error: unknown) => {
+          refused.resolve();
+          throw error;
+        }),
+    },
+    partitions: { ensure: async () => {}, doubt: () => {} },
+    clock,
+    metrics,
+    log: silentLogger,
+    rules: { keepMs: 86_400_000, lateMs: 60_000 },
+    stored: async () => {},
+  });
+  await rows('alter table telemetry_samples rename column cpu to gone');
+  const stored = ingest.ingest(alpha, frame(sampleAt(1, noon), sampleAt(2, noon)));
+  await refused.promise;
+  await rows('alter table telemetry_samples rename column gone to cpu');
+  await stored;
+  expect(await count('telemetry_samples')).toBe(2);
+  expect(await counted('telemetrySamples', 'stored')).toBe(2);
 });
 
 test('rates are known where the sample before is', async () => {

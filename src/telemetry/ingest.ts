@@ -1,14 +1,15 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { type Sample, SampleSchema, type Telemetry } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type FieldProblem, ViworksError } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, lastMoment } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
-import type { Database } from '../storage/database.ts';
+import { type Database, isAboutDatabase, isWithoutPartition } from '../storage/database.ts';
 import { createSampleStore, type SampleRow } from '../storage/telemetry-samples.ts';
+import { creditFor, type Waiting } from './crowding.ts';
 import { metricsOf, type Rates, ratesOf, ratesTold, type TrafficCounts, trafficOf } from './headline.ts';
 import { problemOf, type TimeRules, timeOf } from './judge.ts';
 import type { Partitions } from './partitions.ts';
@@ -20,11 +21,12 @@ import { createShares } from './shares.ts';
 export interface TelemetryIngest {
   /** Resolves when the samples are committed, or set aside for good: then they are counted and logged. */
   ingest(source: TelemetrySource, message: Telemetry): Promise<void>;
-  /** TELEMETRY envelopes that an agent may have unacknowledged now, of so many: fewer while much waits. */
+  /** TELEMETRY envelopes that an agent may have unacknowledged now, of so many: fewer while much waits, and none at last. */
   credit(most: number): number;
   /** An agent is no more. */
   forget(agentId: string): Promise<void>;
-  idle(): Promise<void>;
+  /** Resolves when nothing is under way. What cannot be stored now fails: it is not acknowledged, and comes again. */
+  stop(): Promise<void>;
 }
 
 export interface TelemetrySource {
@@ -35,7 +37,7 @@ export interface TelemetrySource {
 
 export interface IngestDeps {
   database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
-  partitions: Pick<Partitions, 'ensure'>;
+  partitions: Pick<Partitions, 'ensure' | 'doubt'>;
   clock: Clock;
   metrics: Pick<Metrics, 'batchRows' | 'telemetrySamples' | 'telemetryMarked' | 'telemetryStoreSeconds'>;
   log: Logger;
@@ -55,14 +57,13 @@ const batchesAtOnce = 3;
 const maximumEach = 200;
 /** Samples of one agent in a second, after the first thousand: nobody measures so much, and what is stored is for all. */
 const mostInSecond = 2000;
-/** Samples that wait, from which on agents get less credit and keep the rest themselves: more than are soon written. */
-const crowdedAt = 10_000;
-/** What an agent may have sent already is taken all the same: credit is the bound, and nobody is sent away. */
+/**
+ * What an agent may have sent already is taken all the same, and waits for as long as the database is away: credit is
+ * the bound, and nobody is sent away.
+ */
 const unbounded = Number.POSITIVE_INFINITY;
-/** Milliseconds for which a database that is away is waited for, with all sessions open. */
-const retryForMs = 600_000;
-/** Milliseconds since 1970 that JavaScript still takes for a date. */
-const lastMoment = 8.64e15;
+/** Bytes of memory that a sample takes beside its own, about. */
+const rowBytes = 512;
 /** Milliseconds between two lines of the log on what one agent says wrong. */
 const quietMs = 60_000;
 
@@ -79,16 +80,17 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const shares = createShares(maximumEach, mostInSecond);
   const reader = createSampleReader();
   const underWay = new Set<Promise<void>>();
-  let waiting = 0;
+  const waiting: Waiting = { samples: 0, bytes: 0 };
+  const stopping = new AbortController();
+  /** When the log was told last that the database refuses. */
+  let refusedAt = Number.NEGATIVE_INFINITY;
   /** Batches that may be committed, though the answer was lost; each is tried again. */
   const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
       const rows = frames.flat();
-      for (const day of new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000))))
-        await partitions.ensure(day * 86_400_000);
-      const fresh = await storeOnce(frames, rows);
+      const fresh = await storeWithin(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
       for (const row of fresh) {
@@ -103,9 +105,27 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     // While one waits for the disk others are made ready. Of the same samples each is stored by one of them.
     atOnce: Math.min(batchesAtOnce, Math.ceil(database.transactionsAtOnce / 3)),
     maximumWaiting: unbounded,
-    retryForMs,
+    retryForMs: unbounded,
+    patience: stopping.signal,
     onBatch: (weight) => rowsOfBatch.observe(weight),
   });
+
+  /** In partitions that are made where they are missing, once more where one turns out to be gone. */
+  async function storeWithin(frames: readonly SampleRow[][], rows: readonly SampleRow[]) {
+    const days = new Set(rows.map((row) => Math.floor(row.at.getTime() / 86_400_000)));
+    const ensureAll = async () => {
+      for (const day of days) await partitions.ensure(day * 86_400_000);
+    };
+    await ensureAll();
+    try {
+      return await storeOnce(frames, rows);
+    } catch (error) {
+      if (!isWithoutPartition(ViworksError.from(error))) throw error;
+      partitions.doubt();
+      await ensureAll();
+      return storeOnce(frames, rows);
+    }
+  }
 
   async function storeOnce(
     frames: readonly SampleRow[][],
@@ -114,13 +134,25 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     try {
       return await sampleStore.store(rows, readyAfter(clock.now()));
     } catch (error) {
-      if (ViworksError.from(error).retryable) inDoubt.add(frames);
+      const known = ViworksError.from(error);
+      if (known.retryable) inDoubt.add(frames);
+      else if (isAboutDatabase(known)) throw notNow(known);
       throw error;
     }
   }
 
-  function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown): void {
-    setAside.inc();
+  /** No sample is at fault, and none is set aside. */
+  function notNow(err: ViworksError): ViworksError {
+    const now = clock.monotonic();
+    if (now - refusedAt >= quietMs) {
+      refusedAt = now;
+      log.error({ err }, 'the database refuses samples; they wait');
+    }
+    return new ViworksError('database_unavailable', 'The database takes no samples now.', { cause: err });
+  }
+
+  function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown, samples = 1): void {
+    setAside.inc(samples);
     const now = clock.monotonic();
     if (now - (loggedAt.get(agentId) ?? Number.NEGATIVE_INFINITY) < quietMs) return;
     if (loggedAt.size > 1000) loggedAt.clear();
@@ -210,29 +242,35 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     async ingest(source, message) {
       const samples = samplesOf(message);
       if (samples.length === 0 || samples.length > 100)
-        return refuse(source.agentId, { field: 'samples', problem: 'must be 1 to 100' });
+        return refuse(
+          source.agentId,
+          { field: 'samples', problem: 'must be 1 to 100' },
+          undefined,
+          samples.length,
+        );
       const began = clock.monotonic();
       const rows = rowsOf(source, samples);
       if (rows.length === 0) return;
-      waiting += rows.length;
+      const bytes = rows.reduce((sum, { sample }) => sum + sample.byteLength + rowBytes, 0);
+      waiting.samples += rows.length;
+      waiting.bytes += bytes;
       const done = shares.take(source.agentId, rows.length, () => storeAll(rows));
       underWay.add(done);
       try {
         await done;
       } finally {
         underWay.delete(done);
-        waiting -= rows.length;
+        waiting.samples -= rows.length;
+        waiting.bytes -= bytes;
       }
       metrics.telemetryStoreSeconds.observe((clock.monotonic() - began) / 1000);
     },
-    credit(most) {
-      if (waiting < crowdedAt) return most;
-      return waiting < 2 * crowdedAt ? Math.ceil(most / 4) : 1;
-    },
+    credit: (most) => creditFor(waiting, most),
     async forget(agentId) {
       traffic.delete(agentId);
     },
-    async idle() {
+    async stop() {
+      stopping.abort();
       while (underWay.size > 0) await Promise.allSettled(underWay);
     },
   };

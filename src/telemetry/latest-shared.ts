@@ -2,6 +2,7 @@ import type { NewestValue, NewestValues } from '../bus/redis-newest.ts';
 import { ViworksError } from '../errors.ts';
 import { backoffDelay } from '../lib/backoff.ts';
 import type { Logger } from '../lib/logger.ts';
+import { createWaits } from '../lib/waits.ts';
 import type { StoredNewest } from '../storage/telemetry-newest.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { isNewer, type LatestSamples } from './latest.ts';
@@ -45,8 +46,7 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
   let told = false;
   let askAgainAt = 0;
   let stopped = false;
-  let wake = Promise.withResolvers<void>();
-  const halted = Promise.withResolvers<void>();
+  const waits = createWaits();
   let running: Promise<void> | undefined;
 
   function lose(reason: string): void {
@@ -59,7 +59,7 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
 
   shared.onConnection((connected, reason) => {
     if (!connected) lose(reason);
-    wake.resolve();
+    waits.wake();
   });
 
   function queue(rows: readonly StoredSample[]): void {
@@ -69,7 +69,7 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
       if (other === undefined || isNewer(row, other)) pending.set(row.agentId, row);
     }
     if (pending.size > maximumPending) lose('it does not keep up');
-    wake.resolve();
+    waits.wake();
   }
 
   async function removeGone(): Promise<void> {
@@ -106,30 +106,23 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
     underWay = new Map();
   }
 
-  async function pause(ms: number): Promise<void> {
-    const passed = Promise.withResolvers<void>();
-    const timer = setTimeout(passed.resolve, ms);
-    await Promise.race([passed.promise, halted.promise]);
-    clearTimeout(timer);
-  }
-
   const hasWork = () => shared.connected && (state !== 'believed' || pending.size > 0 || gone.size > 0);
 
   async function run(): Promise<void> {
     for (let failures = 0; !stopped; ) {
-      wake = Promise.withResolvers();
+      waits.lower();
       if (!hasWork()) {
-        await Promise.race([wake.promise, halted.promise]);
+        await waits.untilWoken();
         continue;
       }
       try {
         await (state === 'believed' ? flush() : fill());
         failures = 0;
-        await pause(calmMs);
+        await waits.pass(calmMs);
       } catch (error) {
         lose(ViworksError.from(error).message);
         underWay = new Map();
-        await pause(backoffDelay(backoff, failures++, 0.5 + Math.random() / 2));
+        await waits.pass(backoffDelay(backoff, failures++, 0.5 + Math.random() / 2));
       }
     }
   }
@@ -201,14 +194,14 @@ export function createSharedLatest({ shared, stored, log }: SharedLatestDeps): S
         if (gone.size <= maximumGone) break;
         gone.delete(oldest);
       }
-      wake.resolve();
+      waits.wake();
     },
     async start() {
       running ??= run();
     },
     async stop() {
       stopped = true;
-      halted.resolve();
+      waits.end();
       await running;
       // What is left is in the database, from which Redis is filled at the next start.
       try {

@@ -70,6 +70,31 @@ test('a day that goes on while the database keeps everybody from the tables begi
   expect(row?.name).toBe('telemetry_samples_20260307');
 });
 
+test('partitions that are gone, as of a database that was restored: made anew, and nothing is lost', async () => {
+  const { telemetry, clock, rows, count, counted } = await ownTelemetry({}, midnight);
+  const yesterday = midnight - day;
+  await telemetry.ingest(source, frame(sampleAt(1, yesterday), sampleAt(2, midnight)));
+  for (const table of ['samples_20260302', 'minutes_20260301', 'minutes_20260302', 'hours_20260226'])
+    await rows(`drop table telemetry_${table}`);
+  await telemetry.ingest(source, frame(sampleAt(3, midnight), sampleAt(4, yesterday)));
+  expect(await rows('select number::int from telemetry_samples order by number')).toEqual(
+    [1, 3, 4].map((number) => ({ number })),
+  );
+  expect(await counted('telemetrySamples', 'set_aside')).toBe(0);
+  // Again, of days on which nothing more comes.
+  await rows('drop table telemetry_minutes_20260301');
+  await rows('drop table telemetry_hours_20260226');
+  for (let hours = 0; hours < 3; hours++) {
+    clock.advance(60 * minute);
+    await telemetry.rollUp();
+  }
+  expect(await rows('select samples from telemetry_minutes order by at')).toEqual([
+    { samples: 2 },
+    { samples: 1 },
+  ]);
+  expect(await count('telemetry_hours')).toBe(2);
+});
+
 test('weeks begin at the same days everywhere', () => {
   for (const at of [midnight, midnight + 6.9 * day, 0]) {
     const start = partitionStart(hoursTable, at);

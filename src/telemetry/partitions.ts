@@ -22,7 +22,9 @@ import { forgetSkewedSamples } from '../storage/telemetry-samples.ts';
 export interface Partitions {
   /** Makes sure that samples of this time, and what is rolled up of them, have a place. */
   ensure(at: number): Promise<void>;
-  /** Makes what is needed soon, drops what is old. */
+  /** Of what was made some is gone: a database is restored, or somebody drops a part of it. Then all is looked for anew. */
+  doubt(): void;
+  /** Makes what is needed soon or of what there are samples, drops what is old. */
   tend(): Promise<void>;
   start(): void;
   stop(): Promise<void>;
@@ -48,13 +50,16 @@ const aheadMs = 2 * dayMs;
 export function planPartitions(
   table: PartitionedTable,
   existing: readonly number[],
-  times: { now: number; aheadMs: number; keepMs: number },
+  times: { now: number; aheadMs: number; keepMs: number; samplesAt?: readonly number[] },
 ): { missing: number[]; old: number[] } {
-  const missing: number[] = [];
+  const isOld = (start: number) => partitionEnd(table, start) <= times.now - times.keepMs;
+  const needed = new Set<number>();
+  for (const at of times.samplesAt ?? []) needed.add(partitionStart(table, at));
   const last = partitionStart(table, times.now + times.aheadMs);
   for (let start = partitionStart(table, times.now); start <= last; start = partitionEnd(table, start))
-    if (!existing.includes(start)) missing.push(start);
-  return { missing, old: existing.filter((start) => partitionEnd(table, start) <= times.now - times.keepMs) };
+    needed.add(start);
+  const missing = [...needed].filter((start) => !existing.includes(start) && !isOld(start));
+  return { missing: missing.sort((a, b) => a - b), old: existing.filter(isOld) };
 }
 
 export function createPartitionTending(deps: PartitionsDeps): Partitions {
@@ -76,10 +81,13 @@ export function createPartitionTending(deps: PartitionsDeps): Partitions {
 
   async function tend(): Promise<void> {
     const now = clock.now();
+    // What is stored is rolled up, so that the roll-ups have a place wherever samples do.
+    const samplesAt = await listPartitions(database.query, samplesTable);
     for (const { table, keepMs, known } of tables) {
       const existing = await listPartitions(database.query, table);
+      known.clear();
       for (const start of existing) known.add(start);
-      const { missing, old } = planPartitions(table, existing, { now, aheadMs, keepMs });
+      const { missing, old } = planPartitions(table, existing, { now, aheadMs, keepMs, samplesAt });
       await createPartitions(
         database,
         missing.map((start) => ({ table, start })),
@@ -106,5 +114,13 @@ export function createPartitionTending(deps: PartitionsDeps): Partitions {
     failed: (error) =>
       log.warn({ err: ViworksError.from(error) }, 'cannot make or drop partitions of telemetry now'),
   });
-  return { ensure, tend, start: ticker.start, stop: ticker.stop };
+  return {
+    ensure,
+    doubt() {
+      for (const { known } of tables) known.clear();
+    },
+    tend,
+    start: ticker.start,
+    stop: ticker.stop,
+  };
 }

@@ -10,6 +10,11 @@ const start = Date.parse('2030-01-01T00:00:00Z');
 
 test.each<[name: string, sample: SampleInit, value: number | undefined]>([
   ['disk:/data', { disks: [{ mount: '/data', totalBytes: 200n, usedBytes: 50n }] }, 25],
+  [
+    'disk:/data',
+    { disks: [{ mount: '/data', totalBytes: 100n, usedBytes: 95n, availableBytes: 0n }], unread: ['disks'] },
+    100,
+  ],
   ['disk:/data', { disks: [{ mount: '/data' }, { mount: '/', totalBytes: 2n, usedBytes: 1n }] }, undefined],
   ['disk:a:b', { disks: [{ mount: 'a:b', totalBytes: 2n, usedBytes: 1n }] }, 50],
   ['received:eth0', { networks: [{ interface: 'eth0', receivedBytesPerSecond: 7 }] }, 7],

@@ -1,5 +1,6 @@
-import { fromBinary } from '@bufbuild/protobuf';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { percentOfDisk } from '../protocol/disks.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { SampleCursor, Statistic, TimeRange } from '../storage/telemetry-history.ts';
 import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
@@ -32,8 +33,7 @@ export function partReader(name: string): PartReader | undefined {
   if (kind === 'disk')
     return ({ disks }) => {
       const disk = disks.find(({ mount }) => mount === of);
-      if (disk === undefined || disk.totalBytes === 0n) return undefined;
-      return Math.min(100, (Number(disk.usedBytes) / Number(disk.totalBytes)) * 100);
+      return disk && percentOfDisk(disk);
     };
   if (kind === undefined) return undefined;
   return ({ networks }) => {
@@ -92,7 +92,7 @@ export async function withParts(
   for (;;) {
     const { samples, more } = await read(range, after, chunk);
     for (const { at, sample: bytes } of samples) {
-      const sample = fromBinary(SampleSchema, bytes);
+      const sample = readStoredSample(bytes);
       const span = spanAt(at, ms);
       const found = values.get(span) ?? new Map<PartMetric, number[]>();
       values.set(span, found);

@@ -3,8 +3,9 @@ import { type Cleaner, createCleaner } from '../lib/cleaner.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
-import type { Database } from '../storage/database.ts';
+import { type Database, isWithoutPartition } from '../storage/database.ts';
 import { refreshRollups, rollupLag } from '../storage/telemetry-rollups.ts';
+import type { Partitions } from './partitions.ts';
 
 /** Keeps the roll-ups true to the samples, a little after they change. */
 
@@ -13,6 +14,7 @@ export interface RollupsDeps {
   clock: Pick<Clock, 'now'>;
   log: Logger;
   metrics: Pick<Metrics, 'telemetryRollups' | 'telemetryRollupLagSeconds'>;
+  partitions: Pick<Partitions, 'tend'>;
 }
 
 const intervalMs = 5000;
@@ -26,13 +28,24 @@ export const readyAfter = (now: number): Date =>
   new Date(Math.floor(now / minuteMs) * minuteMs + minuteMs + graceMs);
 
 /** `clean` makes all anew that is due now. */
-export function createRollups({ database, clock, log, metrics }: RollupsDeps): Cleaner {
+export function createRollups({ database, clock, log, metrics, partitions }: RollupsDeps): Cleaner {
+  /** Where the place of one is gone it is made anew: without it, nothing would be rolled up any more. */
+  async function refresh(now: Date): ReturnType<typeof refreshRollups> {
+    try {
+      return await refreshRollups(database, now);
+    } catch (error) {
+      if (!isWithoutPartition(ViworksError.from(error))) throw error;
+      await partitions.tend();
+      return refreshRollups(database, now);
+    }
+  }
+
   return createCleaner({
     intervalMs,
     batchesAtOnce,
     async cleanSome() {
       const now = new Date(clock.now());
-      const done = await refreshRollups(database, now);
+      const done = await refresh(now);
       if (done === undefined) return { count: 0, more: false };
       metrics.telemetryRollups.inc(done.made);
       if (!done.more) metrics.telemetryRollupLagSeconds.set(await rollupLag(database.query, now));

@@ -1,7 +1,8 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { type DiskSampleSchema, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { imageFileSystems } from '../protocol/disks.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { metricsOf, ratesTold } from './headline.ts';
 import { problemOf } from './judge.ts';
@@ -50,7 +51,7 @@ const plain: fc.Arbitrary<SampleInit> = fc.record({
   disks: fc.array(
     fc.record({
       mount: word,
-      fileSystem: word,
+      fileSystem: fc.oneof(word, fc.constantFrom('ext4', 'xfs', ...imageFileSystems)),
       totalBytes: size,
       usedBytes: size,
       availableBytes: fc.option(size, { nil: undefined }),
@@ -133,6 +134,29 @@ test('of noise it says nothing or what the generated code says', () => {
     }),
     { numRuns: 5000 },
   );
+});
+
+test('the fullest disk that can fill counts, by what is left for those who are not root', () => {
+  const disk = { mount: '/', fileSystem: 'ext4', totalBytes: 100n, usedBytes: 40n };
+  const diskOf = (...disks: MessageInitShape<typeof DiskSampleSchema>[]) =>
+    read(bytesOf({ number: 1n, takenAt: { seconds: 5n }, disks }))?.values.disk;
+  expect(diskOf(disk)).toBe(40);
+  expect(diskOf({ ...disk, availableBytes: 40n })).toBe(50);
+  expect(diskOf({ ...disk, availableBytes: 0n })).toBe(100);
+  expect(diskOf({ ...disk, usedBytes: 0n, availableBytes: 0n })).toBeNull();
+  for (const fileSystem of imageFileSystems)
+    expect(diskOf(disk, { ...disk, usedBytes: 100n, fileSystem })).toBe(40);
+  expect(diskOf(disk, { ...disk, usedBytes: 100n, fileSystem: 'squashfs2' })).toBe(100);
+  expect(diskOf({ ...disk, fileSystem: 'udf' })).toBeNull();
+});
+
+test('the name of a file system whose length is written in two bytes is left to others', () => {
+  const head = Buffer.from(bytesOf({ number: 1n, takenAt: { seconds: 5n } }));
+  const disk = (kind: string) => Buffer.from(`12${kind}${Buffer.from('udf').toString('hex')}18052005`, 'hex');
+  const sample = (part: Buffer) => Buffer.concat([head, Buffer.from([0x2a, part.length]), part]);
+  expect(read(sample(disk('03')))?.values.disk).toBeNull();
+  expect(readWhole(sample(disk('8300')))?.values.disk).toBeNull();
+  expect(read(sample(disk('8300')))).toBeUndefined();
 });
 
 const good: SampleInit = { number: 1n, takenAt: { seconds: 5n }, disks: [{ mount: '/' }] };

@@ -1,4 +1,5 @@
 import { WireType } from '@bufbuild/protobuf/wire';
+import { imageFileSystems, percentUsed } from '../protocol/disks.ts';
 import { isMeasure } from '../protocol/limits.ts';
 import type { MetricValues } from '../storage/telemetry-metrics.ts';
 
@@ -25,7 +26,7 @@ export interface SampleFacts {
 }
 
 /** What a field is; a number above 0 is text of so many characters at most. */
-const [unknown, varint, double, name] = [0, -1, -2, -3];
+const [unknown, varint, double, name, fileSystem] = [0, -1, -2, -3, -4];
 /** The fields of each message, by their numbers. */
 const timeFields = [unknown, varint, varint];
 const cpuFields = [unknown, double, varint, double, double, double];
@@ -33,7 +34,7 @@ const memoryFields = [unknown, varint, varint, varint, varint];
 const diskFields = [
   unknown,
   1024,
-  64,
+  fileSystem,
   varint,
   varint,
   varint,
@@ -56,6 +57,9 @@ const most = [0, 0, 0, 0, 0, 256, 256, 1024, 1024, 256, 0, 0, 0, 0, 16];
 const lastField = most.length - 1;
 const nameCharacters = 64;
 const unreadCharacters = 32;
+const fileSystemCharacters = 64;
+/** By the number of their characters. */
+const images = imageFileSystems.map((kind) => Buffer.from(kind));
 const bootBytes = 16;
 /** Of four characters; none of ASCII has them. */
 const highBits = 0x80808080 | 0;
@@ -133,6 +137,22 @@ export function createSampleReader(): SampleReader {
     if ((high & highBits) !== 0) strange = true;
   }
 
+  /** The kind of a file system: 1 of an image, which does not count, and otherwise 0. */
+  function readFileSystem(to: number): number {
+    const from = at;
+    readText(to, fileSystemCharacters);
+    const length = at - from - 1;
+    // A length may be written in more bytes than it takes.
+    if (bytes[from] !== length) strange = true;
+    for (const image of images) {
+      if (image.length !== length) continue;
+      let same = true;
+      for (let index = 0; index < length; index++) same &&= bytes[from + 1 + index] === image[index];
+      if (same) return 1;
+    }
+    return 0;
+  }
+
   /** Letters, digits and underscores after a letter, and dots where they may be. */
   function readName(to: number, characters: number, dots: boolean): void {
     const stop = readEnd(to);
@@ -168,6 +188,7 @@ export function createSampleReader(): SampleReader {
       else if (kind === varint && type === WireType.Varint) value[no] = readVarint(to);
       else if (kind === double && type === WireType.Bit64) value[no] = readDouble(to);
       else if (kind > 0 && type === WireType.LengthDelimited) readText(to, kind);
+      else if (kind === fileSystem && type === WireType.LengthDelimited) value[no] = readFileSystem(to);
       else if (kind === name && type === WireType.LengthDelimited) readName(to, nameCharacters, true);
       else strange = true;
       if (kind !== unknown) has |= 1 << no;
@@ -178,7 +199,7 @@ export function createSampleReader(): SampleReader {
   const number = (no: number): number => value[no] as number;
   const isAmount = (no: number): boolean => number(no) >= 0 && isMeasure(number(no));
   const percent = (used: number, total: number): number | null =>
-    number(total) > 0 ? Math.min(100, (number(used) / number(total)) * 100) : null;
+    percentUsed(number(used), number(total)) ?? null;
 
   function read(): SampleFacts | undefined {
     const to = bytes.length;
@@ -228,8 +249,10 @@ export function createSampleReader(): SampleReader {
           readMessage(diskFields, to);
           for (let rate = 9; rate <= 13; rate++) if (!isAmount(rate)) return undefined;
           if (number(13) > 100) return undefined;
-          const used = percent(4, 3);
-          if (used !== null && (values.disk === null || used > values.disk)) values.disk = used;
+          if (number(2) !== 0) break;
+          const available = (has & 0b100000) === 0 ? undefined : number(5);
+          const used = percentUsed(number(4), number(3), available);
+          if (used !== undefined && (values.disk === null || used > values.disk)) values.disk = used;
           break;
         }
         case 6:

@@ -1,8 +1,9 @@
-import { fromBinary, type JsonObject, toJson } from '@bufbuild/protobuf';
+import { type JsonObject, toJson } from '@bufbuild/protobuf';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { Database } from '../storage/database.ts';
 import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
 import type { SampleRow, StoredSample } from '../storage/telemetry-samples.ts';
@@ -24,6 +25,8 @@ export interface Telemetry extends TelemetryIngest {
    * break of the connection to the database it may hear of one again.
    */
   onStored(listener: StoredListener): () => void;
+  /** Calls the listener with an agent that is no more, until the returned function is called. */
+  onForgotten(listener: (agentId: string) => void): () => void;
   /** Makes the roll-ups anew that are due; answers with how many. */
   rollUp(): Promise<number>;
   partitions: Pick<Partitions, 'tend'>;
@@ -60,12 +63,13 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
   const { database, clock, log, metrics, settings } = deps;
   const latest = (deps.latest ?? createMemoryLatest)(createStoredNewest(database.query));
   const listeners = new Set<StoredListener>();
+  const forgetters = new Set<(agentId: string) => void>();
   const partitions = createPartitionTending({ database, clock, log, metrics, ...settings });
   const drops = createDrops({
     before: (sample) => readSampleBefore(database.query, sample),
     count: (dropped) => metrics.telemetryDropped.inc(dropped),
   });
-  const rollups = createRollups({ database, clock, log, metrics });
+  const rollups = createRollups({ database, clock, log, metrics, partitions });
 
   async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
     drops.stored(samples);
@@ -97,14 +101,19 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     async latestJson(agentId) {
       const row = await latest.get(agentId);
       if (row === undefined) return undefined;
-      return toJson(SampleSchema, fromBinary(SampleSchema, row.sample)) as JsonObject;
+      return toJson(SampleSchema, readStoredSample(row.sample)) as JsonObject;
     },
     history: createTelemetryHistory({ database, clock, keepMs: settings.keepMs }),
     onStored(listener) {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
+    onForgotten(listener) {
+      forgetters.add(listener);
+      return () => void forgetters.delete(listener);
+    },
     async forget(agentId) {
+      for (const listener of forgetters) listener(agentId);
       await ingest.forget(agentId);
       await latest.forget(agentId);
     },
@@ -117,7 +126,7 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
       rollups.start();
     },
     async stop() {
-      await ingest.idle();
+      await ingest.stop();
       await drops.idle();
       await partitions.stop();
       await rollups.stop();

@@ -266,6 +266,58 @@ describe.each([
   });
 });
 
+test.each([
+  ['rule', { rule: 'Disk High' }, 'filter.rule'],
+  ['agentId', { agentId: '-alpha' }, 'filter.agent_id'],
+  ['site', { site: 'Berlin' }, 'filter.site'],
+] as const)(
+  'a filter with a %s that cannot be is refused alike over every surface',
+  async (field, filter, name) => {
+    await using api = await startApi();
+    const { alerts } = await api.trpc('admin');
+    const control = await api.control('grpc', 'admin');
+    const [one, other] = [
+      await errorOf(alerts.list.query(filter)),
+      await errorOf(control.listAlerts({ filter })),
+    ];
+    expect([one.code, other.code]).toEqual(['invalid_request', 'invalid_request']);
+    expect(one.message).toMatch(new RegExp(`^${field}: must be 1 to 63 characters`));
+    expect(other.message).toBe(one.message.replace(field, name));
+  },
+);
+
+test('dead letters of a webhook that cannot be are refused alike over every surface', async () => {
+  await using api = await startApi();
+  const { alerts } = await api.trpc('admin');
+  const control = await api.control('grpc', 'admin');
+  const [one, other] = [
+    await errorOf(alerts.listDeadLetters.query({ webhook: 'No Name' })),
+    await errorOf(control.listDeadLetters({ webhook: 'No Name' })),
+  ];
+  expect(one.message).toMatch(/^webhook: must be 1 to 63/);
+  expect([other.code, other.message]).toEqual([one.code, one.message]);
+});
+
+test('rules wait for 24 days at most, over every surface', async () => {
+  await using api = await startApi();
+  const { alerts } = await api.trpc('admin');
+  const control = await api.control('grpc', 'admin');
+  const days = 86_400_000;
+  const save = (name: string, forMs: number) =>
+    alerts.saveRule.mutate({ name, severity: 'info', metric: 'cpu.percent', threshold: 1, forMs });
+  expect((await save('long', 24 * days)).rule.forMs).toBe(24 * days);
+  const problem = 'must be whole milliseconds from 0 to 24 days';
+  expect((await errorOf(save('longer', 24 * days + 1))).message).toBe(`forMs: ${problem}`);
+  const spec = {
+    name: 'longer',
+    severity: Severity.INFO,
+    metric: 'cpu.percent',
+    threshold: 1,
+    clearFor: durationFromMs(24 * days + 1),
+  };
+  expect((await errorOf(control.saveAlertRule({ spec }))).message).toBe(`spec.clear_for: ${problem}`);
+});
+
 test('whoever is limited to other sites sees nothing of an alert', async () => {
   await using api = await startApi();
   const { createTRPCClient, httpLink } = await import('@trpc/client');

@@ -10,6 +10,7 @@ import {
 import type { AppRouter } from '../../src/api/client.ts';
 import { agentHealthView, fleetHealthView, trendsView } from '../../src/api/schemas/health.ts';
 import { agentText, fleetText, trendsText } from '../../src/health/text.ts';
+import { longestTrendDays } from '../../src/health/types.ts';
 import { sickAgent, sickFleet, trendReport } from '../support/api-health.ts';
 import { startApi, type TestApi } from '../support/api-server.ts';
 import { errorOf } from '../support/api-surfaces.ts';
@@ -178,7 +179,8 @@ describe.each([
     );
     expect(await surface.trends('alpha', 1)).toMatchObject({ to: '2030-01-02T00:00:00.000Z' });
     expect((await errorOf(surface.trends('nobody'))).code).toBe('agent_unknown');
-    expect((await errorOf(surface.trends('alpha', 31))).message).toMatch(/^days/);
+    expect(await surface.trends('alpha', longestTrendDays)).toMatchObject({ to: '2030-01-31T00:00:00.000Z' });
+    expect((await errorOf(surface.trends('alpha', longestTrendDays + 1))).message).toMatch(/^days/);
   });
 });
 

@@ -93,6 +93,26 @@ test('agents whose facts change come and go, and what is beyond a token is not t
   ]);
 });
 
+test('who sees an agent that was removed and enrolled anew hears nothing of the one before', async () => {
+  const { api, core, agents, measure } = await liveRig();
+  await agents('berlin', 'alpha');
+  await measure('alpha', 10);
+  await core.agents.revoke('ada', 'alpha', '');
+  await core.agents.remove('ada', 'alpha');
+  await agents('paris', 'alpha');
+  const limited = api.trpcWith(await api.tokenFor('viewer', { sites: ['paris'] }));
+  const heard = hear<SampleEvent>((handlers) =>
+    limited.live.telemetry.subscribe({ intervalMs: 0 }, handlers),
+  );
+  await heard.until(() => true);
+  await measure('alpha', 20);
+  await heard.until(({ samples }) => samples.length > 0);
+  expect(told(heard.events)).toEqual([
+    { snapshot: 'start', samples: [], skipped: 0 },
+    { snapshot: undefined, samples: ['alpha 2'], skipped: 0 },
+  ]);
+});
+
 test('presence is told as it changes', async () => {
   const { api, core, agents } = await liveRig();
   await agents('berlin', 'alpha');

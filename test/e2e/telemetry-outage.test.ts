@@ -15,7 +15,7 @@ import { createMemorySpool } from '../../src/agent/telemetry/spool.ts';
 import { createConnectDialer } from '../../src/agent/transport/connect.ts';
 import { newId } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
-import { telemetryCredit } from '../../src/session/handshake.ts';
+import { telemetryCredit } from '../../src/session/telemetry-credit.ts';
 import { createEmbeddedPostgres } from '../../src/storage/embedded/embedded.ts';
 import { createProcessRig, type ProcessRig } from '../support/app-process.ts';
 import type { FakeSession } from '../support/fake-agent.ts';

@@ -4,7 +4,7 @@ import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { configSchema } from '../../src/config/schema.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { newId } from '../../src/lib/ids.ts';
-import { telemetryCredit } from '../../src/session/handshake.ts';
+import { telemetryCredit } from '../../src/session/telemetry-credit.ts';
 import { type Core, executionIn, startCore, submitTo } from '../support/app-core.ts';
 import { connected, type FakeSession } from '../support/fake-agent.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';

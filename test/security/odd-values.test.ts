@@ -48,6 +48,8 @@ const keys = [
   `1/${hash}/1/1/${most}`,
   `1/${hash}/1/-9007199254740993/`,
   '2026-99-99',
+  '60 999999999999999',
+  '999999999999999 00 9999999999999999',
 ];
 
 test.each([
@@ -63,8 +65,23 @@ test.each([
   'tokens.list',
   'enrollment.listTokens',
   'enrollment.listRequests',
+  'alerts.list',
+  'alerts.listRules',
+  'alerts.listSilences',
+  'alerts.listDeadLetters',
+  'telemetry.latest',
+  'telemetry.samples',
+  'telemetry.series',
+  'telemetry.aggregate',
+  'telemetry.sites',
 ])('pages of %s', async (path) => {
-  const base = path === 'commands.get' ? { commandId } : {};
+  const bases: Record<string, object> = {
+    'commands.get': { commandId },
+    'telemetry.samples': { agentId: 'known' },
+    'telemetry.series': { agentId: 'known' },
+    'telemetry.aggregate': { metric: 'cpu' },
+  };
+  const base = bases[path] ?? {};
   for (const key of keys) {
     for (const pageToken of [key, Buffer.from(key).toString('base64url')])
       expect([pageToken, (await query(path, { ...base, pageToken })).status]).toEqual([
@@ -77,6 +94,7 @@ test.each([
 test.each(['a\0b', '\ud800', '\udc00x', '%', "'", '\\', '\u202e'])('a text %j', async (text) => {
   const target = { agents: ['known'] };
   const command = { verb: 'exec', args: { argv: ['true'] }, target };
+  const rule = { name: 'odd', severity: 'info', metric: 'cpu.percent', threshold: 1 };
   const calls: [path: string, input: object][] = [
     ['commands.submit', { ...command, idempotencyKey: text }],
     ['commands.submit', { ...command, correlationId: text }],
@@ -92,6 +110,8 @@ test.each(['a\0b', '\ud800', '\udc00x', '%', "'", '\\', '\u202e'])('a text %j', 
     ['tokens.createEnrollment', { site: 'bern', labels: { a: text } }],
     ['enrollment.createToken', { site: 'bern', labels: { a: text } }],
     ['enrollment.reject', { requestId: commandId, reason: text }],
+    ['alerts.silence', { of: { subject: text }, lifetimeMs: 1000, reason: text }],
+    ['alerts.saveRule', { ...rule, description: text, selector: { labels: { a: text }, os: [text] } }],
     ['certs.revoke', { serial: '0a', reason: text }],
     ['keys.revoke', { keyId: '0'.repeat(32), reason: text }],
     ['schedules.create', { name: 'odd', description: text, timing: { cron: text, timeZone: text }, command }],
@@ -104,6 +124,26 @@ test.each(['a\0b', '\ud800', '\udc00x', '%', "'", '\\', '\u202e'])('a text %j', 
     expect([path, (await mutate(path, input)).status]).toEqual([path, expect.toSatisfy((s) => s < 500)]);
 });
 
+test.each(['a\0b', '\ud800', '%', "'"])('a text %j that telemetry is chosen by', async (text) => {
+  for (const filter of [{ labels: { a: text } }, { os: [text] }, { capabilities: [text] }])
+    for (const [path, input] of [
+      ['telemetry.aggregate', { metric: 'cpu', filter }],
+      ['telemetry.sites', { filter }],
+      ['telemetry.latest', { filter: 'labels' in filter ? filter : {} }],
+    ] as const)
+      expect([path, filter, (await query(path, input)).status]).toEqual([
+        path,
+        filter,
+        expect.toBeOneOf([200, 400]),
+      ]);
+  const response = await fetch(`${app.url}/viworks.control.v1.ControlService/ListDeadLetters`, {
+    method: 'POST',
+    headers: headers(),
+    body: JSON.stringify({ webhook: text }),
+  });
+  expect(response.status).toBeOneOf([400, 404]);
+});
+
 test.each(['0000-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z', '2026-01-01T00:00:00.999999999999Z'])(
   'a time %s',
   async (time) => {
@@ -111,6 +151,11 @@ test.each(['0000-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z', '2026-01-01T00:00
       ['commands.list', { filter: { createdAfter: time, createdBefore: time } }],
       ['audit.list', { filter: { since: time, until: time } }],
       ['schedules.next', { timing: { at: time }, count: 3 }],
+      ['telemetry.samples', { agentId: 'known', from: time }],
+      ['telemetry.samples', { agentId: 'known', from: '1970-01-01T00:00:00Z', to: time }],
+      ['telemetry.series', { agentId: 'known', from: '1970-01-01T00:00:00Z', to: time }],
+      ['telemetry.aggregate', { metric: 'cpu', to: time }],
+      ['telemetry.sites', { from: time, to: time }],
     ] as const)
       expect([path, (await query(path, input)).status]).toEqual([path, expect.toBeOneOf([200, 400])]);
   },

@@ -4,18 +4,22 @@ import { create } from '@bufbuild/protobuf';
 import { onTestFinished } from 'vitest';
 import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { type Alerts, type AlertsDeps, createAlerts } from '../../src/alerts/alerts.ts';
-import type { StoredSample } from '../../src/alerts/samples.ts';
+import type { ObservedSample } from '../../src/alerts/samples.ts';
 import { createSecretBox } from '../../src/identity/secret-box.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { statement } from '../../src/storage/database.ts';
 import type { Core } from './app-core.ts';
 
 /** Alerts on a core; nothing happens by itself unless they are started. */
-export function alertsOn(core: Core, settings: Partial<AlertsDeps['settings']> = {}): Alerts {
+export function alertsOn(
+  core: Core,
+  settings: Partial<AlertsDeps['settings']> = {},
+  box: AlertsDeps['box'] = createSecretBox(new Uint8Array(32).fill(9), 'alerts'),
+): Alerts {
   const { database, clock, metrics } = core;
   const alerts = createAlerts({
     database,
-    box: createSecretBox(new Uint8Array(32).fill(9), 'alerts'),
+    box,
     clock,
     log: silentLogger,
     metrics,
@@ -57,12 +61,12 @@ export const sampleOf = (
   at: number,
   sample: Partial<Parameters<typeof create<typeof SampleSchema>>[1]>,
   late = false,
-): StoredSample => {
+): ObservedSample => {
   const read = create(SampleSchema, sample as Sample);
   return { agentId, at, late, measured: () => read };
 };
 
-export const cpu = (agentId: string, at: number, usedPercent: number, late = false): StoredSample =>
+export const cpu = (agentId: string, at: number, usedPercent: number, late = false): ObservedSample =>
   sampleOf(agentId, at, { cpu: { usedPercent, cores: 4 } as Sample['cpu'] }, late);
 
 export interface Received {
@@ -72,23 +76,26 @@ export interface Received {
 }
 
 /** The far end of a webhook. */
-export async function receiver(answer: (request: Received, count: number) => number = () => 204) {
+export async function receiver(
+  answer: (request: Received, count: number) => number | Promise<number> = () => 204,
+) {
   const received: Received[] = [];
   let arrived = Promise.withResolvers<void>();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
+    request.on('end', async () => {
       const one = {
         headers: request.headers,
         body: Buffer.concat(chunks).toString('utf8'),
         path: request.url ?? '',
       };
       received.push(one);
-      const status = answer(one, received.length);
-      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
+      const answered = answer(one, received.length);
       arrived.resolve();
       arrived = Promise.withResolvers();
+      const status = await answered;
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end();
     });
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));

@@ -114,6 +114,8 @@ export interface CoreOptions {
   budget?: BudgetLimits;
   /** Takes what agents measure, in place of the ingest. */
   onTelemetry?: TelemetryIngest['ingest'];
+  /** Says how many TELEMETRY an agent may have unacknowledged, in place of the ingest. */
+  telemetryCredit?: TelemetryIngest['credit'];
   /** Of the agents' listener. */
   tls?: { cert: string; key: string };
   telemetry?: Partial<TelemetrySettings>;
@@ -245,7 +247,11 @@ export async function startCore(url: string, options: CoreOptions = {}): Promise
       audit: audit.trail,
     }),
     engine,
-    telemetry: options.onTelemetry === undefined ? telemetry : { ...telemetry, ingest: options.onTelemetry },
+    telemetry: {
+      ...telemetry,
+      ingest: options.onTelemetry ?? telemetry.ingest,
+      credit: options.telemetryCredit ?? telemetry.credit,
+    },
     clock,
     log,
     metrics,

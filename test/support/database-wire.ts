@@ -1,4 +1,4 @@
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import pg from 'pg';
 import { onTestFinished } from 'vitest';
 
@@ -10,12 +10,29 @@ export interface DatabaseWire {
   url: string;
   /** From now on, and once. @param behind on a connection on which this was said before */
   breakAt(words: string, when: 'before' | 'after' | 'silent', behind?: string): void;
+  /** The database is away from now on: what is open breaks, and nothing opens. */
+  cut(): void;
+  /** It is back. */
+  mend(): void;
+  /** Resolves when somebody next tries to reach it while it is away. */
+  tried(): Promise<void>;
 }
 
 export async function databaseWire(target: string): Promise<DatabaseWire> {
   const { host, port, user, password, database } = new pg.Client({ connectionString: target });
   let breaking: { words: string; when: Parameters<DatabaseWire['breakAt']>[1]; behind: string } | undefined;
+  let away = false;
+  let tried = Promise.withResolvers<void>();
+  const open = new Set<Socket>();
   const server = createServer((near) => {
+    if (away) {
+      near.on('error', () => {}).destroy();
+      tried.resolve();
+      tried = Promise.withResolvers();
+      return;
+    }
+    open.add(near);
+    near.on('close', () => open.delete(near));
     const far = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host);
     let answers = true;
     let isBehind = false;
@@ -50,5 +67,13 @@ export async function databaseWire(target: string): Promise<DatabaseWire> {
     breakAt(words, when, behind = '') {
       breaking = { words, when, behind };
     },
+    cut() {
+      away = true;
+      for (const socket of open) socket.destroy();
+    },
+    mend() {
+      away = false;
+    },
+    tried: () => tried.promise,
   };
 }

@@ -42,14 +42,14 @@ export async function openDiskSpool(folder: string, options: DiskSpoolOptions): 
   const segmentAgeMs = bounds.maximumAgeMs / shareOfBounds;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   /** Oldest first; the one that is written to is the last. */
-  const segments: Segment[] = await findSegments(folder, log);
+  const { segments, lastId } = await findSegments(folder, log);
   let active: OpenSegment | undefined;
   /** What the disk did not take, newer than all that is there. */
   let memory: SpooledFrame[] = [];
   let next = endOf(segments.at(-1));
   let acknowledged = 0;
   let dropped = 0;
-  let nextId = (segments.at(-1)?.id ?? 0) + 1;
+  let nextId = lastId + 1;
   let cache: { segment: Segment; frames: Frame[] } | undefined;
   let failing = false;
   let syncedAt = Number.NEGATIVE_INFINITY;

@@ -17,7 +17,7 @@ export interface MetricFilesDeps {
   log: Logger;
 }
 
-export const metricFileSuffix = '.metrics';
+const metricFileSuffix = '.metrics';
 const maximumFiles = 64;
 const maximumBytes = 64 * 1024;
 const staleMs = 3_600_000;

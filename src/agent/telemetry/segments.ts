@@ -46,12 +46,40 @@ export function doomedOf(segments: readonly Segment[], bytes: number, oldest: nu
   return segments.slice(0, kept < 0 ? segments.length : kept);
 }
 
-/** What a process before left. What a crash left half written is cut off, and counts for nothing. */
-export async function findSegments(folder: string, log: Logger): Promise<Segment[]> {
+/**
+ * What a process before left, and the id of its last file. What a crash left half written is cut off, and counts for
+ * nothing. A file that cannot be read, as on a disk that is damaged there, is passed over, and stays.
+ */
+export async function findSegments(
+  folder: string,
+  log: Logger,
+): Promise<{ segments: Segment[]; lastId: number }> {
   const names = (await readdir(folder)).filter((name) => /^\d{12}\.samples$/.test(name)).sort();
   const segments: Segment[] = [];
+  let lastId = 0;
   for (const name of names) {
-    const file = join(folder, name);
+    lastId = Number(name.slice(0, -suffix.length));
+    const found = await contentOf(join(folder, name), log);
+    if (found === undefined) continue;
+    const { frames, bytes } = found;
+    const times = frames.map(({ takenAt }) => takenAt);
+    if (frames.length === 0) await removeSegment(folder, { id: lastId }, log);
+    else
+      segments.push({
+        id: lastId,
+        first: endOf(segments.at(-1)),
+        count: frames.length,
+        bytes,
+        oldestAt: Math.min(...times),
+        newestAt: Math.max(...times),
+      });
+  }
+  return { segments, lastId };
+}
+
+/** Its whole frames, and how many bytes they take; undefined where it cannot be read. */
+async function contentOf(file: string, log: Logger) {
+  try {
     const bytes = await readFile(file);
     const { frames, goodBytes } = readFrames(bytes);
     if (goodBytes < bytes.byteLength) {
@@ -61,19 +89,11 @@ export async function findSegments(folder: string, log: Logger): Promise<Segment
       );
       await truncate(file, goodBytes);
     }
-    const times = frames.map(({ takenAt }) => takenAt);
-    if (frames.length === 0) await rm(file);
-    else
-      segments.push({
-        id: Number(name.slice(0, -suffix.length)),
-        first: endOf(segments.at(-1)),
-        count: frames.length,
-        bytes: goodBytes,
-        oldestAt: Math.min(...times),
-        newestAt: Math.max(...times),
-      });
+    return { frames, bytes: goodBytes };
+  } catch (err) {
+    log.warn({ err, file }, 'telemetry on the disk cannot be read, and is passed over');
+    return undefined;
   }
-  return segments;
 }
 
 /** Its whole frames; nothing where the file cannot be read. */
@@ -86,7 +106,7 @@ export async function readSegment(folder: string, { id, bytes }: Segment, log: L
   }
 }
 
-export async function removeSegment(folder: string, { id }: Segment, log: Logger): Promise<void> {
+export async function removeSegment(folder: string, { id }: Pick<Segment, 'id'>, log: Logger): Promise<void> {
   const file = segmentFile(folder, id);
   try {
     await rm(file, { force: true });

@@ -1,5 +1,6 @@
 import {
   appendFile,
+  mkdir,
   mkdtemp,
   readdir,
   readFile,
@@ -165,6 +166,25 @@ describe('a spool on the disk', () => {
     const next = await openAt(folder, time);
     await add(next, 100, { at: time.clock.now() });
     expect([await waiting(next), next.dropped]).toEqual([[100], kept.length]);
+  });
+
+  test('goes on beside a file that cannot be read, and gives it to nobody', async () => {
+    const folder = await newFolder();
+    const first = await openAt(folder);
+    for (let n = 0; n < 2; n += 1) await add(first, n);
+    await first.close();
+    // As a file is whose place on the disk is damaged: it cannot be opened, read or written.
+    await mkdir(segmentFile(folder, 2));
+    const second = await openAt(folder);
+    await add(second, 2);
+    expect(await waiting(second)).toEqual([0, 1, 2]);
+    await second.close();
+    await mkdir(segmentFile(folder, 4));
+    const third = await openAt(folder);
+    await add(third, 3);
+    expect(await waiting(third)).toEqual([0, 1, 2, 3]);
+    await third.close();
+    expect(await waiting(await openAt(folder))).toEqual([0, 1, 2, 3]);
   });
 
   test('goes on after a sample that a crash left half written, and after one that the disk changed', async () => {

@@ -1,7 +1,7 @@
 import { formatDuration } from '../../lib/duration.ts';
 import type { AlertRow } from '../../storage/alerts.ts';
 import { valueText } from '../metrics.ts';
-import { type Severity, severities, type WebhookFilter } from '../types.ts';
+import { rank, type Severity, severities, type WebhookFilter } from '../types.ts';
 
 /** What a webhook is told, made from what happened to alerts of one rule in one site. */
 
@@ -134,8 +134,6 @@ function told({ kind, alert }: AlertEvent): ToldAlert {
     summary,
   };
 }
-
-export const rank = (severity: string): number => (severities as readonly string[]).indexOf(severity);
 
 const highest = (all: readonly string[]): Severity =>
   severities.findLast((severity) => all.includes(severity)) ?? 'info';

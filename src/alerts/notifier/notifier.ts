@@ -4,17 +4,18 @@ import type { Clock } from '../../lib/clock.ts';
 import { newId } from '../../lib/ids.ts';
 import type { Logger } from '../../lib/logger.ts';
 import type { Metrics } from '../../lib/metrics.ts';
+import { createWaits } from '../../lib/waits.ts';
 import {
   claimDeliveries,
   type DeliveryRow,
   findWebhook,
   insertDelivery,
-  listWebhooks,
   nextDeliveryAt,
   nextRipeAt,
   ripeGroups,
   settleDelivery,
   takeEvents,
+  webhookFilters,
 } from '../../storage/alert-deliveries.ts';
 import type { AlertEventRow } from '../../storage/alerts.ts';
 import type { Database } from '../../storage/database.ts';
@@ -86,11 +87,11 @@ export function createNotifier(deps: NotifierDeps): Notifier {
   const stopping = new AbortController();
   const underWay = new Set<Promise<void>>();
   const busy = new Map<string, number>();
-  let awake = Promise.withResolvers<void>();
+  const waits = createWaits();
   let running: Promise<void> | undefined;
   let stopped = false;
 
-  const wake = () => awake.resolve();
+  const { wake } = waits;
 
   async function groupOne({ rule, site }: { rule: string; site: string }): Promise<number> {
     return database.transaction(async (query) => {
@@ -99,7 +100,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
       const events = inOrder(rows);
       const at = new Date(clock.now());
       let messages = 0;
-      for (const { name, filter } of await listWebhooks(query, undefined, maximumWebhooks)) {
+      for (const { name, filter } of await webhookFilters(query, maximumWebhooks)) {
         const told = events.filter((event) => isTold(filter as WebhookFilter, event));
         if (told.length === 0) continue;
         const id = newId();
@@ -180,13 +181,17 @@ export function createNotifier(deps: NotifierDeps): Notifier {
     underWay.add(work);
   }
 
-  /** Begins what is due as far as there is room; answers with how many. */
+  /** Webhooks that have as many attempts under way as they may. */
+  const full = () => [...busy].filter(([, count]) => count >= attemptsOfWebhook).map(([name]) => name);
+
+  /** Begins some of what is due, as far as there is room; answers with how many. */
   async function beginDue(): Promise<number> {
-    const room = Math.min(attemptsOfWebhook, attemptsAtOnce - underWay.size);
+    // All that come may be for the webhook that has the most under way of those that have room.
+    const most = Math.max(0, ...[...busy.values()].filter((count) => count < attemptsOfWebhook));
+    const room = Math.min(attemptsOfWebhook - most, attemptsAtOnce - underWay.size);
     if (room <= 0 || stopped) return 0;
     const now = clock.now();
-    const full = [...busy].filter(([, count]) => count >= attemptsOfWebhook).map(([name]) => name);
-    const due = await claimDeliveries(database.query, new Date(now), new Date(now + lostMs), full, room);
+    const due = await claimDeliveries(database.query, new Date(now), new Date(now + lostMs), full(), room);
     for (const delivery of due) begin(delivery);
     return due.length;
   }
@@ -205,17 +210,17 @@ export function createNotifier(deps: NotifierDeps): Notifier {
   async function untilNext(): Promise<number> {
     const times = await Promise.all([
       nextRipeAt(database.query, settings.quietMs, settings.windowMs),
-      underWay.size >= attemptsAtOnce ? undefined : nextDeliveryAt(database.query),
+      underWay.size >= attemptsAtOnce ? undefined : nextDeliveryAt(database.query, full()),
     ]);
     const soonest = Math.min(...times.map((time) => time?.getTime() ?? Number.POSITIVE_INFINITY));
-    // What waits for its turn behind another one is due already; the end of that one wakes.
+    // The end of what is under way wakes.
     return Math.min(lookAgainMs, Math.max(underWay.size > 0 ? 1000 : 50, soonest - clock.now()));
   }
 
   async function run(): Promise<void> {
     let failures = 0;
     while (!stopped) {
-      awake = Promise.withResolvers();
+      waits.lower();
       let delayMs: number;
       try {
         await group();
@@ -226,11 +231,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
         log.warn({ err: ViworksError.from(error) }, 'cannot tell of alerts now');
         delayMs = backoffDelay({ baseMs: 200, maximumMs: 5000 }, failures++, 0.5 + Math.random() / 2);
       }
-      if (stopped) break;
-      const passed = Promise.withResolvers<void>();
-      const timer = setTimeout(passed.resolve, delayMs);
-      await Promise.race([passed.promise, awake.promise]);
-      clearTimeout(timer);
+      await waits.untilWoken(delayMs);
     }
   }
 
@@ -244,7 +245,7 @@ export function createNotifier(deps: NotifierDeps): Notifier {
     async stop() {
       stopped = true;
       stopping.abort();
-      wake();
+      waits.end();
       await running;
       await Promise.all(underWay);
     },

@@ -66,6 +66,8 @@ export function send(
       if (deadline.aborted) over(undefined, `no answer within ${timeoutMs / 1000} s`);
       else over(undefined, `cannot be reached: ${(error.code ?? error.message).slice(0, 200)}`);
     });
+    // Of a connection that was taken for something else (101) neither an answer nor an error is told.
+    request.on('close', () => over(undefined, 'it closed the connection without an answer'));
     request.end(body);
   });
 }

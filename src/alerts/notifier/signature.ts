@@ -6,7 +6,7 @@ import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:c
  * sent again as a new one.
  */
 
-export const secretPrefix = 'whsec_';
+const secretPrefix = 'whsec_';
 const secretForm = /^whsec_([A-Za-z0-9+/]+={0,2})$/;
 
 export const newSecret = (): string => secretPrefix + randomBytes(32).toString('base64');

@@ -1,7 +1,8 @@
 import { invalidField, ViworksError } from '../../errors.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { newId } from '../../lib/ids.ts';
+import { idForm, newId } from '../../lib/ids.ts';
 import { keyBefore, pageOf } from '../../lib/page.ts';
+import { isStorable } from '../../lib/text.ts';
 import {
   type CountedWebhookRow,
   deleteWebhook,
@@ -42,14 +43,13 @@ export interface WebhooksDeps {
 }
 
 export const maximumWebhooks = 100;
-const idForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export function createWebhooks(deps: WebhooksDeps): WebhookService {
   const { database, box, clock, clearText, wake } = deps;
   const { query } = database;
 
   async function webhookAt(name: string): Promise<WebhookRow> {
-    const row = await findWebhook(query, name);
+    const row = isStorable(name) ? await findWebhook(query, name) : undefined;
     if (row === undefined) throw unknownWebhook(name);
     return row;
   }

@@ -17,7 +17,6 @@ import {
 } from '#gen/viworks/control/v1/alert_pb.js';
 import type {
   Alert,
-  AlertFilter,
   AlertState,
   Comparison,
   DeadLetter,
@@ -28,6 +27,7 @@ import type {
   Webhook,
 } from '../../alerts/types.ts';
 import { defined } from '../../lib/defined.ts';
+import { unlessEmpty } from './convert.ts';
 import { inverse } from './enums.ts';
 
 /** Between the alerts of the core and those of viworks.control.v1. What is read is checked by its schema. */
@@ -52,8 +52,6 @@ export const alertStateOf = inverse(stateMessage);
 export const severityOf = inverse(severityMessage);
 const comparisonOf = inverse(comparisonMessage);
 
-export const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
-
 export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema> {
   const { state, severity, comparison, value, pendingSince, updatedAt, ...rest } = alert;
   const { firedAt, resolvedAt, acknowledgedAt, ...texts } = rest;
@@ -74,7 +72,8 @@ export function alertMessage(alert: Alert): MessageInitShape<typeof AlertSchema>
   };
 }
 
-export function alertFilter(filter: AlertFilterMessage | undefined): AlertFilter {
+/** Without what is unset. */
+export function readAlertFilter(filter: AlertFilterMessage | undefined) {
   if (filter === undefined) return {};
   return {
     states: unlessEmpty(filter.states.flatMap((state) => alertStateOf(state) ?? [])),

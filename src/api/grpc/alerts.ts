@@ -2,12 +2,19 @@ import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { z } from 'zod';
 import { ControlService } from '#gen/viworks/control/v1/control_service_pb.js';
 import { defined } from '../../lib/defined.ts';
-import { addWebhookInput, retryDeadLettersInput, saveRuleInput, silenceInput } from '../schemas/alerts.ts';
+import {
+  addWebhookInput,
+  alertFilterInput,
+  retryDeadLettersInput,
+  saveRuleInput,
+  silenceInput,
+  webhookNameInput,
+} from '../schemas/alerts.ts';
 import { invalidRequest } from '../schemas/problems.ts';
 import {
-  alertFilter,
   alertMessage,
   deadLetterMessage,
+  readAlertFilter,
   readFilter,
   readMatch,
   readRule,
@@ -25,7 +32,8 @@ export function alertMethods({ unary }: Pick<Guard, 'unary'>) {
   const { method } = ControlService;
   return {
     listAlerts: unary(method.listAlerts, async (request, { core }) => {
-      const page = await core.alerts.list(alertFilter(request.filter), pageRequest(request));
+      const filter = parse(alertFilterInput, readAlertFilter(request.filter), filterNames);
+      const page = await core.alerts.list(filter, pageRequest(request));
       return { alerts: page.items.map(alertMessage), nextPageToken: page.nextToken ?? '' };
     }),
 
@@ -102,7 +110,9 @@ export function alertMethods({ unary }: Pick<Guard, 'unary'>) {
     }),
 
     listDeadLetters: unary(method.listDeadLetters, async (request, { core }) => {
-      const page = await core.alerts.listDeadLetters(request.webhook || undefined, pageRequest(request));
+      const { webhook } = request;
+      if (webhook !== '') parse(webhookNameInput, { name: webhook }, { name: 'webhook' });
+      const page = await core.alerts.listDeadLetters(webhook || undefined, pageRequest(request));
       return { deadLetters: page.items.map(deadLetterMessage), nextPageToken: page.nextToken ?? '' };
     }),
 
@@ -112,6 +122,13 @@ export function alertMethods({ unary }: Pick<Guard, 'unary'>) {
     }),
   };
 }
+
+const filterNames = {
+  rule: 'filter.rule',
+  agentId: 'filter.agent_id',
+  site: 'filter.site',
+  states: 'filter.states',
+};
 
 function parse<S extends z.ZodType>(
   schema: S,

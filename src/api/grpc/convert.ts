@@ -230,3 +230,6 @@ export function healthMessage(report: HealthReport): MessageInitShape<typeof Hea
 export function pageRequest({ pageSize, pageToken }: { pageSize: number; pageToken: string }): PageRequest {
   return { size: pageSize || defaultPageSize, token: pageToken || undefined };
 }
+
+/** Of a repeated field, which is empty where nothing was said. */
+export const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);

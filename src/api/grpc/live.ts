@@ -13,8 +13,8 @@ import type { LiveEvent, LiveSample, SnapshotReason } from '../../live/types.ts'
 import { telemetryMetrics } from '../../storage/telemetry-metrics.ts';
 import { liveAgentsInput, liveAlertsInput, liveTelemetryInput } from '../schemas/live.ts';
 import { invalidRequest } from '../schemas/problems.ts';
-import { alertMessage, alertStateOf, severityOf, unlessEmpty } from './alert-convert.ts';
-import { agentMessage, statusOf } from './convert.ts';
+import { alertMessage, alertStateOf, severityOf } from './alert-convert.ts';
+import { agentMessage, statusOf, unlessEmpty } from './convert.ts';
 import type { Guard } from './guard.ts';
 
 /** The live streams of ControlService. */

@@ -8,7 +8,7 @@ import type { AgentSelector, SubmitInput, Target } from '../../commands/types.ts
 import { ViworksError } from '../../errors.ts';
 import { submitInput } from '../schemas/commands.ts';
 import { invalidRequest } from '../schemas/problems.ts';
-import { priorityOf, statusOf } from './convert.ts';
+import { priorityOf, statusOf, unlessEmpty } from './convert.ts';
 import { planNames, readPlan } from './rollout-convert.ts';
 
 /**
@@ -50,7 +50,6 @@ export function readTarget(message: TargetMessage | undefined): Target | undefin
 }
 
 function readSelector(message: AgentSelectorMessage): AgentSelector {
-  const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
   return {
     sites: unlessEmpty(message.sites),
     capabilities: unlessEmpty(message.capabilities),

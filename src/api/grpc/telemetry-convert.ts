@@ -1,6 +1,5 @@
-import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Timestamp, timestampFromDate, timestampMs } from '@bufbuild/protobuf/wkt';
-import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import {
   type AggregateSpanSchema,
   type LatestTelemetrySchema,
@@ -12,6 +11,7 @@ import {
   type TelemetrySpanSchema,
 } from '#gen/viworks/control/v1/telemetry_pb.js';
 import { defined } from '../../lib/defined.ts';
+import { readStoredSample } from '../../protocol/stored-sample.ts';
 import type { AggregateFilter, AggregateRow, SiteRow } from '../../storage/telemetry-aggregates.ts';
 import type { TelemetryMetric } from '../../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../../storage/telemetry-samples.ts';
@@ -21,7 +21,7 @@ import { invalidRequest } from '../schemas/problems.ts';
 import { valuesOf } from '../schemas/samples.ts';
 import { momentsOf, telemetryFilterSchema } from '../schemas/telemetry.ts';
 import type { LatestOfAgent } from '../telemetry-service.ts';
-import { agentMessage, statusOf } from './convert.ts';
+import { agentMessage, statusOf, unlessEmpty } from './convert.ts';
 import { inverse } from './enums.ts';
 import { withFieldsNamed } from './submit.ts';
 
@@ -46,8 +46,6 @@ export const rangeOf = (
   { from, to }: { from?: Timestamp | undefined; to?: Timestamp | undefined },
   now: number,
 ) => momentsOf({ from: from && timestampMs(from), to: to && timestampMs(to) }, now);
-
-const unlessEmpty = <T>(items: readonly T[]) => (items.length === 0 ? undefined : items);
 
 /** @throws invalid_request */
 export function readFilter(filter: TelemetryFilterMessage | undefined): AggregateFilter {
@@ -80,7 +78,7 @@ export function sampleMessage(stored: StoredSample): MessageInitShape<typeof Sto
     skewed,
     bootId: new Uint8Array(bootId),
     values: defined(valuesOf(stored)),
-    sample: fromBinary(SampleSchema, sample),
+    sample: readStoredSample(sample),
   };
 }
 

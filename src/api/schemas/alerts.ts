@@ -4,6 +4,8 @@ import {
   alertStates,
   comparisons,
   type DeadLetter,
+  durationProblem,
+  longestDurationMs,
   type Rule,
   type Silence,
   severities,
@@ -11,6 +13,7 @@ import {
 } from '../../alerts/types.ts';
 import {
   agentIdSchema,
+  anyOf,
   countSchema,
   labelsSchema,
   nextPageToken,
@@ -26,8 +29,6 @@ import { descriptionSchema, nameSchema, revisionSchema } from './templates.ts';
 /** Alerts, their rules, silences and webhooks. */
 
 const severitySchema = z.enum(severities);
-const anyOf = <T extends z.ZodType>(item: T) =>
-  z.array(item).min(1, { error: 'must have at least one value' }).max(1000).optional();
 const uuid = z.uuid({ error: 'must be an id, a UUID' });
 const subjectSchema = z.string().max(255);
 
@@ -73,17 +74,16 @@ export const alertView = ({
   updatedAt: timeView(updatedAt),
 });
 
-export const listAlertsInput = z
-  .strictObject({
-    /** Absent: those that are not resolved. */
-    states: anyOf(z.enum(alertStates)),
-    rule: nameSchema.optional(),
-    agentId: agentIdSchema.optional(),
-    site: siteSchema.optional(),
-    minSeverity: severitySchema.optional(),
-    ...pageInput,
-  })
-  .prefault({});
+/** Every part that is set must match. */
+export const alertFilterInput = z.strictObject({
+  /** Absent: those that are not resolved. */
+  states: anyOf(z.enum(alertStates)),
+  rule: nameSchema.optional(),
+  agentId: agentIdSchema.optional(),
+  site: siteSchema.optional(),
+  minSeverity: severitySchema.optional(),
+});
+export const listAlertsInput = alertFilterInput.extend(pageInput).prefault({});
 export const listAlertsOutput = z.strictObject({ alerts: z.array(alertSchema), nextPageToken });
 export const getAlertInput = z.strictObject({ alertId: uuid });
 export const acknowledgeInput = z.strictObject({ alertId: uuid, note: z.string().max(1024).default('') });
@@ -172,7 +172,11 @@ export const ruleView = ({ selector, createdAt, updatedAt, ...rest }: Rule): Rul
   updatedAt: timeView(updatedAt),
 });
 
-const duration = z.int().min(0).max(2_147_483_647).optional();
+const duration = z
+  .int({ error: durationProblem })
+  .min(0, { error: durationProblem })
+  .max(longestDurationMs, { error: durationProblem })
+  .optional();
 export const saveRuleInput = z.strictObject({
   name: nameSchema,
   description: descriptionSchema.default(''),
@@ -186,9 +190,9 @@ export const saveRuleInput = z.strictObject({
   threshold: z.number(),
   /** What a value must be back at or beyond for the alert to end. Absent: the threshold. */
   clearThreshold: z.number().optional(),
-  /** Milliseconds for which the value must be past the threshold. Absent: 0. */
+  /** Milliseconds for which the value must be past the threshold, up to 24 days. Absent: 0. */
   forMs: duration,
-  /** Milliseconds for which it must be back. Absent: 0. */
+  /** Milliseconds for which it must be back, up to 24 days. Absent: 0. */
   clearForMs: duration,
   /** Absent: all agents. */
   selector: selectorInput.optional(),

@@ -47,6 +47,10 @@ export function pageRequest(input: { pageSize: number; pageToken?: string | unde
   return { size: input.pageSize, token: input.pageToken };
 }
 
+/** Of several values any. Absent: all. */
+export const anyOf = <T extends z.ZodType>(item: T, most = 1000) =>
+  z.array(item).min(1, { error: 'must have at least one value' }).max(most).optional();
+
 /** Absent on the last page. */
 export const nextPageToken = z.string().optional();
 

@@ -4,6 +4,7 @@ import {
   type AgentHealth,
   directions,
   type FleetHealth,
+  longestTrendDays,
   type Reason,
   reasonKinds,
   type TrendReport,
@@ -168,7 +169,7 @@ export const healthReportOutput = z.strictObject({
 export const trendsInput = z.strictObject({
   agentId: agentIdSchema,
   /** Days of the past. */
-  days: z.number().positive().max(30).default(7),
+  days: z.number().positive().max(longestTrendDays).default(7),
 });
 export const trendsOutput = z.strictObject({
   agentId: z.string(),

@@ -5,13 +5,11 @@ import type { LiveEvent, LiveSamples } from '../../live/types.ts';
 import { telemetryMetrics } from '../../storage/telemetry-metrics.ts';
 import { type AgentView, agentStatusSchema, agentView } from './agents.ts';
 import { type AlertView, alertView } from './alerts.ts';
-import { agentIdSchema, labelsSchema, siteSchema, timeView } from './common.ts';
+import { agentIdSchema, anyOf, labelsSchema, siteSchema, timeView } from './common.ts';
 import { nameSchema } from './templates.ts';
 
 /** Live streams of telemetry, agents and alerts. */
 
-const anyOf = <T extends z.ZodType>(item: T) =>
-  z.array(item).min(1, { error: 'must have at least one value' }).max(1000).optional();
 const word = z.string().min(1).max(64);
 
 /** Every part that is set must match; of several values any, of labels and capabilities all. */

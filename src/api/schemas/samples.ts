@@ -1,7 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import { durationMs, timestampDate } from '@bufbuild/protobuf/wkt';
 import { z } from 'zod';
-import { type Sample, SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { readStoredSample } from '../../protocol/stored-sample.ts';
 import { telemetryMetrics } from '../../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../../storage/telemetry-samples.ts';
 import { countSchema, timeSchema, timeView } from './common.ts';
@@ -29,7 +29,7 @@ export const sampleSchema = z.strictObject({
   skewed: z.boolean(),
   /** Samples that this boot of the agent had lost when it took this one. */
   dropped: amount,
-  /** Parts that could not be read: what the sample says of them, or does not, means nothing. */
+  /** Parts that could not be read, or not all of: that something is missing there means nothing. */
   unread: z.array(z.string()),
   /** What has a column, as series and aggregates know it; absent where it was not measured. */
   values: z.strictObject(
@@ -105,7 +105,7 @@ const numberOf = (value: bigint | undefined): number | undefined =>
   value === undefined ? undefined : Number(value);
 
 export function sampleView(stored: StoredSample): SampleView {
-  const sample = fromBinary(SampleSchema, stored.sample);
+  const sample = readStoredSample(stored.sample);
   const { takenAt, uptime, cpu, memory } = sample;
   return {
     at: timeView(stored.at),
@@ -118,7 +118,7 @@ export function sampleView(stored: StoredSample): SampleView {
     dropped: Number(sample.dropped),
     unread: sample.unread,
     values: valuesOf(stored),
-    uptimeMs: uptime && Math.max(0, durationMs(uptime)),
+    uptimeMs: uptime && durationMs(uptime),
     cpu: cpu && {
       usedPercent: cpu.usedPercent,
       cores: cpu.cores,
@@ -137,10 +137,10 @@ export function sampleView(stored: StoredSample): SampleView {
   };
 }
 
-/** A clock that is wrong may say a time that there is none of. */
+/** A clock that is wrong may say a time before there were any. */
 function timeOrNone(takenAt: NonNullable<Sample['takenAt']>): string | undefined {
   const date = timestampDate(takenAt);
-  return Number.isNaN(date.getTime()) || date.getTime() < 0 ? undefined : timeView(date);
+  return date.getTime() < 0 ? undefined : timeView(date);
 }
 
 export const valuesOf = (stored: StoredSample): SampleView['values'] =>

@@ -1,23 +1,24 @@
 import { z } from 'zod';
 import type { CommandPlan, Target } from '../../commands/types.ts';
 import { agentStatusSchema } from './agents.ts';
-import { agentIdSchema, countSchema, labelsSchema, siteSchema } from './common.ts';
+import { agentIdSchema, anyOf, countSchema, labelsSchema, siteSchema } from './common.ts';
 
 /** Agents that one command may name; a site, a selector or the whole fleet may be larger. */
 const maximumTargets = 10_000;
 
+/** Values of one part of a selector. */
+const few = 100;
+
 const capabilitySchema = z.string().min(1).max(64);
-const anyOf = <T extends z.ZodType>(item: T) =>
-  z.array(item).min(1, { error: 'must have at least one value' }).max(100).optional();
 
 /** Every part that is set must match; of several values any, of capabilities and labels all. */
 const selectorSchema = z
   .strictObject({
-    sites: anyOf(siteSchema),
-    capabilities: anyOf(capabilitySchema),
+    sites: anyOf(siteSchema, few),
+    capabilities: anyOf(capabilitySchema, few),
     labels: labelsSchema.optional(),
-    os: anyOf(z.string().min(1).max(64)),
-    statuses: anyOf(agentStatusSchema),
+    os: anyOf(z.string().min(1).max(64), few),
+    statuses: anyOf(agentStatusSchema, few),
   })
   .refine((selector) => Object.values(selector).some((part) => part !== undefined), {
     error: 'must set at least one of sites, capabilities, labels, os and statuses',

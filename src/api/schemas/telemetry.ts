@@ -7,6 +7,7 @@ import type { LatestOfAgent } from '../telemetry-service.ts';
 import { agentFilterSchema, agentStatusSchema } from './agents.ts';
 import {
   agentIdSchema,
+  anyOf,
   countSchema,
   labelsSchema,
   nextPageToken,
@@ -144,19 +145,19 @@ export const spanView = ({ at, samples, metrics }: Span): SpanView => ({
   metrics: statisticsView(metrics),
 });
 
-const anyOf = <T extends z.ZodType>(item: T, most = 100) =>
-  z.array(item).min(1, { error: 'must have at least one value' }).max(most).optional();
+/** Values of one part of a filter. */
+const few = 100;
 
 /** Every part that is set must match; of several values any, of capabilities and labels all. */
 export const telemetryFilterSchema = z.strictObject({
   site: siteSchema.optional(),
-  sites: anyOf(siteSchema),
+  sites: anyOf(siteSchema, few),
   labels: labelsSchema.optional(),
-  capabilities: anyOf(z.string().min(1).max(64)),
-  os: anyOf(z.string().min(1).max(64)),
+  capabilities: anyOf(z.string().min(1).max(64), few),
+  os: anyOf(z.string().min(1).max(64), few),
   /** As the agents are now. */
-  statuses: anyOf(agentStatusSchema),
-  agentIds: anyOf(agentIdSchema, 1000),
+  statuses: anyOf(agentStatusSchema, few),
+  agentIds: anyOf(agentIdSchema),
 });
 
 export const aggregateInput = z.strictObject({
@@ -199,7 +200,7 @@ export const aggregateView = ({ at, ...rest }: AggregateRow): AggregateView => (
 export const sitesInput = z
   .strictObject({
     /** Absent: cpu, memory and disk. */
-    metrics: anyOf(metricSchema),
+    metrics: anyOf(metricSchema, few),
     /** Absent: all agents. */
     filter: telemetryFilterSchema.default({}),
     ...rangeInput,

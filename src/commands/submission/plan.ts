@@ -3,7 +3,7 @@ import type { Database } from '../../storage/database.ts';
 import type { Capacity } from '../dispatch/capacity.ts';
 import type { AgentLinks } from '../dispatch/links.ts';
 import { checkShare, limitOf } from '../targets/limits.ts';
-import { mismatch } from '../targets/selector.ts';
+import { createMismatch } from '../targets/selector.ts';
 import { chooseOne, isCapable, resolveTarget, selectorOf } from '../targets/targets.ts';
 import type { CommandPlan, SubmitInput, Target } from '../types.ts';
 import { gateOf, placementOf } from './placement.ts';
@@ -32,8 +32,9 @@ export async function planCommand(deps: PlanDeps, input: SubmitInput): Promise<C
   const agents = await everyAgent(database.query, within?.sites);
   const leftOut: CommandPlan['leftOut'] = [];
   const chosen: ConsideredRow[] = [];
+  const whyNot = createWhyNot(target, verb.capability);
   for (const agent of considered(agents, target)) {
-    const reason = whyNot(agent, target, verb.capability);
+    const reason = whyNot(agent);
     if (reason === undefined) chosen.push(agent);
     else leftOut.push({ agentId: agent.agentId, reason });
   }
@@ -64,8 +65,8 @@ function considered(agents: readonly ConsideredRow[], target: Target): readonly 
   return [...new Set(target.agents)].flatMap((agentId) => byId.get(agentId) ?? []);
 }
 
-function whyNot(agent: ConsideredRow, target: Target, capability: string): string | undefined {
-  const reason = 'agents' in target ? undefined : mismatch(agent, selectorOf(target));
-  if (reason !== undefined) return reason;
-  return isCapable(agent, capability) ? undefined : `it lacks the capability ${capability}`;
+function createWhyNot(target: Target, capability: string): (agent: ConsideredRow) => string | undefined {
+  const mismatch = 'agents' in target ? () => undefined : createMismatch(selectorOf(target));
+  return (agent) =>
+    mismatch(agent) ?? (isCapable(agent, capability) ? undefined : `it lacks the capability ${capability}`);
 }

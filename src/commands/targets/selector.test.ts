@@ -4,7 +4,7 @@ import { openTestDatabase } from '../../../test/support/postgres.ts';
 import { everyAgent, targetsSelected } from '../../storage/agents.ts';
 import { type Database, statement } from '../../storage/database.ts';
 import type { AgentSelector } from '../types.ts';
-import { type Load, leastLoaded, mismatch } from './selector.ts';
+import { createMismatch, type Load, leastLoaded, type NamingSelector } from './selector.ts';
 
 const sites = ['berlin', 'oslo'];
 const systems = ['linux', 'darwin', ''];
@@ -65,7 +65,8 @@ describe('a selector', () => {
     await fc.assert(
       fc.asyncProperty(selectors, async (selector) => {
         const found = await targetsSelected(database.query, selector);
-        const taken = all.filter((agent) => mismatch(agent, selector) === undefined);
+        const mismatch = createMismatch(selector);
+        const taken = all.filter((agent) => mismatch(agent) === undefined);
         expect(found.map((row) => row.agentId)).toEqual(taken.map((row) => row.agentId));
       }),
       { numRuns: 200 },
@@ -75,13 +76,16 @@ describe('a selector', () => {
 
 describe('mismatch', () => {
   const agent = {
+    agentId: 'a-1',
     site: 'oslo',
     labels: { role: 'db' },
     capabilities: ['exec'],
     os: 'linux',
     status: 'offline',
   } as const;
-  it.each<[AgentSelector, string | undefined]>([
+  it.each<[NamingSelector, string | undefined]>([
+    [{ agents: ['a-2'], sites: ['oslo'] }, 'it is not one of those that are named'],
+    [{ agents: ['a-2', 'a-1'] }, undefined],
     [{ sites: ['berlin'] }, 'its site is oslo'],
     [{ os: ['darwin'] }, 'its system is linux'],
     [{ statuses: ['online', 'degraded'] }, 'it is offline'],
@@ -90,7 +94,7 @@ describe('mismatch', () => {
     [{ labels: { role: 'web' } }, 'its label role is db'],
     [{ sites: ['berlin', 'oslo'], os: ['linux'], labels: { role: 'db' } }, undefined],
   ])('%j: %s', (selector, reason) => {
-    expect(mismatch(agent, selector)).toBe(reason);
+    expect(createMismatch(selector)(agent)).toBe(reason);
   });
 });
 

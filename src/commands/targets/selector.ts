@@ -8,6 +8,7 @@ import type { AgentSelector } from '../types.ts';
 
 /** What a selector looks at. */
 export interface Selectable {
+  agentId: string;
   site: string;
   labels: Readonly<Record<string, string>>;
   capabilities: readonly string[];
@@ -15,21 +16,38 @@ export interface Selectable {
   status: AgentStatus;
 }
 
-/** Why the selector leaves the agent out, or undefined where it takes it. */
-export function mismatch(agent: Selectable, selector: AgentSelector): string | undefined {
-  const { sites, capabilities, labels, os, statuses } = selector;
-  if (sites !== undefined && !sites.includes(agent.site)) return `its site is ${agent.site}`;
-  if (os !== undefined && !os.includes(agent.os)) return `its system is ${agent.os || 'not known yet'}`;
-  if (statuses !== undefined && !statuses.includes(agent.status)) return `it is ${agent.status}`;
-  const lacking = (capabilities ?? []).find((name) => !agent.capabilities.includes(name));
-  if (lacking !== undefined) return `it lacks the capability ${lacking}`;
-  for (const [name, value] of Object.entries(labels ?? {})) {
-    const has = agent.labels[name];
-    if (has === undefined) return `it has no label ${name}`;
-    if (has !== value) return `its label ${name} is ${has}`;
-  }
-  return undefined;
+/** A selector that may name agents as well. */
+export interface NamingSelector extends AgentSelector {
+  agents?: readonly string[] | undefined;
 }
+
+/** Says why the selector leaves an agent out, or undefined where it takes it. */
+export function createMismatch(selector: NamingSelector): (agent: Selectable) => string | undefined {
+  const [agents, sites, os, statuses] = [
+    setOf(selector.agents),
+    setOf(selector.sites),
+    setOf(selector.os),
+    setOf(selector.statuses),
+  ];
+  const capabilities = selector.capabilities ?? [];
+  const labels = Object.entries(selector.labels ?? {});
+  return (agent) => {
+    if (agents !== undefined && !agents.has(agent.agentId)) return 'it is not one of those that are named';
+    if (sites !== undefined && !sites.has(agent.site)) return `its site is ${agent.site}`;
+    if (os !== undefined && !os.has(agent.os)) return `its system is ${agent.os || 'not known yet'}`;
+    if (statuses !== undefined && !statuses.has(agent.status)) return `it is ${agent.status}`;
+    for (const name of capabilities)
+      if (!agent.capabilities.includes(name)) return `it lacks the capability ${name}`;
+    for (const [name, value] of labels) {
+      const has = agent.labels[name];
+      if (has === undefined) return `it has no label ${name}`;
+      if (has !== value) return `its label ${name} is ${has}`;
+    }
+    return undefined;
+  };
+}
+
+const setOf = <T>(items: readonly T[] | undefined): ReadonlySet<T> | undefined => items && new Set(items);
 
 /** How busy an agent is, as far as this instance knows. */
 export interface Load {

@@ -151,6 +151,7 @@ export const alertDeliveries = pgTable(
   (table) => [
     index('alert_deliveries_due').on(table.nextAt).where(sql`state = 'waiting'`),
     index('alert_deliveries_order').on(table.webhook, table.rule, table.site).where(sql`state = 'waiting'`),
+    index('alert_deliveries_dead').on(table.webhook, table.deliveryId).where(sql`state = 'dead'`),
     index('alert_deliveries_ended').on(table.endedAt).where(sql`state <> 'waiting'`),
   ],
 );

@@ -49,7 +49,10 @@ export const telemetrySkewed = pgTable(
     number: bigint('number', { mode: 'number' }).notNull(),
     at: moment('at').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.agentId, table.bootId, table.number] })],
+  (table) => [
+    primaryKey({ columns: [table.agentId, table.bootId, table.number] }),
+    index('telemetry_skewed_at').on(table.at),
+  ],
 );
 
 /** Spans of agents whose roll-ups are to be made anew; inserted with the samples that changed them. */

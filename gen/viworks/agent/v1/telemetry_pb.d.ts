@@ -133,7 +133,8 @@ export declare type Sample = Message<"viworks.agent.v1.Sample"> & {
   dropped: bigint;
 
   /**
-   * Parts that could not be read, for example "containers". What the sample says of them, or does not, means nothing.
+   * Parts that could not be read, or not all of, for example "disks" where one of them does not answer. What the sample
+   * has of them counts; that the rest is missing means nothing.
    *
    * @generated from field: repeated string unread = 14;
    */
@@ -242,7 +243,8 @@ export declare type DiskSample = Message<"viworks.agent.v1.DiskSample"> & {
   usedBytes: bigint;
 
   /**
-   * What is left for those who are not root.
+   * What is left for those who are not root. Where it is there, the disk is full when it is 0, whatever total_bytes less
+   * used_bytes is; where it is absent, when all is used.
    *
    * @generated from field: optional uint64 available_bytes = 5;
    */

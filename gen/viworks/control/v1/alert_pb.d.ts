@@ -258,14 +258,14 @@ export declare type AlertRuleSpec = Message<"viworks.control.v1.AlertRuleSpec"> 
   clearThreshold?: number | undefined;
 
   /**
-   * For how long the value must be past the threshold.
+   * For how long the value must be past the threshold: up to 24 days.
    *
    * @generated from field: google.protobuf.Duration for = 9;
    */
   for?: Duration | undefined;
 
   /**
-   * For how long it must be back.
+   * For how long it must be back: up to 24 days.
    *
    * @generated from field: google.protobuf.Duration clear_for = 10;
    */

@@ -160,6 +160,9 @@ export declare type VerdictCounts = Message<"viworks.control.v1.VerdictCounts"> 
 export declare const VerdictCountsSchema: GenMessage<VerdictCounts>;
 
 /**
+ * Of what is used or available to those who are not root; free is what is available. Where the agent does not say that,
+ * of the total.
+ *
  * @generated from message viworks.control.v1.DiskFigure
  */
 export declare type DiskFigure = Message<"viworks.control.v1.DiskFigure"> & {

@@ -784,7 +784,7 @@ export enum Metric {
   SWAP = 3,
 
   /**
-   * Percent in use of the fullest file system.
+   * Percent in use of the fullest file system, of what is used or available to those who are not root.
    *
    * @generated from enum value: METRIC_DISK = 4;
    */

@@ -1,0 +1,2 @@
+CREATE INDEX "alert_deliveries_dead" ON "alert_deliveries" USING btree ("webhook","delivery_id") WHERE state = 'dead';--> statement-breakpoint
+CREATE INDEX "telemetry_skewed_at" ON "telemetry_skewed" USING btree ("at");
