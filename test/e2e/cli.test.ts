@@ -261,6 +261,15 @@ test('lists and reports read well and parse well', async () => {
   expect((await cli('verbs', 'file.read')).stdout).toMatch(/path {2}\(text; required; also without a name\)/);
   expect(await cli('health')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok, version/) });
   expect((await json('health'))[0]).toMatchObject({ status: 'ok' });
+  expect((await cli('agents', 'get', await agentId())).stdout).toMatch(
+    /^telemetry +\d+s ago: cpu [\d.]+ %, memory [\d.]+ %, disk [\d.]+ %, load [\d.]+$/m,
+  );
+  expect(await cli('top', '--site', 'nowhere')).toMatchObject({ code: 0, stdout: 'No agent matches.\n' });
+  const ignored = await Promise.all([
+    cli('health', 'web-1', '--days', '3'),
+    cli('telemetry', '--limit', '3'),
+  ]);
+  expect(ignored).toMatchObject([{ code: 2 }, { code: 2 }]);
 });
 
 test('tokens: a viewer may look and not act, and the file of the server is sent to no other', async () => {
