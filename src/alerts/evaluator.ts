@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import { createQuiet } from '../lib/quiet.ts';
 import type { Turns } from '../lib/turns.ts';
 import { createWaits } from '../lib/waits.ts';
 import { openAlerts, writeAlerts } from '../storage/alerts.ts';
@@ -12,6 +13,7 @@ import { createBook, type Draft, type Entry } from './book.ts';
 import { type Circumstances, type Forecasts, seePresence, seeSample, seeTime } from './evaluate.ts';
 import { alertOf, entryOf, rowOf } from './rows.ts';
 import { createSampleQueue, type ObservedSample } from './samples.ts';
+import { isSetBack } from './state.ts';
 import type { Alert } from './types.ts';
 import { createWatched } from './watched.ts';
 
@@ -66,6 +68,7 @@ const maximumWaiting = 50_000;
 export function createEvaluator(deps: EvaluatorDeps): Evaluator {
   const { database, clock, log, metrics, turns, onNotice, tickMs = 5000, agentsMs = 30_000 } = deps;
   const book = createBook();
+  const quiet = createQuiet(60_000);
   const samples = createSampleQueue(maximumWaiting, (count) => metrics.alertSamplesSkipped.inc(count));
   const watched = createWatched({ database, clock, agentsMs });
   const listeners = new Set<ChangedListener>();
@@ -99,7 +102,9 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
     return {
       draft,
       silenced: watched.silencedAt(now),
-      refused: (agentId) => log.warn({ agentId }, 'there are too many alerts for another one'),
+      refused: (agentId) => {
+        if (quiet.says(agentId, now)) log.warn({ agentId }, 'there are too many alerts for another one');
+      },
     };
   }
 
@@ -108,7 +113,8 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
     const seen = new Map<string, number>();
     for (const { agentId, at, late, measured } of batch) {
       const agent = watched.get(agentId);
-      if (agent === undefined || at <= (seen.get(agentId) ?? newest.get(agentId) ?? 0)) continue;
+      const before = seen.get(agentId) ?? newest.get(agentId) ?? 0;
+      if (agent === undefined || (at <= before && !isSetBack({ at, late }, before))) continue;
       seen.set(agentId, at);
       const known = forecasts.get(agentId) ?? new Map();
       forecasts.set(agentId, known);
@@ -121,7 +127,8 @@ export function createEvaluator(deps: EvaluatorDeps): Evaluator {
         sample: measured(),
       });
     }
-    const all = now - tickedAt >= tickMs;
+    // A clock that was set back stops nothing.
+    const all = now < tickedAt || now - tickedAt >= tickMs;
     const looked = all ? new Set([...watched.ids(), ...book.agents()]) : changed;
     for (const agentId of looked) {
       const agent = watched.get(agentId);

@@ -29,9 +29,9 @@ export const leastExplained = 0.5;
 /** A share of a disk that is free again at once: somebody tidied up, and what was before says nothing of what comes. */
 export const tidied = 0.02;
 
-/** @param used 0 to 1. Measurements that are not newer than the last are left out. */
+/** @param used 0 to 1. Measurements that are not newer than the last are left out, unless the clock was set back. */
 export function measured(before: Forecast | undefined, at: number, used: number): Forecast {
-  if (before === undefined || used < before.last - tidied) {
+  if (before === undefined || used < before.last - tidied || at < before.lastAt - hourMs) {
     return {
       firstAt: at,
       lastAt: at,

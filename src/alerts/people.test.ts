@@ -280,3 +280,17 @@ test.each([
     alerts.addWebhook('ada', { name: 'bad', url: 'https://chat.example/', secret: 'whsec_c2hvcnQ=' }),
   ).rejects.toThrow('secret: must be whsec_');
 });
+
+test('a clock that was ahead and is set back makes nobody blind', async () => {
+  const { seen, one, alerts } = await firing('ahead');
+  const hours = 3 * 60 * minute;
+  clock.advance(hours);
+  await seen(90);
+  expect((await one()).state).toBe('firing');
+  clock.advance(-hours);
+  await seen(10);
+  await seen(10);
+  expect((await one()).state).toBe('resolved');
+  await seen(95);
+  expect((await alerts.list({ agentId: 'ahead', states: ['firing'] }, page)).items).toHaveLength(1);
+});

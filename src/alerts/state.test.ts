@@ -36,6 +36,24 @@ function lifeOf(values: readonly (number | undefined | null)[], given: Terms = t
   return { states: states.join(' '), told, status };
 }
 
+test('after the clock was set back, what is seen counts, and durations begin anew', () => {
+  const at = (time: number, value: number, late = false) => ({ at: time, value, late, silenced: false });
+  const hour = 60 * minute;
+  const firing = observe({ ...terms, forMs: 0 }, undefined, at(3 * hour, 90)).next;
+  expect(firing?.state).toBe('firing');
+  // One that is only a little older, or late, came out of order.
+  expect(observe(terms, firing, at(3 * hour - minute, 10)).next).toBe(firing);
+  expect(observe(terms, firing, at(hour, 10, true)).next).toBe(firing);
+  const clearing = observe(terms, firing, at(hour, 10)).next;
+  expect(clearing).toMatchObject({ state: 'firing', seenAt: hour, clearSince: hour });
+  expect(observe(terms, clearing, at(hour + minute, 10))).toMatchObject({
+    next: { state: 'resolved' },
+    notice: 'resolved',
+  });
+  const pending = observe(terms, undefined, at(3 * hour, 90)).next;
+  expect(observe(terms, pending, at(hour, 90)).next).toMatchObject({ state: 'pending', pendingSince: hour });
+});
+
 describe('series and what becomes of them', () => {
   test.each<[string, (number | undefined | null)[], string, string[]]>([
     ['below the threshold', [79, 80, 80], '- - -', []],
@@ -235,8 +253,11 @@ describe('whatever is measured', () => {
       fc.property(anyTerms, series, fc.nat(), (given, seen, earlier) => {
         for (const { next, at } of stepsOf(given, seen)) {
           if (next === undefined || next.state === 'resolved') continue;
-          const again = observe(given, next, { at: at - earlier, value: 55, late: false, silenced: false });
-          expect(again).toEqual({ next, notice: undefined });
+          const seen = { value: 55, silenced: false };
+          const unchanged = { next, notice: undefined };
+          expect(observe(given, next, { ...seen, at: at - earlier, late: true })).toEqual(unchanged);
+          const little = Math.min(earlier, gapMs);
+          expect(observe(given, next, { ...seen, at: at - little, late: false })).toEqual(unchanged);
         }
       }),
     );

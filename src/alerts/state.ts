@@ -56,6 +56,10 @@ export interface Observation {
 /** Milliseconds without an observation after which nothing is known of the time between: a duration begins anew. */
 export const gapMs = 600_000;
 
+/** Whether what is seen now is from so long before what was seen last that the clock must have been set back. */
+export const isSetBack = ({ at, late }: Pick<Observation, 'at' | 'late'>, lastAt: number): boolean =>
+  !late && lastAt - at > gapMs;
+
 const isPast = ({ comparison, threshold }: Terms, value: number): boolean =>
   comparison === 'above' ? value > threshold : value < threshold;
 
@@ -63,15 +67,19 @@ const isPast = ({ comparison, threshold }: Terms, value: number): boolean =>
 const isBack = ({ comparison, clearThreshold }: Terms, value: number): boolean =>
   comparison === 'above' ? value <= clearThreshold : value >= clearThreshold;
 
-/** What an observation makes of an alert, or of none. An observation that is not newer than the last changes nothing. */
+/**
+ * What an observation makes of an alert, or of none. One that is not newer than the last changes nothing, unless the clock
+ * was set back.
+ */
 export function observe(terms: Terms, status: AlertStatus | undefined, seen: Observation): Step {
   const { at, value, late, silenced } = seen;
   if (status === undefined || status.state === 'resolved') {
     if (value === undefined || !isPast(terms, value)) return { next: undefined, notice: undefined };
     return settle(terms, begun(seen, value), silenced);
   }
-  if (at <= status.seenAt) return { next: status, notice: undefined };
-  const known = at - status.seenAt <= gapMs;
+  const setBack = isSetBack(seen, status.seenAt);
+  if (at <= status.seenAt && !setBack) return { next: status, notice: undefined };
+  const known = !setBack && at - status.seenAt <= gapMs;
   if (status.state === 'pending') {
     if (value === undefined || !isPast(terms, value)) return { next: undefined, notice: undefined };
     return settle(terms, known ? { ...status, seenAt: at, late, value } : begun(seen, value), silenced);

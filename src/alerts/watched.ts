@@ -98,7 +98,8 @@ export function createWatched({ database, clock, agentsMs }: WatchedDeps): Watch
       rulesOf.clear();
     },
     async readAgents(wanted) {
-      const all = clock.now() - allAt >= agentsMs || stale.size >= maximumStale;
+      const now = clock.now();
+      const all = now < allAt || now - allAt >= agentsMs || stale.size >= maximumStale;
       if (all) await readAll();
       const ids = new Set(stale);
       for (const agentId of wanted) if (!agents.has(agentId)) ids.add(agentId);

@@ -4,6 +4,7 @@ import { type FieldProblem, ViworksError } from '../errors.ts';
 import { type Clock, lastMoment } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
+import { createQuiet } from '../lib/quiet.ts';
 import { timestampMs } from '../protocol/envelope.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
@@ -75,15 +76,13 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const [late, skewed] = [mark('late'), mark('skewed')];
   const rowsOfBatch = metrics.batchRows.labels({ writer: 'telemetry' });
   const traffic = new Map<string, TrafficCounts>();
-  const loggedAt = new Map<string, number>();
+  const quiet = createQuiet(quietMs);
   const sampleStore = createSampleStore(database);
   const shares = createShares(maximumEach, mostInSecond);
   const reader = createSampleReader();
   const underWay = new Set<Promise<void>>();
   const waiting: Waiting = { samples: 0, bytes: 0 };
   const stopping = new AbortController();
-  /** When the log was told last that the database refuses. */
-  let refusedAt = Number.NEGATIVE_INFINITY;
   /** Batches that may be committed, though the answer was lost; each is tried again. */
   const inDoubt = new WeakSet<readonly SampleRow[][]>();
 
@@ -143,21 +142,15 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
 
   /** No sample is at fault, and none is set aside. */
   function notNow(err: ViworksError): ViworksError {
-    const now = clock.monotonic();
-    if (now - refusedAt >= quietMs) {
-      refusedAt = now;
-      log.error({ err }, 'the database refuses samples; they wait');
-    }
+    // No agent has this name.
+    if (quiet.says('', clock.monotonic())) log.error({ err }, 'the database refuses samples; they wait');
     return new ViworksError('database_unavailable', 'The database takes no samples now.', { cause: err });
   }
 
   function refuse(agentId: string, problem: Partial<FieldProblem>, err?: unknown, samples = 1): void {
     setAside.inc(samples);
-    const now = clock.monotonic();
-    if (now - (loggedAt.get(agentId) ?? Number.NEGATIVE_INFINITY) < quietMs) return;
-    if (loggedAt.size > 1000) loggedAt.clear();
-    loggedAt.set(agentId, now);
-    log.warn({ agentId, ...problem, err }, 'a sample that cannot be kept was set aside');
+    if (quiet.says(agentId, clock.monotonic()))
+      log.warn({ agentId, ...problem, err }, 'a sample that cannot be kept was set aside');
   }
 
   /** Of an agent that counts, and leaves the rest to others. */
