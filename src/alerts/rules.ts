@@ -88,7 +88,7 @@ export const seededRules: readonly RuleInput[] = [
 function usage(what: string, metric: string, warning: number, critical: number, forMs: number): RuleInput[] {
   const rule = (name: string, severity: RuleInput['severity'], threshold: number): RuleInput => ({
     name,
-    description: `More than ${threshold} % of the ${what} is used.`,
+    description: `Much of the ${what} is used.`,
     severity,
     metric,
     threshold,

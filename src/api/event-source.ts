@@ -70,7 +70,9 @@ export class HeaderEventSource extends EventTarget {
       }
       this.#reconnect('The event stream ended.');
     } catch (error) {
-      this.#reconnect(error instanceof Error ? error.message : String(error));
+      // fetch says only that it failed; the reason lies in its cause.
+      const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      this.#reconnect(reason instanceof Error ? reason.message : String(reason));
     }
   }
 

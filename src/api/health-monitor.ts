@@ -64,16 +64,10 @@ export function createHealthMonitor(deps: HealthMonitorDeps): HealthMonitor {
   async function makeReport(): Promise<HealthReport> {
     const components = await look();
     const status = components.every((component) => component.status === 'ok') ? 'ok' : 'degraded';
-    const agents: Record<AgentStatus, number> = {
-      online: 0,
-      degraded: 0,
-      offline: 0,
-      maintenance: 0,
-      held: 0,
-      revoked: 0,
-    };
+    let agents: Partial<Record<AgentStatus, number>> = {};
     const executions: Partial<Record<ExecutionState, number>> = {};
     if (components[0]?.status === 'ok') {
+      agents = { online: 0, degraded: 0, offline: 0, maintenance: 0, held: 0, revoked: 0 };
       for (const row of await deps.countAgents()) agents[row.status] = row.count;
       for (const row of await deps.countExecutions()) executions[row.state as ExecutionState] = row.count;
     }

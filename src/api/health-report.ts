@@ -8,8 +8,9 @@ export interface HealthReport {
   version: string;
   uptimeMs: number;
   components: ComponentHealth[];
-  agents: Record<AgentStatus, number>;
-  /** Executions that are not final; states with none may be absent. */
+  /** By status; empty where it is not known, since the database does not answer. */
+  agents: Partial<Record<AgentStatus, number>>;
+  /** Executions that are not final; states with none, and all where it is not known, are absent. */
   executions: Partial<Record<ExecutionState, number>>;
 }
 

@@ -8,6 +8,7 @@ import { type CliContext, type ClientOptions, clientOf, withClientOptions } from
 import { UsageError } from './failure.ts';
 import { collect } from './options.ts';
 import { everyPage } from './pages.ts';
+import { valueText } from './telemetry-units.ts';
 import { printable, printTable, since } from './terminal.ts';
 
 /** `viworks agents`: who there is, and taking an agent out of service. */
@@ -52,12 +53,17 @@ Examples:
   withClientOptions(
     agents.command('get <agent-id>').description('Show one agent and its latest telemetry.'),
   ).action(async (agentId: string, options: ClientOptions) => {
-    const { agent, telemetry } = await clientOf(context, options).agents.get.query({ agentId });
-    if (options.json) context.terminal.json({ agent, telemetry });
-    else {
-      for (const line of describe(agent)) context.terminal.line(line);
-      if (telemetry !== undefined) context.terminal.line(`telemetry     ${JSON.stringify(telemetry)}`);
-    }
+    const client = clientOf(context, options);
+    const { agent, telemetry } = await client.agents.get.query({ agentId });
+    if (options.json) return context.terminal.json({ agent, telemetry });
+    for (const line of describe(agent)) context.terminal.line(line);
+    const { agents } = await client.telemetry.latest.query({ agentId });
+    const sample = agents[0]?.sample;
+    if (sample === undefined) return;
+    const { cpu, memory, disk, load } = sample.values;
+    const figures = `cpu ${valueText('%', cpu)}, memory ${valueText('%', memory)}, disk ${valueText('%', disk)}`;
+    const age = since(sample.at, Date.now());
+    context.terminal.line(`telemetry     ${age}: ${figures}, load ${valueText('load', load)}`);
   });
 
   withClientOptions(

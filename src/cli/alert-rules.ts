@@ -6,6 +6,7 @@ import { formatDuration } from '../lib/duration.ts';
 import type { Client } from './client.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { failureOf, UsageError } from './failure.ts';
+import { filterText } from './filter-text.ts';
 import { collect, duration, wholeNumber } from './options.ts';
 import { printable, printTable, since, type Terminal } from './terminal.ts';
 
@@ -84,6 +85,8 @@ export function alertRulesCommand(alerts: Command, context: CliContext): void {
   ).action(async (name: string, options: SetOptions) => {
     const client = clientOf(context, options);
     const before = await ruleOf(client, name);
+    if (before !== undefined && saysNothing(options))
+      throw new UsageError('say what to change, for example --threshold 90; see `viworks alerts rules show`');
     const { rule } = await client.alerts.saveRule.mutate(inputOf(name, options, before));
     show(context.terminal, options, rule);
   });
@@ -99,6 +102,11 @@ export function alertRulesCommand(alerts: Command, context: CliContext): void {
     if (options.json) context.terminal.json({});
     else context.terminal.note(`deleted ${name}`);
   });
+}
+
+/** A rule that is saved again unchanged would still get another revision, and whoever asked would think it has changed. */
+function saysNothing({ url, token, dataDir, json, ...changes }: SetOptions): boolean {
+  return Object.values(changes).every((value) => value === undefined);
 }
 
 /** Undefined where there is no such rule. */
@@ -174,7 +182,7 @@ function list(terminal: Terminal, options: ClientOptions, rules: readonly RuleVi
     formatDuration(rule.forMs),
     String(rule.clearThreshold),
     formatDuration(rule.clearForMs),
-    Object.keys(rule.selector).length === 0 ? 'all' : JSON.stringify(rule.selector),
+    filterText(rule.selector) || 'all',
   ]);
   printTable(terminal, ['RULE', 'SEVERITY', 'BEGINS', 'FOR', 'ENDS AT', 'FOR', 'AGENTS'], rows);
 }
@@ -189,6 +197,5 @@ function show(terminal: Terminal, options: ClientOptions, rule: RuleView): void 
   terminal.line(`severity  ${rule.severity}${rule.enabled ? '' : ', but it is off'}`);
   terminal.line(`begins    ${termsOf(rule)} for ${formatDuration(rule.forMs)}`);
   terminal.line(`ends      at ${rule.clearThreshold} for ${formatDuration(rule.clearForMs)}`);
-  const all = Object.keys(rule.selector).length === 0;
-  terminal.line(`agents    ${all ? 'all' : JSON.stringify(rule.selector)}`);
+  terminal.line(`agents    ${filterText(rule.selector) || 'all'}`);
 }

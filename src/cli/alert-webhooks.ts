@@ -4,6 +4,7 @@ import type { AppInputs } from '../api/trpc/router.ts';
 import { defined } from '../lib/defined.ts';
 import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
 import { exitCodes, UsageError } from './failure.ts';
+import { filterText } from './filter-text.ts';
 import { collect, wholeNumber } from './options.ts';
 import { printTable, since } from './terminal.ts';
 
@@ -40,7 +41,7 @@ export function alertWebhooksCommand(
       name,
       String(waiting),
       String(dead),
-      Object.keys(filter).length === 0 ? 'everything' : JSON.stringify(filter),
+      filterText(filter) || 'everything',
       url,
     ]);
     printTable(terminal, ['WEBHOOK', 'WAITING', 'GIVEN UP', 'IS TOLD', 'URL'], rows);

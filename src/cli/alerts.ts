@@ -32,6 +32,9 @@ interface SilenceOptions extends ClientOptions {
   subject?: string;
 }
 
+/** Alerts of a silence that are counted. */
+const mostCounted = 1000;
+
 type ListInput = NonNullable<AppInputs['alerts']['list']>;
 type FollowInput = Extract<AppInputs['live']['alerts'], object>;
 
@@ -106,10 +109,24 @@ Examples:
         'name either an alert, or what to silence with --rule, --agent, --site or --subject',
       );
     const of = alertId === undefined ? match : { alertId };
-    const { silence } = await clientOf(context, options).alerts.silence.mutate({ of, lifetimeMs, reason });
-    if (options.json) context.terminal.json(silence);
-    else
-      context.terminal.note(`silenced ${matchText(silence)} until ${silence.endsAt}: ${silence.silenceId}`);
+    const client = clientOf(context, options);
+    const { silence } = await client.alerts.silence.mutate({ of, lifetimeMs, reason });
+    if (options.json) return context.terminal.json(silence);
+    context.terminal.note(`silenced ${matchText(silence)} until ${silence.endsAt}: ${silence.silenceId}`);
+    const { rule: ofRule, agentId: ofAgent, site: ofSite } = silence;
+    const open = await client.alerts.list.query({
+      pageSize: mostCounted,
+      states: ['firing', 'acknowledged', 'silenced'],
+      ...defined({ rule: ofRule, agentId: ofAgent, site: ofSite }),
+    });
+    const { length } = open.alerts.filter(({ subject }) => (silence.subject ?? subject) === subject);
+    const more = open.nextPageToken === undefined ? '' : ' or more';
+    // A name that is mistyped silences nothing, and nobody would see it.
+    context.terminal.note(
+      length === 0
+        ? 'nothing of it fires now; what begins to fire meanwhile is silenced'
+        : `${length}${more} ${length === 1 ? 'alert fires' : 'alerts fire'} there now`,
+    );
   });
 
   withClientOptions(alerts.command('silences').description('List silences that have not ended.')).action(

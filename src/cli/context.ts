@@ -114,7 +114,13 @@ function clientDataDir({ env }: CliContext, options: { dataDir?: string }): stri
 }
 
 export function clientOf(context: CliContext, options: ClientOptions): Client {
-  return createClient(accessOf(context, options), (ms) =>
-    context.terminal.note(`the server asks to wait ${formatDuration(ms)}`),
+  const { terminal } = context;
+  return createClient(
+    accessOf(context, options),
+    (ms) => terminal.note(`the server asks to wait ${formatDuration(ms)}`),
+    (ms) =>
+      terminal.note(
+        `no answer for ${formatDuration(ms)}; waiting … (\`viworks health\` says how the server is)`,
+      ),
   );
 }

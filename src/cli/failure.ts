@@ -61,10 +61,11 @@ function fromServer(error: TRPCClientError<never>): ViworksError {
     const options = { cause: error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
     return new ViworksError(name as ErrorCode, error.message, options);
   }
-  return new ViworksError('unavailable', `The server cannot be reached: ${reasonOf(error)}`, {
-    cause: error,
-  });
+  return unreachable(reasonOf(error), error);
 }
+
+export const unreachable = (reason: string, cause?: unknown): ViworksError =>
+  new ViworksError('unavailable', `The server cannot be reached: ${reason}`, { cause });
 
 function property(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
@@ -76,10 +77,12 @@ export function retryAfterOf(error: { data?: unknown }): number | undefined {
   return typeof wait === 'number' ? wait : undefined;
 }
 
-/** fetch says only that it failed; the reason lies in its causes. */
+/** fetch says only that it failed; the reason lies in its causes. That of a stream is an event. */
 export function reasonOf(error: unknown): string {
   let reason = error;
   while (reason instanceof Error && reason.cause !== undefined) reason = reason.cause;
   if (reason instanceof AggregateError) reason = reason.errors[0];
-  return reason instanceof Error ? reason.message : String(reason);
+  if (reason instanceof Error) return reason.message;
+  const message = property(reason, 'message');
+  return typeof message === 'string' ? message : String(reason);
 }

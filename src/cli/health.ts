@@ -2,8 +2,8 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { AppOutputs } from '../api/trpc/router.ts';
 import { longestTrendDays } from '../health/types.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
-import { exitCodes, UsageError } from './failure.ts';
+import { accessOf, type CliContext, type ClientOptions, clientOf, withClientOptions } from './context.ts';
+import { exitCodes, reasonOf, UsageError, unreachable } from './failure.ts';
 import { printable, type Style, type Terminal } from './terminal.ts';
 
 /** `viworks health`: how the control plane is, and how the agents are. */
@@ -12,7 +12,7 @@ interface HealthOptions extends ClientOptions {
   site?: string;
   all?: boolean;
   trends?: boolean;
-  days: number;
+  days?: number;
 }
 
 export function healthCommand(program: Command, context: CliContext, exit: (code: number) => void): void {
@@ -26,7 +26,11 @@ export function healthCommand(program: Command, context: CliContext, exit: (code
     .option('--site <site>', 'the agents of this site')
     .option('--all', 'all agents')
     .option('--trends', 'where the disks and the load of the agent go')
-    .option('--days <number>', `days of the past that trends look at, up to ${longestTrendDays}`, days, 7)
+    .option(
+      '--days <number>',
+      `days of the past that trends look at, up to ${longestTrendDays} (default: 7)`,
+      days,
+    )
     .addHelpText(
       'after',
       `
@@ -39,8 +43,9 @@ Examples:
   withClientOptions(command).action(async (agentId: string | undefined, options: HealthOptions) => {
     const { site, all = false, trends = false } = options;
     if ([agentId, site, all || undefined].filter((each) => each !== undefined).length > 1)
-      throw new UsageError('name an agent, or --site, or --all');
+      throw new UsageError('give one of an agent, --site and --all');
     if (trends && agentId === undefined) throw new UsageError('--trends needs an agent');
+    if (options.days !== undefined && !trends) throw new UsageError('--days is for --trends');
     if (agentId !== undefined) return agentHealth(context, options, agentId, exit);
     if (site !== undefined || all) return fleetHealth(context, options, exit);
     return ownHealth(context, options, exit);
@@ -57,7 +62,7 @@ async function agentHealth(
   const client = clientOf(context, options);
   const report = await client.health.report.query({ agentId });
   const trends = options.trends
-    ? await client.health.trends.query({ agentId, days: options.days })
+    ? await client.health.trends.query({ agentId, days: options.days ?? 7 })
     : undefined;
   exit(report.agent?.verdict === 'healthy' ? exitCodes.success : exitCodes.failure);
   if (options.json) return terminal.json(trends === undefined ? report : { ...report, trends });
@@ -84,11 +89,12 @@ async function ownHealth(
   exit: (code: number) => void,
 ): Promise<void> {
   const { terminal } = context;
-  const client = clientOf(context, options);
-  const health = await client.system.health.query();
+  const health = await healthOf(accessOf(context, options).url);
   exit(health.status === 'ok' ? exitCodes.success : exitCodes.failure);
-  // Without its database the control plane still says how it is itself.
-  const fleet = health.status === 'ok' ? (await client.health.report.query({ all: true })).fleet : undefined;
+  const fleet =
+    health.status === 'ok'
+      ? (await clientOf(context, options).health.report.query({ all: true })).fleet
+      : undefined;
   if (options.json) return terminal.json({ ...health, fleet });
   terminal.line(`${health.status}, version ${health.version}, up ${formatDuration(health.uptimeMs)}`);
   for (const { name, status, detail } of health.components) {
@@ -96,11 +102,37 @@ async function ownHealth(
       `  ${name.padEnd(12)} ${terminal.style(status === 'ok' ? 'green' : 'red', status)} ${detail}`.trimEnd(),
     );
   }
-  terminal.line(`agents      ${counts(health.agents)}`);
+  const known = health.components.every(({ name, status }) => name !== 'database' || status === 'ok');
+  const countsOf = (record: Parameters<typeof counts>[0]) => (known ? counts(record) : 'not known now');
+  terminal.line(`agents      ${countsOf(health.agents)}`);
   if (fleet !== undefined)
     terminal.line(`fleet       ${terminal.style(styles[fleet.verdict], fleet.verdict)}: ${fleet.text}`);
-  terminal.line(`executions  ${counts(health.executions)}`);
+  terminal.line(`executions  ${countsOf(health.executions)}`);
 }
+
+/** Milliseconds; the server itself waits two seconds for its database. */
+const answerWithinMs = 10_000;
+
+/**
+ * Without its database the control plane believes no token, but it still says how it is itself to whoever asks.
+ * @throws unavailable
+ */
+async function healthOf(url: string): Promise<Health> {
+  const answer: unknown = await fetch(`${url.replace(/\/+$/, '')}/health`, {
+    signal: AbortSignal.timeout(answerWithinMs),
+  })
+    .then((response) => response.json())
+    .catch((cause) => {
+      throw unreachable(reasonOf(cause), cause);
+    });
+  if (isHealth(answer)) return answer;
+  throw unreachable('what answers there is no control plane');
+}
+
+type Health = AppOutputs['system']['health'];
+
+const isHealth = (answer: unknown): answer is Health =>
+  typeof answer === 'object' && answer !== null && 'components' in answer && Array.isArray(answer.components);
 
 type Verdict = NonNullable<AppOutputs['health']['report']['fleet']>['verdict'];
 

@@ -74,12 +74,13 @@ export async function listSamples(
   const { terminal } = context;
   const client = clientOf(context, options);
   const { input } = rangeOf(options);
+  const { limit = 100 } = options;
   let samples: SampleView[] = [];
   let all = 0;
   await everyPage(async (page) => {
     const found = await client.telemetry.samples.query({ agentId, ...input, ...page });
     all += found.samples.length;
-    samples = [...samples, ...found.samples].slice(-options.limit);
+    samples = [...samples, ...found.samples].slice(-limit);
     return { nextPageToken: found.nextPageToken };
   });
   if (options.json) return terminal.json(samples);

@@ -15,7 +15,7 @@ export interface TelemetryOptions extends ClientOptions {
   resolution?: 60 | 900 | 3600;
   samples?: boolean;
   follow?: boolean;
-  limit: number;
+  limit?: number;
   site?: string;
   select?: string[];
   all?: boolean;

@@ -27,10 +27,9 @@ export function summary(terminal: Styled, latest: LatestView, now: number): stri
     ...networks(sample),
     ['containers', containers(terminal, sample)],
     ...services(terminal, sample),
-    ...Object.entries(sample.metrics).map(([name, value]): [string, string] => [
-      `metrics.${name}`,
-      valueText('', value),
-    ]),
+    ...Object.entries(sample.metrics)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([name, value]): [string, string] => [`metrics.${name}`, valueText('', value)]),
   ];
   if (sample.uptimeMs !== undefined) rows.push(['uptime', formatDuration(sample.uptimeMs)]);
   const width = Math.min(24, Math.max(...rows.map(([name]) => name.length)));

@@ -27,7 +27,11 @@ export function telemetryCommand(program: Command, context: CliContext): void {
     .option('--to <when>', 'and before then (default: now)', moment)
     .option('--resolution <span>', '1m, 15m or 1h (default: what fits the range)', resolution)
     .option('--samples', 'the samples themselves, as they came')
-    .option('--limit <number>', 'with --samples: at most so many, the newest', wholeNumber(1, 100_000), 100)
+    .option(
+      '--limit <number>',
+      'with --samples: at most so many, the newest (default: 100)',
+      wholeNumber(1, 100_000),
+    )
     .option('--follow', 'each sample of an agent as it comes, until Ctrl-C')
     .option('--site <site>', 'all agents of the site together')
     .option(
@@ -66,6 +70,7 @@ function run(context: CliContext, agentId: string | undefined, options: Telemetr
   if (ways > 1) throw new UsageError('give one of an agent, --site, --select and --all');
   if (options.since !== undefined && options.from !== undefined)
     throw new UsageError('--since and --from mean the same; give one of them');
+  if (options.limit !== undefined && !samples) throw new UsageError('--limit is for --samples');
   if (samples) {
     if (agentId === undefined) throw new UsageError('--samples needs an agent');
     if (metric !== undefined || options.resolution !== undefined)

@@ -35,7 +35,7 @@ function rig(rows: TopRow[], size: { rows: number; columns: number }) {
   };
   const screen = createScreen(terminal, keyboard, 'cpu');
   onTestFinished(screen.close);
-  screen.changed(() => [...rows]);
+  screen.changed(() => [...rows], true);
   return {
     screen,
     written,
@@ -52,6 +52,17 @@ function rig(rows: TopRow[], size: { rows: number; columns: number }) {
         .split('\r\n'),
   };
 }
+
+test('before anything was told it does not say that there are no agents', () => {
+  const { screen, drawn } = rig([], { rows: 10, columns: 80 });
+  screen.changed(() => [], false);
+  screen.open(() => {});
+  expect(drawn()[0]).toBe('asking the server …; by cpu; q ends');
+  screen.close();
+  const all = rig([], { rows: 10, columns: 80 });
+  all.screen.open(() => {});
+  expect(all.drawn()[0]).toBe('0 agents; 0 alerts; by cpu; q ends');
+});
 
 test('it fits the terminal, is sorted by keys, and leaves all as it was', () => {
   const rows = Array.from({ length: 30 }, (_, n) => row(`agent-${String(n).padStart(2, '0')}`, n));

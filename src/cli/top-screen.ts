@@ -30,8 +30,8 @@ const statusStyle: Partial<Record<AgentView['status'], Style>> = {
 export interface Screen {
   /** @param end is called for the keys that end it */
   open(end: () => void): void;
-  /** There is something new to draw. */
-  changed(rows: () => TopRow[]): void;
+  /** There is something new to draw. @param complete what there is was told once */
+  changed(rows: () => TopRow[], complete: boolean): void;
   connected(now: boolean): void;
   close(): void;
 }
@@ -55,6 +55,7 @@ export function createScreen(
 ): Screen {
   let sort = sortBy;
   let rowsNow: () => TopRow[] = () => [];
+  let complete = false;
   let dirty = true;
   let drawnAt = 0;
   let connected = true;
@@ -83,8 +84,10 @@ export function createScreen(
     const hint = connected ? `by ${sort}; q ends` : 'the connection broke; connecting again …';
     const cut = (text: string) => text.slice(0, (terminal.columns || 100) - 1);
     const hidden = rows.length - shown.length;
+    // Before all was told, none is not known to be none.
+    const summary = complete || rows.length > 0 ? topSummary(rows) : 'asking the server …';
     const text = [
-      terminal.style(connected ? 'bold' : 'yellow', cut(`${topSummary(rows)}; ${hint}`)),
+      terminal.style(connected ? 'bold' : 'yellow', cut(`${summary}; ${hint}`)),
       terminal.style('dim', cut(header)),
       ...lines.map((line, n) => {
         const row = shown[n];
@@ -116,8 +119,9 @@ export function createScreen(
       timer = setInterval(draw, drawEveryMs);
       draw();
     },
-    changed(rows) {
+    changed(rows, all) {
       rowsNow = rows;
+      complete = all;
       dirty = true;
     },
     connected(now) {

@@ -77,13 +77,15 @@ async function top(context: CliContext, options: TopOptions): Promise<void> {
     screen?.open(end);
     const state = followAll(run, selector, (event, data) => {
       if (options.json && !once) terminal.json({ event, ...data });
-      screen?.changed(state.rows);
+      screen?.changed(state.rows, state.complete());
       if (once && state.complete()) end();
     });
     await run.over;
     if (!once || !state.complete()) return;
     const rows = sortRows(state.rows(), options.sort);
     if (options.json) return terminal.json(rows);
+    if (rows.length === 0)
+      return terminal.line(Object.keys(selector).length === 0 ? 'No agents.' : 'No agent matches.');
     printTable(
       terminal,
       topHeader,

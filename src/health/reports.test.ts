@@ -181,6 +181,11 @@ test('a site, and all, are what their agents are', async () => {
     'silent unknown',
     'b degraded',
   ]);
+  // What is measured now, and not when the alert began.
+  expect(all.worst.find(({ agentId }) => agentId === 'b')?.reason).toMatchObject({
+    metric: 'cpu.percent',
+    value: 20,
+  });
   expect(all.metrics[0]).toEqual({
     metric: 'cpu',
     agents: 4,

@@ -61,6 +61,12 @@ const mostAlerts = 50;
 const fineDays = 2;
 const machineMetrics: readonly TelemetryMetric[] = ['cpu', 'memory', 'swap', 'load'];
 
+/** An alert keeps the value that it had when it last changed: a report tells the one of now, where that is known. */
+function seenNow(alert: HealthAlertRow, sample: ReturnType<typeof sampleOf> | undefined): HealthAlertRow {
+  const reading = sample && readingOf(sample, alert.metric, alert.subject);
+  return reading === undefined ? alert : { ...alert, value: reading };
+}
+
 export function createHealthReports({
   database,
   clock,
@@ -125,10 +131,11 @@ export function createHealthReports({
       const sample = sampleFor.get(row.agentId);
       const at = sample && measuredAt(sample);
       const current = row.presence !== 'offline' && at !== undefined && now - at < given.silentAfterMs;
+      const seen = alert && seenNow(alert, current && sample ? sampleOf(sample) : undefined);
       return {
         agentId: row.agentId,
         site: row.site,
-        ...judgeAgent(row, alert === undefined ? [] : [alert], at, given),
+        ...judgeAgent(row, seen === undefined ? [] : [seen], at, given),
         alerts: countsOf(alert),
         sample: current ? sample : undefined,
       };
@@ -149,10 +156,7 @@ export function createHealthReports({
       const sample = stored && sampleOf(stored);
       const at = stored && measuredAt(stored);
       const current = row.presence !== 'offline' && at !== undefined && now - at < given.silentAfterMs;
-      const seen = alerts.map((alert) => {
-        const reading = current && sample ? readingOf(sample, alert.metric, alert.subject) : undefined;
-        return reading === undefined ? alert : { ...alert, value: reading };
-      });
+      const seen = alerts.map((alert) => seenNow(alert, current ? sample : undefined));
       return {
         agentId,
         site: row.site,

@@ -47,9 +47,9 @@ test('too few points, or too short a time, are no trend, and it says what is mis
   expect(disk([])).toMatchObject({
     line: undefined,
     direction: 'unclear',
-    text: 'disk /data: no trend yet: 0 of 12 points over 0 ms of 6h',
+    text: 'disk /data: no trend yet: 0 of 12 points',
   });
-  expect(disk(hours(11, (at) => at)).text).toContain('11 of 12 points over 10h of 6h');
+  expect(disk(hours(11, (at) => at)).text).toContain('11 of 12 points, over 10h of 6h');
   const close = Array.from({ length: 50 }, (_, n) => ({ at: now - n * 60_000, value: 50 - n })).reverse();
   expect(disk(close)).toMatchObject({ line: undefined, direction: 'unclear' });
 });

@@ -48,7 +48,7 @@ export function trendOf({ metric, subject, points, now }: Measurements): Trend {
       line: undefined,
       direction: 'unclear',
       full: undefined,
-      text: `${named}: ${is}no trend yet: ${thin.length} of ${leastPoints} points over ${formatDuration(spanMs)} of ${formatDuration(leastSpanMs)}`,
+      text: `${named}: ${is}no trend yet: ${thin.length} of ${leastPoints} points${thin.length < 2 ? '' : `, over ${formatDuration(spanMs)} of ${formatDuration(leastSpanMs)}`}`,
     };
   }
   const direction = directionOf(metric, line, thin);

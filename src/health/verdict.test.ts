@@ -250,7 +250,7 @@ test('an agent of which nothing new is known is never healthy', () => {
 
 test.each([
   [{}, 'unknown', 'there are no agents'],
-  [{ healthy: 1 }, 'healthy', 'all 1 agent is healthy'],
+  [{ healthy: 1 }, 'healthy', 'the one agent is healthy'],
   [{ healthy: 40 }, 'healthy', 'all 40 agents are healthy'],
   [{ healthy: 39, degraded: 1 }, 'degraded', '1 degraded of 40 agents'],
   [{ healthy: 37, unhealthy: 3 }, 'degraded', '3 unhealthy of 40 agents'],

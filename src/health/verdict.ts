@@ -152,7 +152,9 @@ export function judgeFleet(counts: Readonly<Record<Verdict, number>>): { verdict
   const of = `of ${total} ${total === 1 ? 'agent' : 'agents'}`;
   const text =
     healthy === total
-      ? `all ${total} ${total === 1 ? 'agent is' : 'agents are'} healthy`
+      ? total === 1
+        ? 'the one agent is healthy'
+        : `all ${total} agents are healthy`
       : [
           unhealthy > 0 && `${unhealthy} unhealthy`,
           unknown > 0 && `${unknown} unknown`,

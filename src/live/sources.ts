@@ -1,5 +1,4 @@
-import { rank } from '../alerts/notifier/message.ts';
-import type { Alert } from '../alerts/types.ts';
+import { type Alert, rank } from '../alerts/types.ts';
 import type { Agent } from '../registry/types.ts';
 import { type Board, type Headline, type Place, readSamples } from './board.ts';
 import { cursorAt, placeOf } from './cursor.ts';

@@ -179,7 +179,7 @@ describe.each([
     );
     expect(await surface.trends('alpha', 1)).toMatchObject({ to: '2030-01-02T00:00:00.000Z' });
     expect((await errorOf(surface.trends('nobody'))).code).toBe('agent_unknown');
-    expect(await surface.trends('alpha', longestTrendDays)).toMatchObject({ to: '2030-01-02T00:00:00.000Z' });
+    expect(await surface.trends('alpha', longestTrendDays)).toMatchObject({ to: '2030-01-31T00:00:00.000Z' });
     expect((await errorOf(surface.trends('alpha', longestTrendDays + 1))).message).toMatch(/^days/);
   });
 });

@@ -72,6 +72,7 @@ test('an agent that is killed is missed, and found again', async () => {
   expect(missed).toMatchObject({ agentId, severity: 'critical', value: 1 });
   const silenced = await cli('silence', missed.alertId, '--for', '1h', '--reason', 'known');
   expect(silenced.stderr).toContain('silenced rule agent-offline, agent worker until');
+  expect(silenced.stderr).toContain('1 alert fires there now');
   expect((await cli('silences')).stdout).toContain('known');
   await rig.startAgent();
   expect((await reached(rig, 'agent-offline', 'resolved')).alertId).toBe(missed.alertId);
@@ -102,6 +103,7 @@ test('the command line says what is wrong, and shows what there is', async () =>
   expect(added.stdout).toMatch(/^whsec_[\w+/]+=*\n$/);
   expect(none.stdout).toBe('No dead letters.\n');
   expect([retried.code, broken.code]).toEqual([2, 2]);
+  expect(broken.stderr).toMatch(/must be one of pending, firing, acknowledged, silenced, resolved$/m);
 
   const changed = await cli('rules', 'set', 'mine', '--for', '5m', '--json');
   expect(JSON.parse(changed.stdout)).toMatchObject({
@@ -109,6 +111,14 @@ test('the command line says what is wrong, and shows what there is', async () =>
     forMs: 300_000,
     selector: { sites: ['x'] },
   });
+  const [unsaid, listed, nobody] = await Promise.all([
+    cli('rules', 'set', 'mine'),
+    cli('rules'),
+    cli('silence', '--agent', 'nobody', '--for', '1h'),
+  ]);
+  expect(unsaid).toMatchObject({ code: 2, stderr: expect.stringContaining('say what to change') });
+  expect(listed.stdout).toMatch(/^mine .* site x$/m);
+  expect(nobody.stderr).toContain('nothing of it fires now');
   const [kept, shown] = await Promise.all([
     cli('rules', 'delete', 'mine', '--revision', '1'),
     cli('webhooks'),

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runCli, startSharedCli } from '../support/process.ts';
 
@@ -258,6 +261,15 @@ test('lists and reports read well and parse well', async () => {
   expect((await cli('verbs', 'file.read')).stdout).toMatch(/path {2}\(text; required; also without a name\)/);
   expect(await cli('health')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok, version/) });
   expect((await json('health'))[0]).toMatchObject({ status: 'ok' });
+  expect((await cli('agents', 'get', await agentId())).stdout).toMatch(
+    /^telemetry +\d+s ago: cpu [\d.]+ %, memory [\d.]+ %, disk [\d.]+ %, load [\d.]+$/m,
+  );
+  expect(await cli('top', '--site', 'nowhere')).toMatchObject({ code: 0, stdout: 'No agent matches.\n' });
+  const ignored = await Promise.all([
+    cli('health', 'web-1', '--days', '3'),
+    cli('telemetry', '--limit', '3'),
+  ]);
+  expect(ignored).toMatchObject([{ code: 2 }, { code: 2 }]);
 });
 
 test('tokens: a viewer may look and not act, and the file of the server is sent to no other', async () => {
@@ -281,10 +293,39 @@ test('tokens: a viewer may look and not act, and the file of the server is sent 
   expect(enrolment).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\S+\n$/) });
 });
 
-test('a server that is not there is one line', async () => {
-  const { code, stderr } = await cli('agents', '--url', 'http://127.0.0.1:2', '--token', 'x');
+test.each([['agents'], ['health'], ['top', '--once'], ['telemetry', 'web-1', '--follow']])(
+  'a server that is not there is one line of %s',
+  async (...args) => {
+    const { code, stderr } = await cli(...args, '--url', 'http://127.0.0.1:2', '--token', 'x');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
+  },
+);
+
+test('health says that the database is away although no token can be looked at then', async () => {
+  const detail = 'The database did not answer within 2000 ms.';
+  const report = {
+    status: 'degraded',
+    version: '1.2.3',
+    uptimeMs: 61_000,
+    components: [{ name: 'database', status: 'down', detail }],
+    agents: {},
+    executions: {},
+  };
+  // Whatever else is asked of it waits for the database.
+  const away = createServer((request, response) => {
+    if (request.url === '/health') response.end(JSON.stringify(report));
+  });
+  away.listen(0, '127.0.0.1');
+  await once(away, 'listening');
+  onTestFinished(() => void away.close().closeAllConnections());
+  const { port } = away.address() as AddressInfo;
+  const { code, stdout } = await cli('health', '--url', `http://127.0.0.1:${port}`, '--token', 'x');
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^error: The server cannot be reached: .*ECONNREFUSED/);
+  expect(stdout).toBe(
+    'degraded, version 1.2.3, up 1m 1s\n' +
+      `  database     down ${detail}\nagents      not known now\nexecutions  not known now\n`,
+  );
 });
 
 test('doctor finds nothing wrong here, and says what is wrong elsewhere', async () => {

@@ -3,8 +3,6 @@ import type { AlertRow } from '../../storage/alerts.ts';
 import { valueText } from '../metrics.ts';
 import { rank, type Severity, severities, type WebhookFilter } from '../types.ts';
 
-export { rank };
-
 /** What a webhook is told, made from what happened to alerts of one rule in one site. */
 
 export interface AlertEvent {

@@ -43,8 +43,33 @@ function problemsOf(issue: Issue, parent: Path): FieldProblem[] {
       return [{ field: fieldName(path), problem: issue.message }];
     }
     default:
-      return [{ field: fieldName(path), problem: issue.message }];
+      return [{ field: fieldName(path), problem: problemOf(issue) }];
   }
+}
+
+/** Zod's own words name neither what would be right nor a unit as ours do; what a schema says itself stays. */
+function problemOf(issue: Issue): string {
+  const { message } = issue;
+  if (issue.code === 'invalid_value' && message.startsWith('Invalid '))
+    return `must be ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`;
+  if (issue.code === 'too_small' && message.startsWith('Too small'))
+    return boundText(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum);
+  if (issue.code === 'too_big' && message.startsWith('Too big'))
+    return boundText(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum);
+  return message;
+}
+
+const counted: Readonly<Record<string, string>> = {
+  string: 'characters',
+  array: 'items',
+  set: 'items',
+  map: 'items',
+  record: 'items',
+};
+
+function boundText(origin: string, bound: string, value: number | bigint): string {
+  const unit = counted[origin];
+  return unit === undefined ? `must be ${bound} ${value}` : `must have ${bound} ${value} ${unit}`;
 }
 
 /** `target.agents[3]` */

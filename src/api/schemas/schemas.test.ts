@@ -28,6 +28,30 @@ test('output that is no UTF-8 is base64', () => {
   );
 });
 
+test('what would be right is said as everywhere, and what a schema says itself stays', () => {
+  const schema = z.strictObject({
+    state: z.enum(['on', 'off']),
+    ms: z.number().min(1000).max(5000),
+    name: z.string().min(3),
+    list: z.array(z.string()).max(2),
+    own: z.number().min(1, 'must be a port'),
+  });
+  const problems = (input: unknown) => {
+    const { error } = schema.safeParse(input);
+    return error && invalidRequest(error).fields.map(({ field, problem }) => `${field}: ${problem}`);
+  };
+  expect(problems({ state: 'maybe', ms: 1, name: 'ab', list: ['a', 'b', 'c'], own: 0 })).toEqual([
+    'state: must be one of on, off',
+    'ms: must be at least 1000',
+    'name: must have at least 3 characters',
+    'list: must have at most 2 items',
+    'own: must be a port',
+  ]);
+  expect(problems({ state: 'on', ms: 5001, name: 'abc', list: [], own: 1 })).toEqual([
+    'ms: must be at most 5000',
+  ]);
+});
+
 function fieldsOf(input: unknown): string[] {
   const parsed = submitInput.safeParse(input);
   return parsed.success ? [] : invalidRequest(parsed.error).fields.map(({ field }) => field);

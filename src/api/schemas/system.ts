@@ -10,6 +10,6 @@ export const healthOutput = z.strictObject({
   components: z.array(
     z.strictObject({ name: z.string(), status: z.enum(['ok', 'down']), detail: z.string() }),
   ),
-  agents: z.record(agentStatusSchema, countSchema),
+  agents: z.partialRecord(agentStatusSchema, countSchema),
   executions: z.partialRecord(executionStateSchema, countSchema),
 });
