@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { databaseWire } from '../../test/support/database-wire.ts';
 import { createTestDatabase, type TestDatabase } from '../../test/support/postgres.ts';
 import { silentLogger } from '../lib/logger.ts';
-import { createDatabase, databaseError, definition, report, statement } from './database.ts';
+import { createDatabase, databaseError, definition, patient, report, statement } from './database.ts';
 
 let testDatabase: TestDatabase;
 beforeAll(async () => {
@@ -72,7 +72,7 @@ test.each([
 ])(
   'of a database that says nothing any more, at %j, nobody waits for ever, and the connection is given up',
   async (words, behind) => {
-    const database = await databaseThatBreaksAt(words, 'silent', { answerTimeoutMs: 100 }, behind);
+    const database = await databaseThatBreaksAt(words, 'silent', { answerTimeoutMs: 500 }, behind);
     const rows = Buffer.concat([
       Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
       Buffer.alloc(8),
@@ -91,9 +91,16 @@ test.each([
 );
 
 test('a statement outside of a transaction is not waited for without end either', async () => {
-  const database = await databaseThatBreaksAt('select 42', 'silent', { answerTimeoutMs: 100 });
+  const database = await databaseThatBreaksAt('select 42', 'silent', { answerTimeoutMs: 500 });
   await expect(database.query(statement('forty_two', 'select 42'), [])).rejects.toMatchObject(away);
   expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+});
+
+test('a statement that may have much to do is given more time', async () => {
+  const database = await databaseThatBreaksAt('nothing of this', 'silent', { answerTimeoutMs: 500 });
+  const long = 'select pg_sleep(0.7)';
+  await expect(database.query(statement('hurried', long), [])).rejects.toMatchObject(away);
+  expect(await database.query(patient('patient', long), [])).toHaveLength(1);
 });
 
 test('a COPY that is refused leaves its connection as it was', async () => {

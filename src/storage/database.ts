@@ -42,6 +42,8 @@ export interface Statement {
   text: string;
   /** Connections of their own: see `lookup` and `report`. */
   on?: 'lookups' | 'reports';
+  /** See `patient`. */
+  patient?: true;
 }
 
 /** A statement that PostgreSQL parses and plans once for each connection. */
@@ -59,6 +61,9 @@ export const lookup = (name: string, text: string): Statement => ({ name, text, 
  * end: however much somebody asks for, nobody waits for it who stores, dispatches or looks at one agent.
  */
 export const report = (name: string, text: string): Statement => ({ name, text, on: 'reports' });
+
+/** A statement that nobody waits for and that may have much to do: it is given ten minutes instead of one. */
+export const patient = (name: string, text: string): Statement => ({ name, text, patient: true });
 
 /** What is done once, as making a table: it is not prepared, and takes no values. */
 export const definition = (text: string): Statement => ({ name: '', text });
@@ -87,6 +92,7 @@ export interface DatabaseOptions {
  * asks would wait for as long as TCP does, a quarter of an hour.
  */
 const answerWithinMs = 60_000;
+const patienceMs = 600_000;
 /** A connection that does not take back a transaction for so long is given up. */
 const rollbackWithinMs = 2000;
 
@@ -94,6 +100,7 @@ export function createDatabase(options: DatabaseOptions): Database {
   const { answerTimeoutMs = answerWithinMs } = options;
   // The name is the driver's.
   const bounded = { query_timeout: answerTimeoutMs };
+  const unhurried = { query_timeout: Math.max(answerTimeoutMs, patienceMs) };
   const brief = { query_timeout: Math.min(answerTimeoutMs, rollbackWithinMs) };
   const clientOptions: pg.ClientConfig = {
     connectionString: options.url,
@@ -130,9 +137,9 @@ export function createDatabase(options: DatabaseOptions): Database {
 
   const run =
     (client: pg.Pool | pg.PoolClient) =>
-    async <Row>({ name, text }: Statement, values: unknown[]): Promise<Row[]> => {
+    async <Row>({ name, text, patient }: Statement, values: unknown[]): Promise<Row[]> => {
       try {
-        const result = await client.query({ name, text, values, ...bounded });
+        const result = await client.query({ name, text, values, ...(patient ? unhurried : bounded) });
         return result.rows;
       } catch (error) {
         throw databaseError(error);

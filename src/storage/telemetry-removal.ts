@@ -1,9 +1,9 @@
-import { type Database, statement } from './database.ts';
+import { type Database, patient } from './database.ts';
 import { holdRollups, rollupLevels } from './telemetry-rollups.ts';
 
 const tables = ['telemetry_samples', ...rollupLevels.map(({ table }) => table), 'telemetry_skewed'];
 const removals = tables.map((table) =>
-  statement(`${table}_remove`, `delete from ${table} where agent_id = $1`),
+  patient(`${table}_remove`, `delete from ${table} where agent_id = $1`),
 );
 
 /** Forgets all that an agent measured. Within a transaction. */

@@ -1,4 +1,4 @@
-import { type Database, definition, statement } from './database.ts';
+import { type Database, definition, patient, statement } from './database.ts';
 import { rollupLock } from './locks.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 import { hoursTable, minutesTable, quartersTable } from './telemetry-partitions.ts';
@@ -22,7 +22,7 @@ export const rollupLevels: readonly [RollupLevel, ...RollupLevel[]] = [
 ];
 
 const lock = statement('telemetry_rollup_lock', 'select pg_try_advisory_xact_lock($1) as held');
-const wait = statement('telemetry_rollup_wait', 'select pg_advisory_xact_lock($1)');
+const wait = patient('telemetry_rollup_wait', 'select pg_advisory_xact_lock($1)');
 
 const perMetric = (write: (name: string) => string): string => telemetryMetrics.map(write).join(', ');
 const targets = perMetric((name) => `${name}_count, ${name}_sum, ${name}_min, ${name}_max, ${name}_p95`);
@@ -65,7 +65,7 @@ const arrange = (seconds: number): string =>
  * @param next into which level what was changed here goes on
  */
 const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined) =>
-  statement(
+  patient(
     `${table}_refresh`,
     `with waiting as (
        select id, agents, spans from telemetry_dirty where resolution = ${seconds} and ready_at <= $1::timestamptz
