@@ -85,7 +85,7 @@ test('the command line says what is wrong, and shows what there is', async () =>
   const hook = await receiver((_request, count) => (count === 1 ? 204 : 500));
   const [rules, bare, wrong, made, http, added, none, retried, broken] = await Promise.all([
     cli('rules'),
-    cli('rules', 'set', 'mine'),
+    cli('rules', 'set', 'bare'),
     cli('rules', 'set', 'other', '--metric', 'cpu', '--above', '1'),
     cli('rules', 'set', 'mine', '--metric', 'disk.full_hours', '--threshold', '4', '--site', 'x'),
     cli('webhooks', 'add', 'bad', 'http://example.com'),

@@ -48,7 +48,7 @@ test('an agent that has measured something is healthy, and its report says what 
   expect(stdout).toMatch(/^disk +\/\S* +[\d.]+ %, .*B free$/m);
   expect(stdout).toMatch(/^unusual +not known yet: 0 of 7 days that it takes$/m);
   expect(stdout).toMatch(/^trends +\S+, the last 1d/m);
-  expect(stdout).toMatch(/^ {2}disk \/\S*: [\d.]+ %, no trend yet: \d+ of 12 points over .* of 6h$/m);
+  expect(stdout).toMatch(/^ {2}disk \/\S*: [\d.]+ %, no trend yet: \d+ of 12 points, over .* of 6h$/m);
   expect(await json('health', agentId, '--trends')).toMatchObject({
     agent: { agentId, verdict: 'healthy', figures: { current: true } },
     trends: { agentId, trends: expect.arrayContaining([expect.objectContaining({ metric: 'disk' })]) },
@@ -106,8 +106,8 @@ test('whoever is limited to a site sees that site and no other', async () => {
 }, 60_000);
 
 test.each([
-  [['a', '--all'], 'name an agent, or --site, or --all'],
-  [['--site', 'paris', '--all'], 'name an agent, or --site, or --all'],
+  [['a', '--all'], 'give one of an agent, --site and --all'],
+  [['--site', 'paris', '--all'], 'give one of an agent, --site and --all'],
   [['--all', '--trends'], '--trends needs an agent'],
   [['a', '--trends', '--days', '31'], 'must be a number of days, at most 30'],
   [['--site', 'Not A Site'], 'must be 1 to 63 characters'],

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -16,6 +16,8 @@ declare module 'vitest' {
     databaseUrl: string;
     /** The name of the migrated database that tests copy. */
     templateDatabase: string;
+    /** A folder in which the processes of the run keep what they compiled. */
+    compileCache: string;
   }
 }
 
@@ -39,7 +41,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   project.provide('databaseUrl', server.url);
   project.provide('templateDatabase', templateDatabase);
+  const compileCache = await mkdtemp(join(tmpdir(), 'viworks-test-compiled-'));
+  project.provide('compileCache', compileCache);
   return async () => {
+    await rm(compileCache, { recursive: true, force: true });
     if (given !== undefined) await administer(server.url, `DROP DATABASE ${templateDatabase}`);
     await server.stop();
   };

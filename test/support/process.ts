@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 
 /** The command line as a real process, with its lines and its end as events. */
 export interface CliProcess {
@@ -79,7 +79,13 @@ function spawnCli(args: readonly string[], options: CliOptions): CliProcess {
     cwd: options.cwd ?? tmpdir(),
     stdio: ['ignore', 'pipe', 'pipe'],
     // Settings of the person who runs the suite stay out.
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...options.env },
+    env: {
+      PATH: process.env.PATH ?? '',
+      HOME: process.env.HOME ?? '',
+      // Half of the time of a short process is compiling the same files again.
+      ...(options.fileBytes === undefined && { NODE_COMPILE_CACHE: inject('compileCache') }),
+      ...options.env,
+    },
   });
   /** Everything on both streams, for the message of a failure. */
   const said: string[] = [];
