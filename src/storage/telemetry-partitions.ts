@@ -10,9 +10,11 @@ export interface PartitionedTable {
   name: string;
   /** Of one partition. */
   days: number;
+  /** Rows are not changed: a vacuum of what was added would read all of it again for nothing. */
+  onlyGrows?: true;
 }
 
-export const samplesTable: PartitionedTable = { name: 'telemetry_samples', days: 1 };
+export const samplesTable: PartitionedTable = { name: 'telemetry_samples', days: 1, onlyGrows: true };
 export const minutesTable: PartitionedTable = { name: 'telemetry_minutes', days: 1 };
 export const quartersTable: PartitionedTable = { name: 'telemetry_quarters', days: 7 };
 export const hoursTable: PartitionedTable = { name: 'telemetry_hours', days: 7 };
@@ -107,8 +109,11 @@ async function createPartition(
   const name = nameOf(table, start);
   const [from, to] = [start, partitionEnd(table, start)].map((at) => new Date(at).toISOString());
   // Made apart and attached: that waits for nobody who writes, and nobody waits for it.
+  const settings = table.onlyGrows ? ' with (autovacuum_vacuum_insert_threshold = -1)' : '';
   await query(
-    definition(`create table ${name} (like ${table.name} including defaults including constraints)`),
+    definition(
+      `create table ${name} (like ${table.name} including defaults including constraints)${settings}`,
+    ),
     [],
   );
   const attach = `alter table ${table.name} attach partition ${name} for values from ('${from}') to ('${to}')`;
