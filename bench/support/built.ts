@@ -53,6 +53,8 @@ export const built = {
   latestShared: () =>
     load('telemetry/latest-shared.js') as Promise<typeof import('../../src/telemetry/latest-shared.ts')>,
   redisNewest: () => load('bus/redis-newest.js') as Promise<typeof import('../../src/bus/redis-newest.ts')>,
+  order: () =>
+    load('storage/telemetry-order.js') as Promise<typeof import('../../src/storage/telemetry-order.ts')>,
   partitions: () =>
     load('storage/telemetry-partitions.js') as Promise<
       typeof import('../../src/storage/telemetry-partitions.ts')

@@ -18,7 +18,8 @@ export const samplesTable: PartitionedTable = { name: 'telemetry_samples', days:
 export const minutesTable: PartitionedTable = { name: 'telemetry_minutes', days: 1 };
 export const quartersTable: PartitionedTable = { name: 'telemetry_quarters', days: 7 };
 export const hoursTable: PartitionedTable = { name: 'telemetry_hours', days: 7 };
-const partitionedTables = [samplesTable, minutesTable, quartersTable, hoursTable];
+export const rollupTables = [minutesTable, quartersTable, hoursTable];
+const partitionedTables = [samplesTable, ...rollupTables];
 
 const dayMs = 86_400_000;
 /** Milliseconds that others may have to wait behind a change of partitions. */
@@ -32,8 +33,14 @@ export function partitionStart({ days }: PartitionedTable, at: number): number {
 
 export const partitionEnd = (table: PartitionedTable, start: number): number => start + table.days * dayMs;
 
-const nameOf = ({ name }: PartitionedTable, start: number): string =>
+export const partitionName = ({ name }: PartitionedTable, start: number): string =>
   `${name}_${new Date(start).toISOString().slice(0, 10).replaceAll('-', '')}`;
+
+/** Its bounds, as statements say them. */
+export function rangeOf(table: PartitionedTable, start: number): { from: string; to: string } {
+  const [from, to] = [start, partitionEnd(table, start)].map((at) => `'${new Date(at).toISOString()}'`);
+  return { from: from ?? '', to: to ?? '' };
+}
 
 const kind = statement(
   'table_kind',
@@ -106,8 +113,8 @@ async function createPartition(
   start: number,
 ): Promise<void> {
   if ((await listPartitions(query, table)).includes(start)) return;
-  const name = nameOf(table, start);
-  const [from, to] = [start, partitionEnd(table, start)].map((at) => new Date(at).toISOString());
+  const name = partitionName(table, start);
+  const { from, to } = rangeOf(table, start);
   // Made apart and attached: that waits for nobody who writes, and nobody waits for it.
   const settings = table.onlyGrows ? ' with (autovacuum_vacuum_insert_threshold = -1)' : '';
   await query(
@@ -116,7 +123,7 @@ async function createPartition(
     ),
     [],
   );
-  const attach = `alter table ${table.name} attach partition ${name} for values from ('${from}') to ('${to}')`;
+  const attach = `alter table ${table.name} attach partition ${name} for values from (${from}) to (${to})`;
   await query(definition(attach), []);
 }
 
@@ -129,6 +136,6 @@ export async function dropPartition(
   await database.transaction(async (query) => {
     await query(patience, []);
     await query(lock, [partitionLock]);
-    await query(definition(`drop table if exists ${nameOf(table, start)}`), []);
+    await query(definition(`drop table if exists ${partitionName(table, start)}`), []);
   });
 }

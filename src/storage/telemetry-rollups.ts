@@ -135,9 +135,8 @@ export function refreshRollups(
   return database.transaction(async (query) => {
     await query(patience, []);
     await query(byIndex, []);
-    const [owner] = await query<{ held: boolean }>(lock, [rollupLock]);
     // An older view of the samples must not overwrite what a newer one made: one at a time.
-    if (!owner?.held) return undefined;
+    if (!(await tryHoldRollups(query))) return undefined;
     let [made, more] = [0, false];
     for (const one of refreshes) {
       const [row] = await query<Taken>(one, [now, listsAtOnce, spansAtOnce]);
@@ -158,6 +157,12 @@ const waiting = statement(
 export async function rollupLag(query: Database['query'], now: Date): Promise<number> {
   const [row] = await query<{ late: number | null }>(waiting, [now]);
   return Math.max(0, row?.late ?? 0);
+}
+
+/** As `holdRollups`; false where somebody else holds them. */
+export async function tryHoldRollups(query: Database['query']): Promise<boolean> {
+  const [owner] = await query<{ held: boolean }>(lock, [rollupLock]);
+  return owner?.held === true;
 }
 
 /** Until the end of its transaction no roll-up is made. Those that are being made it waits for, some seconds. */

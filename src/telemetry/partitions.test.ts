@@ -102,3 +102,48 @@ test('weeks begin at the same days everywhere', () => {
     expect((start / day) % 7).toBe(0);
   }
 });
+
+test('a day that is over is put in order, once, and whoever reads it sees the same', async () => {
+  const { telemetry, clock, rows, url } = await ownTelemetry({}, midnight + 30_000);
+  const names = ['alpha', 'beta', 'gamma'];
+  const measure = async (at: number, number: number) => {
+    for (const agentId of names)
+      await telemetry.ingest({ agentId, bootId: boot() }, frame(sampleAt(number, at, number)));
+    clock.advance(2 * minute);
+    await telemetry.rollUp();
+  };
+  for (let n = 1; n <= 20; n++) await measure(midnight + n * minute, n);
+  const read = () =>
+    rows('select agent_id, at, samples, cpu_sum, cpu_p95 from telemetry_minutes order by agent_id, at');
+  const order = async () =>
+    (
+      await rows<{ agent: string }>('select agent_id as agent from telemetry_minutes_20260302 order by ctid')
+    ).map(({ agent }) => agent);
+  const before = await read();
+  expect(before).toHaveLength(60);
+  const disordered = await order();
+  expect(disordered).not.toEqual(disordered.toSorted());
+
+  clock.advance(midnight + day + 60 * minute - clock.now());
+  await telemetry.partitions.settle();
+  // It may not be over for those who are late.
+  expect(await order()).toEqual(disordered);
+  clock.advance(60 * minute);
+  // Somebody who reads for so long keeps it as it is.
+  const lock = await lockTable(url, 'telemetry_minutes', 'access share');
+  await expect(telemetry.partitions.settle()).rejects.toMatchObject({ retryable: true });
+  await lock.release();
+  expect(await order()).toEqual(disordered);
+
+  await telemetry.partitions.settle();
+  expect(await order()).toEqual(disordered.toSorted());
+  expect(await read()).toEqual(before);
+  // What comes late changes it as ever, and it is not written once more.
+  await measure(midnight + 5 * minute + 1, 21);
+  expect(await read()).toHaveLength(60);
+  const late = await order();
+  await telemetry.partitions.settle();
+  expect(await order()).toEqual(late);
+  await telemetry.partitions.tend();
+  expect(await read()).not.toEqual(before);
+});

@@ -4,6 +4,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { createTicker } from '../lib/ticker.ts';
 import type { Database } from '../storage/database.ts';
+import { isOutOfOrder, putInOrder } from '../storage/telemetry-order.ts';
 import {
   createPartitions,
   dropPartition,
@@ -14,6 +15,7 @@ import {
   partitionEnd,
   partitionStart,
   quartersTable,
+  rollupTables,
   samplesTable,
 } from '../storage/telemetry-partitions.ts';
 import { forgetSkewedSamples } from '../storage/telemetry-samples.ts';
@@ -26,6 +28,8 @@ export interface Partitions {
   doubt(): void;
   /** Makes what is needed soon or of what there are samples, drops what is old. */
   tend(): Promise<void>;
+  /** Puts the roll-ups of one day, or week, in order that is over, if there is one. */
+  settle(): Promise<void>;
   start(): void;
   stop(): Promise<void>;
 }
@@ -43,6 +47,8 @@ export interface PartitionsDeps {
 
 const dayMs = 86_400_000;
 const intervalMs = 600_000;
+/** Milliseconds for which a day is over before it is put in order: most of what is late has come by then. */
+const settlingMs = 2 * 3_600_000;
 /** Made so long before they are needed: a database that refuses it for a day is noticed in time. */
 const aheadMs = 2 * dayMs;
 
@@ -108,9 +114,25 @@ export function createPartitionTending(deps: PartitionsDeps): Partitions {
     await forgetSkewedSamples(database.query, new Date(now - deps.keepMs - dayMs));
   }
 
+  async function settle(): Promise<void> {
+    const before = clock.now() - settlingMs;
+    for (const table of rollupTables) {
+      for (const start of await listPartitions(database.query, table)) {
+        if (partitionEnd(table, start) > before || !(await isOutOfOrder(database.query, table, start)))
+          continue;
+        if (await putInOrder(database, table, start))
+          log.info({ table: table.name, from: new Date(start) }, 'roll-ups that are over were put in order');
+        return;
+      }
+    }
+  }
+
   const ticker = createTicker({
     intervalMs,
-    work: tend,
+    async work() {
+      await tend();
+      await settle();
+    },
     failed: (error) =>
       log.warn({ err: ViworksError.from(error) }, 'cannot make or drop partitions of telemetry now'),
   });
@@ -120,6 +142,7 @@ export function createPartitionTending(deps: PartitionsDeps): Partitions {
       for (const { known } of tables) known.clear();
     },
     tend,
+    settle,
     start: ticker.start,
     stop: ticker.stop,
   };

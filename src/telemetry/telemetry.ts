@@ -29,7 +29,7 @@ export interface Telemetry extends TelemetryIngest {
   onForgotten(listener: (agentId: string) => void): () => void;
   /** Makes the roll-ups anew that are due; answers with how many. */
   rollUp(): Promise<number>;
-  partitions: Pick<Partitions, 'tend'>;
+  partitions: Pick<Partitions, 'tend' | 'settle'>;
   /** Makes room for what comes, and reads the newest samples. */
   start(): Promise<void>;
   stop(): Promise<void>;

@@ -65,11 +65,11 @@ async function administer(statement: string): Promise<void> {
 }
 
 /** Keeps everybody from writing to the table; reading goes on. */
-export async function lockTable(url: string, table: string) {
+export async function lockTable(url: string, table: string, mode = 'exclusive') {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   await client.query('BEGIN');
-  await client.query(`LOCK TABLE ${table} IN EXCLUSIVE MODE`);
+  await client.query(`LOCK TABLE ${table} IN ${mode} MODE`);
   onTestFinished(() => client.end());
   return {
     /** Resolves when a statement with these words near its beginning waits for the table. */
