@@ -35,3 +35,22 @@ test('where there is nothing, nothing is said; stopped, it begins nothing', asyn
   expect(await cleaner.clean()).toBe(0);
   expect(looks).toEqual([]);
 });
+
+test('who asks while it looks gets a look of his own', async () => {
+  const first = Promise.withResolvers<void>();
+  let looks = 0;
+  const cleaner = createCleaner({
+    intervalMs: 1_000_000,
+    batchesAtOnce: 1,
+    async cleanSome() {
+      looks += 1;
+      if (looks === 1) await first.promise;
+      return { count: looks, more: false };
+    },
+    cleaned: () => {},
+    failed: () => {},
+  });
+  const both = Promise.all([cleaner.clean(), cleaner.clean()]);
+  first.resolve();
+  expect(await both).toEqual([1, 2]);
+});

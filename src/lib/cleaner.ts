@@ -2,7 +2,7 @@ import { createTicker, type Ticker } from './ticker.ts';
 
 /** Forgets what need not be kept any more, a few at a time, so that nobody waits for it. */
 export interface Cleaner extends Ticker {
-  /** Looks once now; answers with how much was deleted. */
+  /** Looks once, after a look that is under way; answers with how much was deleted. */
   clean(): Promise<number>;
 }
 
@@ -21,7 +21,7 @@ export interface CleanerOptions {
 export function createCleaner(options: CleanerOptions): Cleaner {
   let stopped = false;
 
-  async function clean(): Promise<number> {
+  async function look(): Promise<number> {
     let total = 0;
     for (let batch = 0; batch < options.batchesAtOnce && !stopped; batch++) {
       const { count, more } = await options.cleanSome();
@@ -30,6 +30,13 @@ export function createCleaner(options: CleanerOptions): Cleaner {
     }
     if (total > 0) options.cleaned(total);
     return total;
+  }
+
+  let last: Promise<unknown> = Promise.resolve();
+  function clean(): Promise<number> {
+    const own = last.catch(() => {}).then(look);
+    last = own;
+    return own;
   }
 
   const ticker = createTicker({ intervalMs: options.intervalMs, work: clean, failed: options.failed });

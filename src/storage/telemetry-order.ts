@@ -1,6 +1,5 @@
 import { type Database, definition, statement } from './database.ts';
-import { partitionLock } from './locks.ts';
-import { type PartitionedTable, partitionName, rangeOf } from './telemetry-partitions.ts';
+import { holdPartitions, type PartitionedTable, partitionName, rangeOf } from './telemetry-partitions.ts';
 import { tryHoldRollups } from './telemetry-rollups.ts';
 
 /**
@@ -13,14 +12,11 @@ import { tryHoldRollups } from './telemetry-rollups.ts';
 const mark = 'in the order of its key';
 /** Larger ones stay as they are: nothing is rolled up meanwhile, and the disk has to have room for both. */
 const mostBytes = 4 * 1024 ** 3;
-/** Milliseconds that others may have to wait when one takes the place of the other. */
-const patienceMs = 2000;
 
 const facts = statement(
   'partition_facts',
   `select obj_description(to_regclass($1::text), 'pg_class') as mark, pg_table_size(to_regclass($1::text))::float8 as bytes`,
 );
-const lock = statement('partitions_lock', 'select pg_advisory_xact_lock($1)');
 
 /** Whether a partition is still to be put in order, and can be. */
 export async function isOutOfOrder(
@@ -49,10 +45,10 @@ export function putInOrder(
   const { from, to } = rangeOf(table, start);
   return database.transaction(async (query) => {
     const define = (text: string) => query({ ...definition(text), patient: true }, []);
-    await define(`set local lock_timeout = ${patienceMs}; set local work_mem = '64MB'`);
+    // Of those who put it in order, too, there is one at a time by this.
     if (!(await tryHoldRollups(query))) return false;
-    await query(lock, [partitionLock]);
     if (!(await isOutOfOrder(query, table, start))) return true;
+    await define(`set local lock_timeout = '2s'; set local work_mem = '64MB'`);
     await define(`lock table ${name} in share mode`);
     await define(`create table ${fresh} (like ${table.name} including defaults including constraints)`);
     await define(`insert into ${fresh} select * from ${name} order by agent_id, at`);
@@ -61,6 +57,7 @@ export function putInOrder(
     await define(`alter table ${fresh} add constraint ${fresh}_range check (at >= ${from} and at < ${to})`);
     await define(`analyze ${fresh}`);
     await define(`comment on table ${fresh} is '${mark}'`);
+    await holdPartitions(query);
     await define(`alter table ${table.name} detach partition ${name}`);
     await define(`drop table ${name}`);
     await define(`alter table ${fresh} rename to ${name}`);

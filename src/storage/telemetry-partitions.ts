@@ -94,6 +94,12 @@ export async function listPartitions(query: Database['query'], table: Partitione
 const lock = statement('partitions_lock', 'select pg_advisory_xact_lock($1)');
 const patience = definition(`set local lock_timeout = ${patienceMs}`);
 
+/** Until the end of its transaction nobody else changes partitions; it waits for no lock for long. */
+export async function holdPartitions(query: Database['query']): Promise<void> {
+  await query(patience, []);
+  await query(lock, [partitionLock]);
+}
+
 /** Makes those partitions that are not there. */
 export async function createPartitions(
   database: Pick<Database, 'transaction'>,
@@ -101,8 +107,7 @@ export async function createPartitions(
 ): Promise<void> {
   if (wanted.length === 0) return;
   await database.transaction(async (query) => {
-    await query(patience, []);
-    await query(lock, [partitionLock]);
+    await holdPartitions(query);
     for (const { table, start } of wanted) await createPartition(query, table, start);
   });
 }
@@ -134,8 +139,7 @@ export async function dropPartition(
   start: number,
 ): Promise<void> {
   await database.transaction(async (query) => {
-    await query(patience, []);
-    await query(lock, [partitionLock]);
+    await holdPartitions(query);
     await query(definition(`drop table if exists ${partitionName(table, start)}`), []);
   });
 }

@@ -46,7 +46,7 @@ const minuteColumns = `agent_id, at, samples, ${targets}`;
 /**
  * Minutes are written as they end, those of all agents side by side, and an hour of one agent lies on sixty pages. Once
  * it is rolled up its minutes are written once more, one after the other, on three or four: whoever reads a day of an
- * agent reads a tenth of what it would be.
+ * agent reads a sixteenth of what it would be.
  */
 const arrange = (seconds: number): string =>
   `, lifted as (
