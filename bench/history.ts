@@ -98,26 +98,31 @@ function measure({ agents, days }: Plan, { progress }: BenchOptions): Promise<Hi
   });
 }
 
-/** One for each level of roll-ups: all agents in each span, with values that differ. */
+/** One for each level of roll-ups: all agents in each span, with values that differ, kept as the system keeps them. */
 async function statements(make: typeof import('../src/storage/database.ts').statement) {
-  const [{ rollupLevels }, { telemetryMetrics }] = await Promise.all([
+  const [{ rollupLevels }, { telemetryMetrics }, { keptParts, spanColumns }] = await Promise.all([
     built.rollups(),
     built.telemetryMetrics(),
+    built.spans(),
   ]);
-  const columns = telemetryMetrics.flatMap((name) =>
-    ['count', 'sum', 'min', 'max', 'p95'].map((part) => `${name}_${part}`),
-  );
   return rollupLevels.map(({ table, seconds }) => {
     const count = seconds / 30;
-    const values = telemetryMetrics.map(
-      () => `${count}, v * ${count}, v - random(), v + random(), v + random()`,
-    );
+    const parts = telemetryMetrics.map((name) => {
+      // Of two samples the parts follow from each other; of more they do not.
+      const [sum, p95] =
+        count === 2 ? ['x + y', 'greatest(x, y)'] : [`(x + y) / 2.1 * ${count}`, '(x + y) / 1.9'];
+      return `${count} as ${name}_count, ${sum} as ${name}_sum, least(x, y) as ${name}_min,
+        greatest(x, y) as ${name}_max, ${p95} as ${name}_p95`;
+    });
     return make(
       `bench_fill_${table}`,
-      `insert into ${table} (agent_id, at, samples, ${columns.join(', ')})
-       select agent_id, at, ${count}, ${values.join(', ')}
-       from generate_series($2::timestamptz, $3::timestamptz, interval '${seconds} seconds') as at
-       cross join lateral (select agent_id, random() * 100 as v from unnest($1::text[]) as a(agent_id)) as x`,
+      `insert into ${table} (agent_id, at, samples, ${spanColumns(telemetryMetrics).join(', ')})
+       select agent_id, at, samples, ${keptParts(telemetryMetrics, 'spans')} from (
+         select agent_id, at, ${count} as samples, ${parts.join(', ')}
+         from generate_series($2::timestamptz, $3::timestamptz, interval '${seconds} seconds') as at
+         cross join lateral (
+           select agent_id, random() * 100 as x, random() * 100 as y from unnest($1::text[]) as a(agent_id)) as drawn
+       ) spans`,
     );
   });
 }

@@ -22,7 +22,7 @@ interface RollupRow {
 
 /** @throws with the first difference */
 export async function compare({ agents }: ReplayDay, database: Database): Promise<Record<string, number>> {
-  const { statement } = await built.database();
+  const [{ statement }, { spansIn }] = await Promise.all([built.database(), built.spans()]);
   const read = <Row>(name: string, text: string, values: unknown[] = []) =>
     database.query<Row>(statement(`replay_${name}`, text), values);
   const spans: Record<string, number> = {};
@@ -46,7 +46,7 @@ export async function compare({ agents }: ReplayDay, database: Database): Promis
     for (const { seconds, table: name } of levels) {
       const made = await read<RollupRow>(
         name,
-        `select at, samples, cpu_sum as sum, cpu_min as min, cpu_max as max, cpu_p95 as p95 from ${name}
+        `select at, samples, cpu_sum as sum, cpu_min as min, cpu_max as max, cpu_p95 as p95 from ${spansIn(name)} s
          where agent_id = $1 and cpu_count = samples and load_p95 * 8 = cpu_p95 and disk_count is null order by at`,
         [agent.agentId],
       );

@@ -63,6 +63,8 @@ export const built = {
     load('storage/telemetry-rollups.js') as Promise<typeof import('../../src/storage/telemetry-rollups.ts')>,
   telemetryMetrics: () =>
     load('storage/telemetry-metrics.js') as Promise<typeof import('../../src/storage/telemetry-metrics.ts')>,
+  spans: () =>
+    load('storage/telemetry-spans.js') as Promise<typeof import('../../src/storage/telemetry-spans.ts')>,
   storedNewest: () =>
     load('storage/telemetry-newest.js') as Promise<typeof import('../../src/storage/telemetry-newest.ts')>,
   keys: () => load('protocol/keys.js') as Promise<typeof import('../../src/protocol/keys.ts')>,

@@ -1,5 +1,7 @@
 import { type Database, lookup, statement } from './database.ts';
 import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
+import { quartersTable } from './telemetry-partitions.ts';
+import { spansIn } from './telemetry-spans.ts';
 
 /** What health reports and trends read: always of many agents, or of many hours, in one statement. */
 
@@ -129,7 +131,7 @@ export async function averageBetween(
 const past = telemetryMetrics.map((name) => `${name}_sum / nullif(${name}_count, 0) as ${name}`).join(', ');
 const quarters = lookup(
   'health_quarters',
-  `select at, ${past} from telemetry_quarters where agent_id = $1 and at = any($2::timestamptz[]) order by at`,
+  `select at, ${past} from ${spansIn(quartersTable.name)} q where agent_id = $1 and at = any($2::timestamptz[]) order by at`,
 );
 
 /** Quarters of an hour, by where they begin. */

@@ -1,33 +1,51 @@
 import { epochMs } from './binary-writer.ts';
 
 /**
- * Columns of many rows as one value each, for answers that are nearly nothing but numbers. `packed…` is what a statement
- * selects, over rows in their order; what is null is packed as 0.
+ * Rows of numbers as one value for each column, for answers that are nearly nothing but numbers: as rows, each number
+ * would be written as text, and read again, one by one. Nulls are left out; a mask says which columns each row has.
  */
 
-export const packedInts = (column: string): string => `string_agg(int4send(coalesce(${column}, 0)), '')`;
-export const packedFloats = (column: string): string => `string_agg(float8send(coalesce(${column}, 0)), '')`;
-/** Never null. */
-export const packedTimes = (column: string): string => `string_agg(timestamptz_send(${column}), '')`;
+/** At most 63 of them: a bit each. */
+export interface PackedColumn {
+  name: string;
+  type: 'int4' | 'float8' | 'timestamptz';
+}
 
-/** @returns reads the number of a row; 0 of a column that there is not */
-export const unpackInts = (bytes: Buffer = none): ((row: number) => number) => {
-  const view = viewOf(bytes);
-  return (row) => (4 * row < bytes.length ? view.getInt32(4 * row) : 0);
-};
+const sends = { int4: 'int4send', float8: 'float8send', timestamptz: 'timestamptz_send' };
+const maskName = 'packed_mask';
 
-/** As `unpackInts`. */
-export const unpackFloats = (bytes: Buffer = none): ((row: number) => number) => {
-  const view = viewOf(bytes);
-  return (row) => (8 * row < bytes.length ? view.getFloat64(8 * row) : 0);
-};
+/** What a statement selects over rows in their order. */
+export function packed(columns: readonly PackedColumn[]): string {
+  const bits = columns.map(({ name }, n) => `case when ${name} is null then 0 else ${2 ** n}::int8 end`);
+  return [
+    `string_agg(int8send(${bits.join(' | ')}), '') as ${maskName}`,
+    ...columns.map(({ name, type }) => `string_agg(${sends[type]}(${name}), '') as ${name}`),
+  ].join(', ');
+}
 
-export const unpackTimes = (bytes: Buffer): Date[] =>
-  Array.from(
-    { length: bytes.length / 8 },
-    (_, n) => new Date(epochMs + Number(bytes.readBigInt64BE(8 * n)) / 1000),
-  );
+/** Each null where there is no row, or none that has it. */
+export type PackedRow = Record<string, Buffer | null>;
+
+/** @returns of each column the numbers of all rows; times in milliseconds since 1970 */
+export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): (number | null)[][] {
+  const masks = viewOf(row?.[maskName]);
+  const rows = masks.byteLength / 8;
+  return columns.map(({ name, type }, n) => {
+    const view = viewOf(row?.[name]);
+    // The half of the mask where its bit is.
+    const [word, bit] = n < 32 ? [4, 1 << n] : [0, 1 << (n - 32)];
+    let at = 0;
+    return Array.from({ length: rows }, (_, of) => {
+      if ((masks.getInt32(8 * of + word) & bit) === 0) return null;
+      if (type === 'int4') return view.getInt32(4 * at++);
+      if (type === 'float8') return view.getFloat64(8 * at++);
+      return epochMs + Number(view.getBigInt64(8 * at++)) / 1000;
+    });
+  });
+}
 
 const none = Buffer.alloc(0);
-const viewOf = ({ buffer, byteOffset, byteLength }: Buffer): DataView =>
-  new DataView(buffer, byteOffset, byteLength);
+const viewOf = (bytes: Buffer | null | undefined): DataView => {
+  const { buffer, byteOffset, byteLength } = bytes ?? none;
+  return new DataView(buffer, byteOffset, byteLength);
+};

@@ -1,14 +1,10 @@
 import { type AgentStatus, statusColumn } from './agents.ts';
 import { type Database, report, type Statement } from './database.ts';
-import {
-  choiceOf,
-  type FlatStatistics,
-  type Statistic,
-  statisticsOf,
-  type TimeRange,
-} from './telemetry-history.ts';
+import type { TimeRange } from './telemetry-history.ts';
 import type { TelemetryMetric } from './telemetry-metrics.ts';
 import { type RollupLevel, spanOrigin } from './telemetry-rollups.ts';
+import { choiceOf } from './telemetry-series.ts';
+import { type FlatStatistics, type Statistic, spansIn, statisticsOf } from './telemetry-spans.ts';
 
 /** What many agents measured together. */
 
@@ -71,7 +67,7 @@ function aggregateStatement(level: RollupLevel, metric: TelemetryMetric): Statem
       `${table}_aggregate_${metric}`,
       `with chosen as (${chosenAgents}), parts as (
        select r.at, r.${metric}_count as count, r.${metric}_sum as sum, r.${metric}_min as min, r.${metric}_max as max
-       from ${table} r join chosen using (agent_id)
+       from ${spansIn(table)} r join chosen using (agent_id)
        where r.at >= $8 and r.at < least($9::timestamptz, $10::timestamptz)
        union all
        select date_bin('${seconds} seconds', s.at, ${spanOrigin}), count(s.${metric})::int, sum(s.${metric}),
@@ -142,7 +138,7 @@ function siteStatement(level: RollupLevel, metrics: readonly TelemetryMetric[]):
        from chosen
        union all
        select site, agent_id, r.samples${each((m) => `r.${m}_count, r.${m}_sum, r.${m}_min, r.${m}_max`)}
-       from ${table} r join chosen using (agent_id)
+       from ${spansIn(table)} r join chosen using (agent_id)
        where r.at >= $9 and r.at < least($10::timestamptz, $11::timestamptz)
        union all
        select site, agent_id, 1${each((m) => `case when ${m} is not null then 1 end, ${m}, ${m}, ${m}`)}

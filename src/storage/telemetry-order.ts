@@ -35,15 +35,15 @@ export async function isOutOfOrder(
  *
  * @returns false where something is being rolled up: it is to be tried again
  */
-export function putInOrder(
-  database: Pick<Database, 'transaction'>,
+export async function putInOrder(
+  database: Pick<Database, 'query' | 'transaction'>,
   table: PartitionedTable,
   start: number,
 ): Promise<boolean> {
   const name = partitionName(table, start);
   const fresh = `${name}_ordered`;
   const { from, to } = rangeOf(table, start);
-  return database.transaction(async (query) => {
+  const put = await database.transaction(async (query) => {
     const define = (text: string) => query({ ...definition(text), patient: true }, []);
     // Of those who put it in order, too, there is one at a time by this.
     if (!(await tryHoldRollups(query))) return false;
@@ -66,4 +66,7 @@ export function putInOrder(
     await define(`alter table ${name} drop constraint ${fresh}_range`);
     return true;
   });
+  // Nobody writes there again: without it the first who reads a page would write to it, and all would be read again once.
+  if (put) await database.query({ ...definition(`vacuum (freeze) ${name}`), patient: true }, []);
+  return put;
 }

@@ -2,6 +2,7 @@ import { type Database, definition, patient, statement } from './database.ts';
 import { rollupLock } from './locks.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 import { hoursTable, minutesTable, quartersTable } from './telemetry-partitions.ts';
+import { keptParts, measuredParts, spanColumns } from './telemetry-spans.ts';
 
 /**
  * Roll-ups are made from samples alone, of all samples of a span at once: made again they are the same, and a late
@@ -24,18 +25,9 @@ export const rollupLevels: readonly [RollupLevel, ...RollupLevel[]] = [
 const lock = statement('telemetry_rollup_lock', 'select pg_try_advisory_xact_lock($1) as held');
 const wait = patient('telemetry_rollup_wait', 'select pg_advisory_xact_lock($1)');
 
-const perMetric = (write: (name: string) => string): string => telemetryMetrics.map(write).join(', ');
-const targets = perMetric((name) => `${name}_count, ${name}_sum, ${name}_min, ${name}_max, ${name}_p95`);
-const values = perMetric(
-  (name) =>
-    `nullif(count(${name}), 0), sum(${name}), min(${name}), max(${name}), ` +
-    `percentile_disc(0.95) within group (order by ${name})`,
-);
-const overwritten = perMetric((name) =>
-  ['count', 'sum', 'min', 'max', 'p95']
-    .map((part) => `${name}_${part} = excluded.${name}_${part}`)
-    .join(', '),
-);
+const parts = spanColumns(telemetryMetrics);
+const targets = parts.join(', ');
+const overwritten = parts.map((name) => `${name} = excluded.${name}`).join(', ');
 
 /** Where spans are counted from. */
 export const spanOrigin = "timestamptz '2000-01-01 00:00:00+00'";
@@ -84,8 +76,8 @@ const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined)
        select agent_id, at from firsts, rest where rest.id is null or firsts.id < rest.id
      ), made as (
        insert into ${table} (agent_id, at, samples, ${targets})
-       select spans.agent_id, spans.at, of.* from spans cross join lateral (
-         select count(*)::int, ${values} from telemetry_samples t
+       select spans.agent_id, spans.at, of.samples, ${keptParts(telemetryMetrics, 'of')} from spans cross join lateral (
+         select count(*)::int as samples, ${measuredParts(telemetryMetrics)} from telemetry_samples t
          where t.agent_id = spans.agent_id and t.at >= spans.at and t.at < spans.at + interval '${seconds} seconds'
          having count(*) > 0) as of
        on conflict (agent_id, at) do update set samples = excluded.samples, ${overwritten}

@@ -11,9 +11,10 @@ import {
   readSites,
   type SiteRow,
 } from '../storage/telemetry-aggregates.ts';
-import { readSamples, readSeries } from '../storage/telemetry-history.ts';
+import { readSamples } from '../storage/telemetry-history.ts';
 import { type TelemetryMetric, telemetryMetrics } from '../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
+import { readSeries } from '../storage/telemetry-series.ts';
 import { type PartMetric, type PartReader, partReader, type Span, withParts } from './parts.ts';
 import {
   levelOf,

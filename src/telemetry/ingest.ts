@@ -88,7 +88,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
 
   const writer = createBatchWriter<SampleRow[], void>({
     async write(frames) {
-      const rows = frames.flat();
+      const rows = byAgent(frames);
       const fresh = await storeWithin(frames, rows);
       stored.inc(fresh.length);
       duplicate.inc(rows.length - fresh.length);
@@ -267,4 +267,13 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       while (underWay.size > 0) await Promise.allSettled(underWay);
     },
   };
+}
+
+/**
+ * The samples of each agent side by side, in their order: so they lie in the table, and whoever reads those of one agent
+ * reads fewer pages.
+ */
+function byAgent(frames: readonly SampleRow[][]): SampleRow[] {
+  const agents = Map.groupBy(frames, ([first]) => first?.agentId ?? '');
+  return [...agents.keys()].sort().flatMap((agent) => agents.get(agent)?.flat() ?? []);
 }

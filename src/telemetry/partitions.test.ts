@@ -9,6 +9,7 @@ import {
   quartersTable,
   samplesTable,
 } from '../storage/telemetry-partitions.ts';
+import { spansIn } from '../storage/telemetry-spans.ts';
 import { planPartitions } from './partitions.ts';
 
 const source = { agentId: 'alpha', bootId: boot() };
@@ -114,7 +115,9 @@ test('a day that is over is put in order, once, and whoever reads it sees the sa
   };
   for (let n = 1; n <= 20; n++) await measure(midnight + n * minute, n);
   const read = () =>
-    rows('select agent_id, at, samples, cpu_sum, cpu_p95 from telemetry_minutes order by agent_id, at');
+    rows(
+      `select agent_id, at, samples, cpu_sum, cpu_p95 from ${spansIn(minutesTable.name)} s order by agent_id, at`,
+    );
   const order = async () =>
     (
       await rows<{ agent: string }>('select agent_id as agent from telemetry_minutes_20260302 order by ctid')

@@ -1,9 +1,10 @@
 import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { percentOfDisk } from '../protocol/disks.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
-import type { SampleCursor, Statistic, TimeRange } from '../storage/telemetry-history.ts';
+import type { SampleCursor, TimeRange } from '../storage/telemetry-history.ts';
 import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
 import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { Statistic } from '../storage/telemetry-spans.ts';
 import type { Resolution } from './resolution.ts';
 
 /**

@@ -9,6 +9,8 @@ import {
 } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { boot, midnight, minute, ownTelemetry, sampleAt } from '../../test/support/telemetry.ts';
 import { wireLimits } from '../protocol/limits.ts';
+import { minutesTable } from '../storage/telemetry-partitions.ts';
+import { spansIn } from '../storage/telemetry-spans.ts';
 
 /** One sample that breaks a rule, between two that do not: it is set aside and counted, and harms neither. */
 
@@ -135,7 +137,7 @@ test('the most that can be measured is rolled up, again and again', async () => 
   await telemetry.ingest(alpha, create(TelemetrySchema, { samples }));
   clock.advance(3 * 3_600_000);
   await telemetry.rollUp();
-  const text = 'select load_sum, received_sum, sent_max from telemetry_minutes';
+  const text = `select load_sum, received_sum, sent_max from ${spansIn(minutesTable.name)} s`;
   const most = wireLimits.measure;
   expect(await rows(text)).toEqual([{ load_sum: 3 * most, received_sum: 3 * most, sent_max: most }]);
 });

@@ -11,6 +11,7 @@ import {
   sampleAt,
 } from '../../test/support/telemetry.ts';
 import { rollupLevels } from '../storage/telemetry-rollups.ts';
+import { spansIn } from '../storage/telemetry-spans.ts';
 
 /**
  * A day of many agents comes as it comes in the field: again, in another order, late, with gaps, and from clocks that
@@ -157,7 +158,7 @@ test.each([1, 2])(
     for (const { seconds, table } of rollupLevels) {
       const made = await rows<Expected & { agentId: string; at: Date }>(
         `select agent_id as "agentId", at, samples, cpu_sum as sum, cpu_min as min, cpu_max as max, cpu_p95 as p95
-       from ${table} where cpu_count = samples and load_max * 8 = cpu_max and disk_count is null and sent_p95 is null`,
+       from ${spansIn(table)} s where cpu_count = samples and load_max * 8 = cpu_max and disk_count is null and sent_p95 is null`,
       );
       const found = new Map(made.map(({ agentId, at, ...rest }) => [`${agentId} ${at.toISOString()}`, rest]));
       expect(found).toEqual(expectedRollups(stored, seconds));
@@ -180,7 +181,7 @@ test('a late sample changes the roll-ups of its time, at every level, and no oth
       await Promise.all(
         rollupLevels.map(async ({ table }) => {
           const found = await rows<{ at: Date; samples: number; max: number }>(
-            `select at, samples, cpu_max as max from ${table} order by at`,
+            `select at, samples, cpu_max as max from ${spansIn(table)} s order by at`,
           );
           return [table, found.map(({ at, samples, max }) => [(at.getTime() - noon) / minute, samples, max])];
         }),

@@ -1,0 +1,92 @@
+import { type Database, type Statement, statement } from './database.ts';
+import { type PackedColumn, type PackedRow, packed, unpack } from './packed.ts';
+import type { TimeRange } from './telemetry-history.ts';
+import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
+import { type RollupLevel, spanOrigin } from './telemetry-rollups.ts';
+import { measuredParts, type Statistic, spanColumns, spanParts, statisticKept } from './telemetry-spans.ts';
+
+/** Spans of one agent, read again. */
+
+type Query = Database['query'];
+
+export interface SpanRow {
+  at: Date;
+  samples: number;
+  /** Of those that were asked for; null where nothing was measured. */
+  metrics: Partial<Record<TelemetryMetric, Statistic | null>>;
+}
+
+/** Names a choice of metrics. */
+export const choiceOf = (metrics: readonly TelemetryMetric[]): string =>
+  telemetryMetrics.map((name) => (metrics.includes(name) ? '1' : '0')).join('');
+
+interface Series {
+  statement: Statement;
+  columns: readonly PackedColumn[];
+}
+
+const seriesOfLevels = new WeakMap<RollupLevel, Map<string, Series>>();
+
+/** One statement for each level and choice of metrics, so that only what is asked for is read and sent. */
+function seriesOf(level: RollupLevel, metrics: readonly TelemetryMetric[]): Series {
+  const known = seriesOfLevels.get(level) ?? new Map<string, Series>();
+  seriesOfLevels.set(level, known);
+  const choice = choiceOf(metrics);
+  const made = known.get(choice) ?? makeSeries(level, metrics, choice);
+  known.set(choice, made);
+  return made;
+}
+
+function makeSeries(
+  { table, seconds }: RollupLevel,
+  metrics: readonly TelemetryMetric[],
+  choice: string,
+): Series {
+  const names = spanColumns(metrics);
+  const columns: PackedColumn[] = [
+    { name: 'at', type: 'timestamptz' },
+    { name: 'samples', type: 'int4' },
+    ...names.map((name) => ({ name, type: name.endsWith('_count') ? 'int4' : 'float8' }) as const),
+  ];
+  const measured = metrics.length === 0 ? '' : `, ${measuredParts(metrics)}`;
+  const text = `select ${packed(columns)} from (
+     (select ${['at', 'samples', ...names].join(', ')} from ${table}
+      where agent_id = $1 and at >= $2 and at < least($3::timestamptz, $4::timestamptz) order by at limit $5)
+     union all
+     (select date_bin('${seconds} seconds', at, ${spanOrigin}) as at, count(*)::int as samples${measured}
+      from telemetry_samples
+      where agent_id = $1 and at >= greatest($2::timestamptz, $4::timestamptz) and at < $3 group by 1 order by 1 limit $5)
+     order by 1 limit $5) spans`;
+  return { statement: statement(`${table}_series_${choice}`, text), columns };
+}
+
+export interface SeriesQuery extends TimeRange {
+  agentId: string;
+  metrics: readonly TelemetryMetric[];
+  /** From here on spans are worked out from samples: they may not be rolled up yet. The beginning of a span. */
+  unsettled: Date;
+  limit: number;
+}
+
+/** Spans of an agent that have samples, oldest first. The range begins and ends with spans. */
+export async function readSeries(query: Query, level: RollupLevel, wanted: SeriesQuery): Promise<SpanRow[]> {
+  const { agentId, from, to, unsettled, limit, metrics } = wanted;
+  const series = seriesOf(level, metrics);
+  const [row] = await query<PackedRow>(series.statement, [agentId, from, to, unsettled, limit]);
+  const [times = [], counts = [], ...parts] = unpack(row, series.columns);
+  const part = (metric: number, of: number, span: number) =>
+    parts[metric * spanParts.length + of]?.[span] ?? null;
+  return times.map((time, span) => {
+    const samples = counts[span] ?? 0;
+    const found: SpanRow = { at: new Date(time ?? Number.NaN), samples, metrics: {} };
+    for (const [n, name] of metrics.entries())
+      found.metrics[name] = statisticKept(samples, {
+        count: part(n, 0, span),
+        sum: part(n, 1, span),
+        min: part(n, 2, span),
+        max: part(n, 3, span),
+        p95: part(n, 4, span),
+      });
+    return found;
+  });
+}

@@ -1,0 +1,78 @@
+import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
+
+/**
+ * Of each metric a span has five parts, and keeps those that do not follow from the others: with two samples in a minute
+ * the greatest is the 95th percentile, half of least and greatest the average, and what does not move has one number.
+ * What follows is null, and is worked out by whoever reads it to the same bits. Rows with all of their parts read as well.
+ */
+
+export const spanParts = ['count', 'sum', 'min', 'max', 'p95'] as const;
+export type SpanPart = (typeof spanParts)[number];
+export type FlatStatistics = Record<`${TelemetryMetric}_${SpanPart}`, number | null>;
+
+/** The columns of these metrics in tables of spans. */
+export const spanColumns = (metrics: readonly TelemetryMetric[]): string[] =>
+  metrics.flatMap((name) => spanParts.map((part) => `${name}_${part}`));
+
+/** What the parts of a metric are over samples, for statements; a count of 0 and otherwise null without any. */
+export const measuredParts = (metrics: readonly TelemetryMetric[]): string =>
+  metrics
+    .map(
+      (name) =>
+        `count(${name})::int as ${name}_count, sum(${name}) as ${name}_sum, min(${name}) as ${name}_min,
+         max(${name}) as ${name}_max, percentile_disc(0.95) within group (order by ${name}) as ${name}_p95`,
+    )
+    .join(', ');
+
+/** What is kept of them, in the order of `spanColumns`. @param of what they are selected from, with its `samples` */
+export const keptParts = (metrics: readonly TelemetryMetric[], of: string): string =>
+  metrics
+    .map((metric) => {
+      const name = `${of}.${metric}`;
+      const sum = `(${name}_min + ${name}_max) / 2 * ${name}_count`;
+      return `nullif(nullif(${name}_count, ${of}.samples), 0), nullif(${name}_sum, ${sum}), ${name}_min,
+        nullif(${name}_max, ${name}_min), nullif(${name}_p95, ${name}_max)`;
+    })
+    .join(', ');
+
+/** A table of spans with all parts, for statements to select from; null where nothing was measured. */
+export const spansIn = (table: string): string => {
+  const parts = telemetryMetrics.map((name) => {
+    const most = `coalesce(${name}_max, ${name}_min)`;
+    const count = `case when ${name}_min is not null then coalesce(${name}_count, samples) end`;
+    const sum = `coalesce(${name}_sum, (${name}_min + ${most}) / 2 * coalesce(${name}_count, samples))`;
+    return `${count} as ${name}_count, ${sum} as ${name}_sum, ${name}_min, ${most} as ${name}_max,
+      coalesce(${name}_p95, ${most}) as ${name}_p95`;
+  });
+  return `(select agent_id, at, samples, ${parts.join(', ')} from ${table})`;
+};
+
+/** Of one metric in one span. */
+export interface Statistic {
+  /** Samples that have it. */
+  count: number;
+  average: number;
+  min: number;
+  max: number;
+  /** 95 of 100 samples are at most this. */
+  p95: number;
+}
+
+/** Parts as they are kept; null where nothing was measured. */
+export function statisticKept(samples: number, parts: Record<SpanPart, number | null>): Statistic | null {
+  const { min } = parts;
+  if (min === null || parts.count === 0) return null;
+  const [max, count] = [parts.max ?? min, parts.count ?? samples];
+  const sum = parts.sum ?? ((min + max) / 2) * count;
+  return { count, average: sum / count, min, max, p95: parts.p95 ?? max };
+}
+
+/** Of a row that has all parts. */
+export const statisticsOf = (row: FlatStatistics, metrics: readonly TelemetryMetric[]) =>
+  Object.fromEntries(
+    metrics.map((name) => {
+      const part = (of: SpanPart) => row[`${name}_${of}`] ?? null;
+      const [count, sum, min, max, p95] = [part('count'), part('sum'), part('min'), part('max'), part('p95')];
+      return [name, statisticKept(0, { count, sum, min, max, p95 })];
+    }),
+  );
