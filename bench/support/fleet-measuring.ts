@@ -60,7 +60,7 @@ const numberBytes = 5;
 
 /**
  * Samples as fields of TELEMETRY, in bytes that are made once: an agent of a real fleet has a machine of its own to make
- * them on.
+ * them on. Those that are said are written into their envelope at once, and the bytes are used for the next.
  */
 function createSerialised(each: number) {
   const constant = toBinary(SampleSchema, machine);
@@ -71,15 +71,15 @@ function createSerialised(each: number) {
   const one = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(body).finish();
   const headAt = one.length - body.length;
   const template = Buffer.concat(Array.from({ length: each }, () => one));
+  // As the value of a field, whose tag is written with it.
+  const value = template.subarray(1);
   return (first: number, at: number): Uint8Array => {
-    const bytes = Buffer.from(template);
     for (let index = 0; index < each; index++) {
       const from = index * one.length + headAt;
-      writeNumber(bytes, from + 1, first + index);
-      writeNumber(bytes, from + head.length - numberBytes, Math.floor(at / 1000));
+      writeNumber(template, from + 1, first + index);
+      writeNumber(template, from + head.length - numberBytes, Math.floor(at / 1000));
     }
-    // As the value of a field, whose tag is written with it.
-    return bytes.subarray(1);
+    return value;
   };
 }
 

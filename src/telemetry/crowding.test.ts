@@ -6,10 +6,10 @@ const mebibyte = 1024 * 1024;
 
 test.each([
   ['nothing', 0, 0, 16],
-  ['little', 9_999, 31 * mebibyte, 16],
-  ['many samples', 10_000, 0, 4],
+  ['little', 29_999, 31 * mebibyte, 16],
+  ['many samples', 30_000, 0, 4],
   ['many bytes', 100, 32 * mebibyte, 4],
-  ['more samples than are soon written', 20_000, 0, 1],
+  ['more samples than are soon written', 60_000, 0, 1],
   ['more bytes than are soon written', 100, 64 * mebibyte, 1],
   ['more than there is memory for', 100, 128 * mebibyte, 0],
 ])('while %s waits', (_what, samples, bytes, credit) => {

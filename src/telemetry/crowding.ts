@@ -6,8 +6,11 @@ export interface Waiting {
 }
 
 const mebibyte = 1024 * 1024;
-/** From here on agents get less credit and keep the rest themselves: more than is soon written. */
-const crowdedAt: Waiting = { samples: 10_000, bytes: 32 * mebibyte };
+/**
+ * From here on agents get less credit and keep the rest themselves: more than is soon written, and enough for the commits
+ * that are under way and the next.
+ */
+const crowdedAt: Waiting = { samples: 30_000, bytes: 32 * mebibyte };
 /** From here on there is no memory for more, whoever has it. */
 const fullAtBytes = 128 * mebibyte;
 

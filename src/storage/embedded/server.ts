@@ -109,7 +109,8 @@ function serverSettings(socketFolder: string, options: ServerOptions): Record<st
     synchronous_commit: 'on',
     shared_buffers: '64MB',
     max_wal_size: '512MB',
-    wal_compression: 'on',
+    // The default is 2 MB with so few buffers, and commits of much wait for it to be written.
+    wal_buffers: '16MB',
     // A new segment filled with zeros is 16 MB that every commit waits for: 50 ms and more.
     wal_init_zero: 'off',
     checkpoint_timeout: '10min',
