@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { FanOutSample, LifecycleSample, PacedSample, PeerSample } from './commands-result.ts';
-import type { FleetCalls, FleetTell } from './fleet-process.ts';
 import type { PeerCalls } from './peer-process.ts';
 import type { ServerCalls, ServerHears } from './server-process.ts';
 import { type Child, startChild } from './support/child.ts';
 import type { Counter } from './support/counter.ts';
+import type { Fleet } from './support/fleet.ts';
 import type { PeerName } from './support/peer.ts';
 import type { RedisServer } from './support/redis.ts';
 import { cpuBelow, cpuOf, residentBytes } from './support/usage.ts';
@@ -16,7 +16,7 @@ import { within } from './support/within.ts';
 
 export interface Bench {
   server: Child<ServerCalls, Record<string, never>, ServerHears>;
-  fleet: Child<FleetCalls, FleetTell, Record<string, never>>;
+  fleet: Fleet;
   names: string[];
   acknowledged: Counter;
   /** Where the socket of the control plane's PostgreSQL lies. */

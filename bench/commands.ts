@@ -12,11 +12,11 @@ import {
 } from './commands-measure.ts';
 import { commandsReport } from './commands-report.ts';
 import type { CommandsResult } from './commands-result.ts';
-import type { FleetCalls, FleetTell } from './fleet-process.ts';
 import type { ServerCalls, ServerHears } from './server-process.ts';
 import { startChild } from './support/child.ts';
 import { createCounter } from './support/counter.ts';
 import { readFacts } from './support/facts.ts';
+import { startFleet } from './support/fleet.ts';
 import { peerNames } from './support/peer.ts';
 import { startRedis } from './support/redis.ts';
 
@@ -70,9 +70,7 @@ async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Prom
     new URL('server-process.ts', import.meta.url),
     ['--expose-gc'],
   );
-  const fleet = startChild<FleetCalls, FleetTell, Record<string, never>>(
-    new URL('fleet-process.ts', import.meta.url),
-  );
+  const fleet = startFleet();
   await mkdir(join(folder, 'redis'));
   const redis = await startRedis(join(folder, 'redis'));
   const cleanUp = async () => {

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Benchmark, BenchOptions } from './benchmark.ts';
 import { measureLifecycles } from './commands-measure.ts';
-import type { FleetCalls, FleetTell } from './fleet-process.ts';
 import type { ServerCalls, ServerHears } from './server-process.ts';
 import { sessionsReport } from './sessions-report.ts';
 import {
@@ -18,6 +17,7 @@ import {
 import { type Child, startChild } from './support/child.ts';
 import { createCounter } from './support/counter.ts';
 import { readFacts } from './support/facts.ts';
+import { type Fleet, startFleet } from './support/fleet.ts';
 import { cpuBelow, cpuOf } from './support/usage.ts';
 
 /**
@@ -80,10 +80,8 @@ export const sessions: Benchmark = {
 };
 
 type Server = Child<ServerCalls, Record<string, never>, ServerHears>;
-type Fleet = Child<FleetCalls, FleetTell, Record<string, never>>;
 
 const startServer = (): Server => startChild(new URL('server-process.ts', import.meta.url), ['--expose-gc']);
-const startFleet = (): Fleet => startChild(new URL('fleet-process.ts', import.meta.url));
 
 async function measureAll(plan: Plan, { progress }: BenchOptions): Promise<SessionsResult> {
   const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));

@@ -1,15 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FleetCalls, FleetTell } from './fleet-process.ts';
-import type { Child } from './support/child.ts';
 import { createCounter } from './support/counter.ts';
 import { quantile, spreadOf, spreadText, table } from './support/figures.ts';
+import type { Fleet } from './support/fleet.ts';
 
 /**
  * One agent sends as much telemetry as it may, all the time, beside many that measure at a pace: how long the others
  * wait for their acknowledgements, without it and with it.
  */
-
-type Fleet = Child<FleetCalls, FleetTell, Record<string, never>>;
 
 interface Waited {
   p50: number;

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Benchmark, BenchOptions } from './benchmark.ts';
-import type { FleetCalls, FleetTell } from './fleet-process.ts';
 import type { ServerCalls, ServerHears } from './server-process.ts';
 import { type Child, startChild } from './support/child.ts';
 import { type Counter, createCounter } from './support/counter.ts';
 import { type Facts, readFacts } from './support/facts.ts';
 import { figure, spreadOf, spreadText, table } from './support/figures.ts';
+import { type Fleet, startFleet } from './support/fleet.ts';
 import { sampleBytes } from './support/fleet-measuring.ts';
 import { cpuBelow, cpuOf } from './support/usage.ts';
 import { type FlooderSample, flooderReport, measureFlooder } from './telemetry-flooder.ts';
@@ -71,13 +71,11 @@ export const telemetry: Benchmark = {
 };
 
 type Server = Child<ServerCalls, Record<string, never>, ServerHears>;
-type Fleet = Child<FleetCalls, FleetTell, Record<string, never>>;
 
 async function measureAll(plan: Plan, { progress, profile }: BenchOptions): Promise<TelemetryResult> {
   const folder = await mkdtemp(join(tmpdir(), 'viworks-bench-'));
   const server: Server = startChild(new URL('server-process.ts', import.meta.url));
-  const fleet: Fleet = startChild(new URL('fleet-process.ts', import.meta.url));
-  const flooder: Fleet = startChild(new URL('fleet-process.ts', import.meta.url));
+  const [fleet, flooder] = [startFleet(), startFleet()];
   try {
     const dataDir = join(folder, 'control-plane');
     const { agentUrl: url, enrollmentToken: token } = await server.call('start', { dataDir });

@@ -89,7 +89,8 @@ export function answerCalls<Told extends Events, Heard extends Events>(
   onEnd: () => Promise<void>,
 ): <K extends keyof Told & string>(name: K, value: Told[K]) => void {
   const send = (message: Message) => {
-    if (process.connected) process.send?.(message);
+    // It may close at this moment; onEnd is called then.
+    if (process.connected) process.send?.(message, undefined, undefined, () => {});
   };
   process.on('message', (message) => {
     const { kind, id, name, value } = message as Message;

@@ -24,6 +24,8 @@ export interface TelemetryIngest {
   ingest(source: TelemetrySource, message: Telemetry): Promise<void>;
   /** TELEMETRY envelopes that an agent may have unacknowledged now, of so many: fewer while much waits, and none at last. */
   credit(most: number): number;
+  /** Whether more waits than what the next commit takes. */
+  isCrowded(): boolean;
   /** An agent is no more. */
   forget(agentId: string): Promise<void>;
   /** Resolves when nothing is under way. What cannot be stored now fails: it is not acknowledged, and comes again. */
@@ -259,6 +261,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       metrics.telemetryStoreSeconds.observe((clock.monotonic() - began) / 1000);
     },
     credit: (most) => creditFor(waiting, most),
+    isCrowded: () => waiting.samples > maximumBatch,
     async forget(agentId) {
       traffic.delete(agentId);
     },

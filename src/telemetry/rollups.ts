@@ -15,11 +15,18 @@ export interface RollupsDeps {
   log: Logger;
   metrics: Pick<Metrics, 'telemetryRollups' | 'telemetryRollupLagSeconds'>;
   partitions: Pick<Partitions, 'tend'>;
+  /** Whether samples wait that agents want to have stored. */
+  isCrowded(): boolean;
 }
 
 const intervalMs = 5000;
 const batchesAtOnce = 1000;
 const minuteMs = 60_000;
+/**
+ * Seconds for which what is due waits while samples do: to roll up reads again what was just written, at the cost of those
+ * who wait. History works out for itself what is not older than five minutes.
+ */
+const yieldsFor = 60;
 /** After the end of a minute its last samples are still on their way. */
 const graceMs = 10_000;
 
@@ -28,7 +35,8 @@ export const readyAfter = (now: number): Date =>
   new Date(Math.floor(now / minuteMs) * minuteMs + minuteMs + graceMs);
 
 /** `clean` makes all anew that is due now. */
-export function createRollups({ database, clock, log, metrics, partitions }: RollupsDeps): Cleaner {
+export function createRollups(deps: RollupsDeps): Cleaner {
+  const { database, clock, log, metrics, partitions, isCrowded } = deps;
   /** Where the place of one is gone it is made anew: without it, nothing would be rolled up any more. */
   async function refresh(now: Date): ReturnType<typeof refreshRollups> {
     try {
@@ -45,10 +53,16 @@ export function createRollups({ database, clock, log, metrics, partitions }: Rol
     batchesAtOnce,
     async cleanSome() {
       const now = new Date(clock.now());
+      const tellLag = async () => {
+        const lag = await rollupLag(database.query, now);
+        metrics.telemetryRollupLagSeconds.set(lag);
+        return lag;
+      };
+      if (isCrowded() && (await tellLag()) < yieldsFor) return { count: 0, more: false };
       const done = await refresh(now);
       if (done === undefined) return { count: 0, more: false };
       metrics.telemetryRollups.inc(done.made);
-      if (!done.more) metrics.telemetryRollupLagSeconds.set(await rollupLag(database.query, now));
+      if (!done.more) await tellLag();
       return { count: done.made, more: done.more };
     },
     cleaned: (count) => log.debug({ count }, 'roll-ups of telemetry made'),

@@ -69,7 +69,6 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     before: (sample) => readSampleBefore(database.query, sample),
     count: (dropped) => metrics.telemetryDropped.inc(dropped),
   });
-  const rollups = createRollups({ database, clock, log, metrics, partitions });
 
   async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
     drops.stored(samples);
@@ -94,6 +93,8 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     rules: { keepMs: settings.keepMs, lateMs: Math.max(leastLateMs, 2 * settings.intervalMs) },
     stored,
   });
+  const { isCrowded } = ingest;
+  const rollups = createRollups({ database, clock, log, metrics, partitions, isCrowded });
 
   return {
     ...ingest,
