@@ -40,12 +40,14 @@ test('numbers come back as they were, and what is null stays null', async () => 
       const values = columns.map((_, n) => some.map((row) => row[n] ?? null));
       const [row] = await own.database.query<PackedRow>(readBack, values);
       expect(unpack(row, columns)).toEqual(
-        values.map((column) => column.map((one) => (one instanceof Date ? one.getTime() : one))),
+        values.map((column) =>
+          Float64Array.from(column, (one) => (one instanceof Date ? one.getTime() : (one ?? Number.NaN))),
+        ),
       );
     }),
   );
 });
 
 test('without an answer every column is empty', () => {
-  expect(unpack(undefined, columns)).toEqual(columns.map(() => []));
+  expect(unpack(undefined, columns)).toEqual(columns.map(() => new Float64Array()));
 });

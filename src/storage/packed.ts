@@ -26,21 +26,21 @@ export function packed(columns: readonly PackedColumn[]): string {
 /** Each null where there is no row, or none that has it. */
 export type PackedRow = Record<string, Buffer | null>;
 
-/** @returns of each column the numbers of all rows; times in milliseconds since 1970 */
-export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): (number | null)[][] {
+/** @returns of each column the numbers of all rows, NaN for null; times in milliseconds since 1970 */
+export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): Float64Array[] {
   const masks = viewOf(row?.[maskName]);
-  const rows = masks.byteLength / 8;
   return columns.map(({ name, type }, n) => {
+    const numbers = new Float64Array(masks.byteLength / 8);
     const view = viewOf(row?.[name]);
     // The half of the mask where its bit is.
     const [word, bit] = n < 32 ? [4, 1 << n] : [0, 1 << (n - 32)];
-    let at = 0;
-    return Array.from({ length: rows }, (_, of) => {
-      if ((masks.getInt32(8 * of + word) & bit) === 0) return null;
-      if (type === 'int4') return view.getInt32(4 * at++);
-      if (type === 'float8') return view.getFloat64(8 * at++);
-      return epochMs + Number(view.getBigInt64(8 * at++)) / 1000;
-    });
+    for (let of = 0, at = 0; of < numbers.length; of++) {
+      if ((masks.getInt32(8 * of + word) & bit) === 0) numbers[of] = Number.NaN;
+      else if (type === 'float8') numbers[of] = view.getFloat64(8 * at++);
+      else if (type === 'int4') numbers[of] = view.getInt32(4 * at++);
+      else numbers[of] = epochMs + Number(view.getBigInt64(8 * at++)) / 1000;
+    }
+    return numbers;
   });
 }
 

@@ -73,20 +73,26 @@ export async function readSeries(query: Query, level: RollupLevel, wanted: Serie
   const { agentId, from, to, unsettled, limit, metrics } = wanted;
   const series = seriesOf(level, metrics);
   const [row] = await query<PackedRow>(series.statement, [agentId, from, to, unsettled, limit]);
-  const [times = [], counts = [], ...parts] = unpack(row, series.columns);
-  const part = (metric: number, of: number, span: number) =>
-    parts[metric * spanParts.length + of]?.[span] ?? null;
-  return times.map((time, span) => {
+  const [times, counts, ...parts] = unpack(row, series.columns);
+  if (times === undefined || counts === undefined) return [];
+  const measured = metrics.map((name, n) => ({
+    name,
+    parts: parts.slice(n * spanParts.length, (n + 1) * spanParts.length),
+  }));
+  return Array.from(times, (time, span) => {
     const samples = counts[span] ?? 0;
-    const found: SpanRow = { at: new Date(time ?? Number.NaN), samples, metrics: {} };
-    for (const [n, name] of metrics.entries())
-      found.metrics[name] = statisticKept(samples, {
-        count: part(n, 0, span),
-        sum: part(n, 1, span),
-        min: part(n, 2, span),
-        max: part(n, 3, span),
-        p95: part(n, 4, span),
-      });
+    const found: SpanRow = { at: new Date(time), samples, metrics: {} };
+    for (const { name, parts } of measured) {
+      const [count, sum, min, max, p95] = parts;
+      found.metrics[name] = statisticKept(
+        samples,
+        count?.[span] ?? Number.NaN,
+        sum?.[span] ?? Number.NaN,
+        min?.[span] ?? Number.NaN,
+        max?.[span] ?? Number.NaN,
+        p95?.[span] ?? Number.NaN,
+      );
+    }
     return found;
   });
 }

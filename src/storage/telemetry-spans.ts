@@ -58,21 +58,27 @@ export interface Statistic {
   p95: number;
 }
 
-/** Parts as they are kept; null where nothing was measured. */
-export function statisticKept(samples: number, parts: Record<SpanPart, number | null>): Statistic | null {
-  const { min } = parts;
-  if (min === null || parts.count === 0) return null;
-  const [max, count] = [parts.max ?? min, parts.count ?? samples];
-  const sum = parts.sum ?? ((min + max) / 2) * count;
-  return { count, average: sum / count, min, max, p95: parts.p95 ?? max };
+/** Parts as they are kept, NaN for null; null where nothing was measured. */
+export function statisticKept(
+  samples: number,
+  count: number,
+  sum: number,
+  min: number,
+  max: number,
+  p95: number,
+): Statistic | null {
+  if (Number.isNaN(min)) return null;
+  const most = Number.isNaN(max) ? min : max;
+  const measured = Number.isNaN(count) ? samples : count;
+  const total = Number.isNaN(sum) ? ((min + most) / 2) * measured : sum;
+  return { count: measured, average: total / measured, min, max: most, p95: Number.isNaN(p95) ? most : p95 };
 }
 
 /** Of a row that has all parts. */
 export const statisticsOf = (row: FlatStatistics, metrics: readonly TelemetryMetric[]) =>
   Object.fromEntries(
     metrics.map((name) => {
-      const part = (of: SpanPart) => row[`${name}_${of}`] ?? null;
-      const [count, sum, min, max, p95] = [part('count'), part('sum'), part('min'), part('max'), part('p95')];
-      return [name, statisticKept(0, { count, sum, min, max, p95 })];
+      const part = (of: SpanPart) => row[`${name}_${of}`] ?? Number.NaN;
+      return [name, statisticKept(0, part('count'), part('sum'), part('min'), part('max'), part('p95'))];
     }),
   );

@@ -107,6 +107,29 @@ test('what was measured just now is there at once, beside what is rolled up', as
   ]);
 });
 
+test('spans that lie far apart are found, however few are asked for at a time', async () => {
+  const own = await ownTelemetry({}, noon);
+  const { telemetry, clock } = own;
+  const source = { agentId: 'alpha', bootId: boot() };
+  const apart = [0, 1, 2, 90, 91, 1500, 1501, 5000];
+  for (const [n, minutes] of apart.entries()) {
+    clock.advance(noon + minutes * minute - clock.now());
+    await telemetry.ingest(source, frame(sampleAt(n + 1, clock.now(), n)));
+  }
+  await settle(own);
+  const wanted = { agentId: 'alpha', from: noon, to: clock.now(), resolution: 60, metrics: ['cpu'] } as const;
+  for (const size of [1, 2, 3, 7, 8, 100]) {
+    const found: number[] = [];
+    for (let token: string | undefined, first = true; first || token !== undefined; first = false) {
+      const page = await telemetry.history.series(wanted, { size, token });
+      expect(page.items.length).toBeLessThanOrEqual(size);
+      found.push(...page.items.map(({ at }) => (at.getTime() - noon) / minute));
+      token = page.nextToken;
+    }
+    expect(found, `${size} at a time`).toEqual(apart);
+  }
+});
+
 test('pages follow each other without a gap or a repetition, for spans and for samples', async () => {
   const own = await ownTelemetry({}, noon);
   const all = await measured(own, 'alpha');
