@@ -26,22 +26,39 @@ export function packed(columns: readonly PackedColumn[]): string {
 /** Each null where there is no row, or none that has it. */
 export type PackedRow = Record<string, Buffer | null>;
 
-/** @returns of each column the numbers of all rows, NaN for null; times in milliseconds since 1970 */
-export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): Float64Array[] {
+export interface Unpacked {
+  rows: number;
+  /** Reads one column from its first row to its last: NaN for null, times in milliseconds since 1970. */
+  columns: (() => number)[];
+}
+
+/** Nothing of it is copied: to keep all numbers for a moment would cost more in collecting them than reading does. */
+export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): Unpacked {
   const masks = viewOf(row?.[maskName]);
-  return columns.map(({ name, type }, n) => {
-    const numbers = new Float64Array(masks.byteLength / 8);
-    const view = viewOf(row?.[name]);
-    // The half of the mask where its bit is.
-    const [word, bit] = n < 32 ? [4, 1 << n] : [0, 1 << (n - 32)];
-    for (let of = 0, at = 0; of < numbers.length; of++) {
-      if ((masks.getInt32(8 * of + word) & bit) === 0) numbers[of] = Number.NaN;
-      else if (type === 'float8') numbers[of] = view.getFloat64(8 * at++);
-      else if (type === 'int4') numbers[of] = view.getInt32(4 * at++);
-      else numbers[of] = epochMs + Number(view.getBigInt64(8 * at++)) / 1000;
-    }
-    return numbers;
-  });
+  return {
+    rows: masks.byteLength / 8,
+    columns: columns.map(({ name, type }, n) => {
+      const view = viewOf(row?.[name]);
+      // The half of the mask where its bit is.
+      const bit = 1 << (n & 31);
+      let maskAt = n < 32 ? -4 : -8;
+      let at = 0;
+      return () => {
+        maskAt += 8;
+        if ((masks.getInt32(maskAt) & bit) === 0) return Number.NaN;
+        if (type === 'float8') {
+          at += 8;
+          return view.getFloat64(at - 8);
+        }
+        if (type === 'int4') {
+          at += 4;
+          return view.getInt32(at - 4);
+        }
+        at += 8;
+        return epochMs + Number(view.getBigInt64(at - 8)) / 1000;
+      };
+    }),
+  };
 }
 
 const none = Buffer.alloc(0);

@@ -73,26 +73,19 @@ export async function readSeries(query: Query, level: RollupLevel, wanted: Serie
   const { agentId, from, to, unsettled, limit, metrics } = wanted;
   const series = seriesOf(level, metrics);
   const [row] = await query<PackedRow>(series.statement, [agentId, from, to, unsettled, limit]);
-  const [times, counts, ...parts] = unpack(row, series.columns);
-  if (times === undefined || counts === undefined) return [];
-  const measured = metrics.map((name, n) => ({
-    name,
-    parts: parts.slice(n * spanParts.length, (n + 1) * spanParts.length),
-  }));
-  return Array.from(times, (time, span) => {
-    const samples = counts[span] ?? 0;
-    const found: SpanRow = { at: new Date(time), samples, metrics: {} };
-    for (const { name, parts } of measured) {
-      const [count, sum, min, max, p95] = parts;
-      found.metrics[name] = statisticKept(
-        samples,
-        count?.[span] ?? Number.NaN,
-        sum?.[span] ?? Number.NaN,
-        min?.[span] ?? Number.NaN,
-        max?.[span] ?? Number.NaN,
-        p95?.[span] ?? Number.NaN,
-      );
-    }
+  const { rows, columns } = unpack(row, series.columns);
+  const [time = none, samplesOf = none, ...parts] = columns;
+  const measured = metrics.map((name, n) => {
+    const [count = none, sum = none, min = none, max = none, p95 = none] = parts.slice(n * spanParts.length);
+    return { name, read: (samples: number) => statisticKept(samples, count(), sum(), min(), max(), p95()) };
+  });
+  return Array.from({ length: rows }, () => {
+    const at = new Date(time());
+    const samples = samplesOf();
+    const found: SpanRow = { at, samples, metrics: {} };
+    for (const { name, read } of measured) found.metrics[name] = read(samples);
     return found;
   });
 }
+
+const none = () => Number.NaN;
