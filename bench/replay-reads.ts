@@ -13,6 +13,8 @@ import { dayMs } from './support/replay-day.ts';
 export interface ReadSample {
   what: string;
   count: number;
+  /** Answered in a second, one after the other. */
+  perSecond: number;
   /** Milliseconds. */
   p50: number;
   p99: number;
@@ -44,7 +46,8 @@ export async function measureReads(
       await work();
       times.push(performance.now() - begun);
     }
-    return { what, count, p50: quantile(times, 0.5), p99: quantile(times, 0.99), targetMs };
+    const perSecond = (1000 * count) / times.reduce((sum, ms) => sum + ms, 0);
+    return { what, count, perSecond, p50: quantile(times, 0.5), p99: quantile(times, 0.99), targetMs };
   };
   const samples = [
     await timed('newest sample, in memory', 1, 5000, () => telemetry.latest.get(some())),
@@ -93,10 +96,11 @@ async function inRedis(
 
 export const readsTable = (title: string, reads: readonly ReadSample[]): string =>
   table(
-    [title, 'times', 'p50 ms', 'p99 ms', 'target: p99'],
-    reads.map(({ what, count, p50, p99, targetMs }) => [
+    [title, 'times', 'a second', 'p50 ms', 'p99 ms', 'target: p99'],
+    reads.map(({ what, count, perSecond, p50, p99, targetMs }) => [
       what,
       figure(count),
+      figure(perSecond),
       figure(p50),
       figure(p99),
       `≤ ${targetMs} ms: ${p99 <= targetMs ? 'met' : 'missed'}`,
