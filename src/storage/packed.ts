@@ -14,17 +14,21 @@ export interface PackedColumn {
 const sends = { int4: 'int4send', float8: 'float8send', timestamptz: 'timestamptz_send' };
 const maskName = 'packed_mask';
 
+/** As text it goes over the wire anyway, and in this form it has a third less of it than in PostgreSQL's own. */
+const encoded = (bytes: string, name: string): string =>
+  `encode(string_agg(${bytes}, ''), 'base64') as ${name}`;
+
 /** What a statement selects over rows in their order. */
 export function packed(columns: readonly PackedColumn[]): string {
   const bits = columns.map(({ name }, n) => `case when ${name} is null then 0 else ${2 ** n}::int8 end`);
   return [
-    `string_agg(int8send(${bits.join(' | ')}), '') as ${maskName}`,
-    ...columns.map(({ name, type }) => `string_agg(${sends[type]}(${name}), '') as ${name}`),
+    encoded(`int8send(${bits.join(' | ')})`, maskName),
+    ...columns.map(({ name, type }) => encoded(`${sends[type]}(${name})`, name)),
   ].join(', ');
 }
 
 /** Each null where there is no row, or none that has it. */
-export type PackedRow = Record<string, Buffer | null>;
+export type PackedRow = Record<string, string | null>;
 
 export interface Unpacked {
   rows: number;
@@ -61,8 +65,7 @@ export function unpack(row: PackedRow | undefined, columns: readonly PackedColum
   };
 }
 
-const none = Buffer.alloc(0);
-const viewOf = (bytes: Buffer | null | undefined): DataView => {
-  const { buffer, byteOffset, byteLength } = bytes ?? none;
+const viewOf = (text: string | null | undefined): DataView => {
+  const { buffer, byteOffset, byteLength } = Buffer.from(text ?? '', 'base64');
   return new DataView(buffer, byteOffset, byteLength);
 };
