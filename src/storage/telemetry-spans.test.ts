@@ -56,7 +56,10 @@ const direct = statement('test_direct', `select * from (${measured}) of where $1
 const stored = statement('test_stored', `select * from ${spansIn(minutesTable.name)} s`);
 const nulls = statement('test_nulls', `select num_nulls(${columns})::int as n from telemetry_minutes`);
 
-const numbers = fc.oneof(fc.constantFrom(0, 0.1, 100), fc.double({ min: -1e100, max: 1e100, noNaN: true }));
+const numbers = fc.oneof(
+  fc.constantFrom(0, 0.1, 100, Number.MIN_VALUE, -Number.MIN_VALUE),
+  fc.double({ min: -1e100, max: 1e100, noNaN: true }),
+);
 /** Samples, each with some of the metrics; often of one value. */
 const samples = fc.oneof(
   fc.array(fc.tuple(...telemetryMetrics.map(() => fc.option(numbers, { nil: null, freq: 4 }))), {

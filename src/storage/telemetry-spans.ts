@@ -2,8 +2,8 @@ import { type TelemetryMetric, telemetryMetrics } from './telemetry-metrics.ts';
 
 /**
  * Of each metric a span has five parts, and keeps those that do not follow from the others: with two samples in a minute
- * the greatest is the 95th percentile, half of least and greatest the average, and what does not move has one number.
- * What follows is null, and is worked out by whoever reads it to the same bits. Rows with all of their parts read as well.
+ * the greatest is the 95th percentile, and least and greatest add up to the sum; what does not move has one number. What
+ * follows is null, and is worked out by whoever reads it to the same bits. Rows with all of their parts read as well.
  */
 
 export const spanParts = ['count', 'sum', 'min', 'max', 'p95'] as const;
@@ -24,12 +24,16 @@ export const measuredParts = (metrics: readonly TelemetryMetric[]): string =>
     )
     .join(', ');
 
+/** The sum, where it follows: without a division, which PostgreSQL refuses where nothing is left of a number. */
+const followingSum = (count: string, min: string, max: string): string =>
+  `case when ${count} = 2 then ${min} + ${max} else ${min} * ${count} end`;
+
 /** What is kept of them, in the order of `spanColumns`. @param of what they are selected from, with its `samples` */
 export const keptParts = (metrics: readonly TelemetryMetric[], of: string): string =>
   metrics
     .map((metric) => {
       const name = `${of}.${metric}`;
-      const sum = `(${name}_min + ${name}_max) / 2 * ${name}_count`;
+      const sum = followingSum(`${name}_count`, `${name}_min`, `${name}_max`);
       return `nullif(nullif(${name}_count, ${of}.samples), 0), nullif(${name}_sum, ${sum}), ${name}_min,
         nullif(${name}_max, ${name}_min), nullif(${name}_p95, ${name}_max)`;
     })
@@ -40,7 +44,7 @@ export const spansIn = (table: string): string => {
   const parts = telemetryMetrics.map((name) => {
     const most = `coalesce(${name}_max, ${name}_min)`;
     const count = `case when ${name}_min is not null then coalesce(${name}_count, samples) end`;
-    const sum = `coalesce(${name}_sum, (${name}_min + ${most}) / 2 * coalesce(${name}_count, samples))`;
+    const sum = `coalesce(${name}_sum, ${followingSum(`coalesce(${name}_count, samples)`, `${name}_min`, most)})`;
     return `${count} as ${name}_count, ${sum} as ${name}_sum, ${name}_min, ${most} as ${name}_max,
       coalesce(${name}_p95, ${most}) as ${name}_p95`;
   });
@@ -70,7 +74,8 @@ export function statisticKept(
   if (Number.isNaN(min)) return null;
   const most = Number.isNaN(max) ? min : max;
   const measured = Number.isNaN(count) ? samples : count;
-  const total = Number.isNaN(sum) ? ((min + most) / 2) * measured : sum;
+  const following = measured === 2 ? min + most : min * measured;
+  const total = Number.isNaN(sum) ? following : sum;
   return { count: measured, average: total / measured, min, max: most, p95: Number.isNaN(p95) ? most : p95 };
 }
 

@@ -206,13 +206,13 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
         dropped,
         skewed: time.skewed,
         claimedAt: time.skewed && takenAt >= 0 && takenAt <= lastMoment ? new Date(takenAt) : null,
-        cpu: values.cpu,
-        memory: values.memory,
-        swap: values.swap,
-        disk: values.disk,
-        load: values.load,
-        received: values.received,
-        sent: values.sent,
+        cpu: calculable(values.cpu),
+        memory: calculable(values.memory),
+        swap: calculable(values.swap),
+        disk: calculable(values.disk),
+        load: calculable(values.load),
+        received: calculable(values.received),
+        sent: calculable(values.sent),
         sample,
       });
     }
@@ -271,6 +271,11 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     },
   };
 }
+
+/** Below it a number is nothing: half of the smallest there is, PostgreSQL refuses to work out. */
+const leastMeasure = 1e-100;
+const calculable = (value: number | null): number | null =>
+  value !== null && Math.abs(value) < leastMeasure ? 0 : value;
 
 /**
  * The samples of each agent side by side, in their order: so they lie in the table, and whoever reads those of one agent

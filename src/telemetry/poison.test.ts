@@ -127,6 +127,38 @@ test('poison is set aside and counted, and harms nobody in the same frame', { ti
   expect(await rows('select number from telemetry_samples')).toHaveLength(2 * spoilt.length);
 });
 
+test('the least that can be measured is rolled up, and added up over agents', async () => {
+  const { telemetry, clock, rows } = await ownTelemetry();
+  const names = ['alpha', 'beta'];
+  await rows(
+    `insert into agents (agent_id, site, incarnation) values ('alpha', 'lab', 1), ('beta', 'lab', 1)`,
+  );
+  const samples = [Number.MIN_VALUE, 0, Number.MIN_VALUE].map((value, number) => {
+    const sample = whole(number + 1);
+    for (const [, set] of doubles) set(sample, value);
+    return sample;
+  });
+  for (const agentId of names)
+    await telemetry.ingest({ ...alpha, agentId }, create(TelemetrySchema, { samples }));
+  const range = { from: noon - 3_600_000, to: noon + 3_600_000 };
+  const averages = async () => {
+    const page = { size: 10 };
+    const { history } = telemetry;
+    const one = await history.series({ ...range, agentId: 'alpha', metrics: ['load'] }, page);
+    const all = await history.aggregate({ ...range, metric: 'load', filter: { agentIds: names } }, page);
+    const sites = await history.sites({ ...range, metrics: ['load'], filter: {} }, page);
+    return [
+      one.items.map(({ metrics }) => metrics.load?.average),
+      all.items.map(({ average }) => average),
+      sites.items.map(({ metrics }) => metrics.load?.average),
+    ];
+  };
+  expect(await averages()).toEqual([[0], [0], [0]]);
+  clock.advance(3 * 3_600_000);
+  await telemetry.rollUp();
+  expect(await averages()).toEqual([[0], [0], [0]]);
+});
+
 test('the most that can be measured is rolled up, again and again', async () => {
   const { telemetry, clock, rows } = await ownTelemetry();
   const samples = [1, 2, 3].map((number) => {
