@@ -133,7 +133,7 @@ test('the least that can be measured is rolled up, and added up over agents', as
   await rows(
     `insert into agents (agent_id, site, incarnation) values ('alpha', 'lab', 1), ('beta', 'lab', 1)`,
   );
-  const samples = [Number.MIN_VALUE, 0, Number.MIN_VALUE].map((value, number) => {
+  const samples = [Number.MIN_VALUE, 0, 0].map((value, number) => {
     const sample = whole(number + 1);
     for (const [, set] of doubles) set(sample, value);
     return sample;
