@@ -36,27 +36,14 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
  * A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is, and none
  * is from the future: it would hide what comes until then.
  */
-export const observed = (stored: StoredSample): ObservedSample => new Observed(stored);
-
-/** Without a closure of its own: there is one for every sample that comes. */
-class Observed implements ObservedSample {
-  readonly agentId: string;
-  readonly at: number;
-  readonly late: boolean;
-  readonly #bytes: Uint8Array;
-  #sample: Sample | undefined;
-
-  constructor({ agentId, at, receivedAt, waited, sample }: StoredSample) {
-    this.agentId = agentId;
-    this.#bytes = sample;
-    this.late = waited ?? this.measured().late;
-    this.at = (this.late && at < receivedAt ? at : receivedAt).getTime();
-  }
-
-  measured(): Sample {
-    this.#sample ??= readStoredSample(this.#bytes);
-    return this.#sample;
-  }
+export function observed({ agentId, at, receivedAt, waited, sample: bytes }: StoredSample): ObservedSample {
+  let sample: Sample | undefined;
+  const measured = () => {
+    sample ??= readStoredSample(bytes);
+    return sample;
+  };
+  const late = waited ?? measured().late;
+  return { agentId, at: (late && at < receivedAt ? at : receivedAt).getTime(), late, measured };
 }
 
 /** Alerts are told of agents that operators change. */

@@ -23,7 +23,7 @@ test('while the database takes nothing, agents stay, are told to hold back, and 
   const own = await ownCore();
   const core = await own.start();
   const { database, clock, telemetry } = core;
-  const names = Array.from({ length: 14 }, (_, n) => `agent-${n}`);
+  const names = Array.from({ length: 20 }, (_, n) => `agent-${n}`);
   const sessions = await Promise.all(names.map(async (name) => (await connected(core, name)).session));
   // Each has shown that it has much to say, and may say it.
   await Promise.all(
@@ -50,9 +50,9 @@ test('while the database takes nothing, agents stay, are told to hold back, and 
   await lock.release();
   await Promise.all(sessions.map((session, n) => session.acknowledged(last[n] ?? 0n)));
   const [row] = await database.query<{ n: number }>(countSamples, []);
-  expect(row?.n).toBe(14 * (30 + telemetryCredit * 100));
+  expect(row?.n).toBe(names.length * (30 + telemetryCredit * 100));
   expect(sessions.every((session) => !session.heard.includes('error'))).toBe(true);
-  expect(await telemetry.latest.list()).toHaveLength(14);
+  expect(await telemetry.latest.list()).toHaveLength(names.length);
 });
 
 test('while there is no memory for more nobody may say anything, and then everybody again', async () => {
