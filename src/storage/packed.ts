@@ -36,7 +36,7 @@ export interface Unpacked {
   columns: (() => number)[];
 }
 
-/** Nothing of it is copied: to keep all numbers for a moment would cost more in collecting them than reading does. */
+/** Numbers are read when they are asked for: kept for a moment, all of them would be garbage that holds up what comes next. */
 export function unpack(row: PackedRow | undefined, columns: readonly PackedColumn[]): Unpacked {
   const masks = viewOf(row?.[maskName]);
   return {

@@ -89,9 +89,8 @@ test('one flooder among many: the p99 of the others at most doubles', { timeout:
   }
   const slowed = (await core.metrics.agentsSlowed.get()).values[0]?.value;
   expect(slowed).toBeGreaterThan(0);
-  // In this process the flood is made on the same processor; a floor keeps a busy machine from deciding. How little the
-  // others notice is measured by `npm run bench -- telemetry`; without a bound on the flooder they wait for seconds.
-  expect(median(flooded)).toBeLessThan(Math.max(2 * median(calm), 500));
+  // In this process the flood is made on the same processor; a floor keeps a busy machine from deciding.
+  expect(median(flooded)).toBeLessThan(Math.max(2 * median(calm), 100));
 });
 
 test('what a slowed agent says is all read, in order, and acknowledged', { timeout: 30_000 }, async () => {
