@@ -24,9 +24,10 @@ const batchesAtOnce = 1000;
 const minuteMs = 60_000;
 /**
  * Seconds for which what is due waits while samples do: to roll up reads again what was just written, at the cost of those
- * who wait. History works out for itself what is not older than five minutes.
+ * who wait. An hour may wait so long three times, for its minutes, its quarters and itself, and history works out for itself
+ * what is not older than five minutes.
  */
-const yieldsFor = 60;
+const yieldsFor = 30;
 /** After the end of a minute its last samples are still on their way. */
 const graceMs = 10_000;
 

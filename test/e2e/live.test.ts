@@ -27,10 +27,11 @@ test('after a broken connection a stream of telemetry tells exactly what was mis
   await heard.until(({ snapshot }) => snapshot?.part === 1);
   await measure('beta', 20);
   await heard.until(({ samples }) => samples.some(({ agentId }) => agentId === 'beta'));
-  api.breakConnections();
+  const letIn = api.breakAndRefuse();
   await measure('alpha', 30);
   await measure('alpha', 40);
   await measure('gamma', 50);
+  letIn();
   await heard.until(({ samples }) => samples.some(({ agentId }) => agentId === 'gamma'));
   expect(told(heard.events)).toEqual([
     { snapshot: 'start', samples: ['alpha 1'], skipped: 0 },

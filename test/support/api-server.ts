@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2Session } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createClient, createContextValues } from '@connectrpc/connect';
 import {
   connectNodeAdapter,
@@ -147,6 +147,13 @@ export async function startApi(
     serviceTokens,
     /** Breaks every connection of HTTP/1.1, as a network does. */
     breakConnections: () => http1.closeAllConnections(),
+    /** As above, and nobody is let in again until the function that it answers with is called. */
+    breakAndRefuse() {
+      const refuse = (socket: Socket) => socket.destroy();
+      http1.on('connection', refuse);
+      http1.closeAllConnections();
+      return () => void http1.off('connection', refuse);
+    },
     drain: () => api.close(),
     stopStreams: () => stopping.abort(new Error('the server stops')),
 
