@@ -20,8 +20,9 @@ const now = new Date(midnight + 600_000);
 
 const note = statement(
   'test_note',
-  `insert into telemetry_dirty (resolution, ready_at, agents, spans)
-   select 60, $1::timestamptz, array_agg('agent-' || n), array_agg($2::timestamptz) from generate_series($3::int, $4::int) n`,
+  `insert into telemetry_dirty (resolution, ready_at, samples, agents, spans)
+   select 60, $1::timestamptz, $5, array_agg('agent-' || n), array_agg($2::timestamptz)
+   from generate_series($3::int, $4::int) n`,
 );
 const measure = statement(
   'test_measure',
@@ -43,6 +44,11 @@ const noteAll = statement(
   `insert into telemetry_dirty (resolution, ready_at, agents, spans)
    values (60, $1::timestamptz, $2::text[], array_fill($1::timestamptz, array[cardinality($2::text[])]))`,
 );
+const noteLouds = statement(
+  'test_note_louds',
+  `insert into telemetry_dirty (resolution, ready_at, samples, agents, spans)
+   values (60, $1::timestamptz, $3, $2::text[], array_fill($1::timestamptz, array[cardinality($2::text[])]))`,
+);
 const minutes = statement(
   'test_minutes',
   `select at, cpu_min as min, split_part(trim('()' from ctid::text), ',', 1)::int as page
@@ -61,9 +67,9 @@ const minutesOf = (agentId: string) =>
   database.query<{ at: Date; min: number; page: number }>(minutes, [agentId]);
 const pagesOf = (rows: readonly { page: number }[]) => new Set(rows.map(({ page }) => page)).size;
 
-/** A list that says that something changed, in the first minute, of the agents with these numbers. */
-const noteOf = (first: number, last: number) =>
-  database.query(note, [new Date(midnight), new Date(midnight), first, last]);
+/** A list that says that so many samples came, in the first minute, of the agents with these numbers. */
+const noteOf = (first: number, last: number, samples = last - first + 1) =>
+  database.query(note, [new Date(midnight), new Date(midnight), first, last, samples]);
 const listsLeft = async () => (await database.query<{ lists: number }>(left, []))[0]?.lists;
 
 beforeAll(async () => {
@@ -87,25 +93,62 @@ afterAll(() => own.drop());
 
 test('a span that many lists name is made once', async () => {
   for (let n = 0; n < 300; n++) await noteOf(1, 3);
-  expect(await refreshRollups(database, now)).toEqual({ made: 1, more: false });
+  expect(await refreshRollups(database, now)).toEqual({ made: 1, more: true });
   expect(await listsLeft()).toBe(0);
+  expect(await refreshRollups(database, now)).toEqual({ made: 0, more: false });
 });
 
-test('of very many spans some are made at a time, and none is left out', async () => {
+/** What each call made and how many lists it left, until one has nothing to do. */
+async function refreshAll(): Promise<{ made: number; left: number | undefined }[]> {
+  const steps = [];
+  for (;;) {
+    const step = await refreshRollups(database, now);
+    if (step?.more !== true) return steps;
+    steps.push({ made: step.made, left: await listsLeft() });
+  }
+}
+
+test('of very many spans some are made at a time, each once, and none is left out', async () => {
   await noteOf(2, 20_001);
   await noteOf(5, 10_000);
   await noteOf(1, 10);
   await noteOf(20_002, 20_003);
-  // The second says nothing new and goes with the first; from the third on there are too many.
-  expect(await refreshRollups(database, now)).toEqual({ made: 0, more: true });
+  // By their names `agent-1` is the first, and has samples.
+  expect(await refreshAll()).toEqual([
+    { made: 1, left: 2 },
+    { made: 0, left: 1 },
+    { made: 0, left: 0 },
+  ]);
+});
+
+test('agents that say very much are rolled up one after the other', async () => {
+  await database.query(measureAll, [['loud-1', 'loud-2', 'loud-3'], new Date(midnight + 1000), 7]);
+  const noteLoud = () =>
+    database.query(noteLouds, [new Date(midnight), ['loud-3', 'loud-1', 'loud-2'], 450_000]);
+  for (let n = 0; n < 3; n++) await noteLoud();
+  expect(await refreshAll()).toEqual([
+    { made: 1, left: 2 },
+    { made: 1, left: 1 },
+    { made: 1, left: 0 },
+  ]);
+  for (const name of ['loud-1', 'loud-2', 'loud-3']) expect(await minutesOf(name)).toHaveLength(1);
+});
+
+test('what comes while portions wait goes first, and both are made', async () => {
+  await noteOf(1, 20_000);
+  expect(await refreshRollups(database, now)).toMatchObject({ made: 1 });
   expect(await listsLeft()).toBe(2);
-  expect(await refreshRollups(database, now)).toEqual({ made: 1, more: false });
+  await database.query(measureAll, [['agent-30000'], new Date(midnight + 1000), 7]);
+  await noteOf(30_000, 30_000);
+  expect(await refreshRollups(database, now)).toMatchObject({ made: 1 });
+  expect(await minutesOf('agent-30000')).toHaveLength(1);
+  expect(await refreshAll()).toHaveLength(2);
   expect(await listsLeft()).toBe(0);
 });
 
-test('a list with more spans than are made at a time is taken as a whole', async () => {
-  await noteOf(1, 30_000);
-  expect(await refreshRollups(database, now)).toEqual({ made: 1, more: false });
+test('one span with more samples than are read at a time is made all the same', async () => {
+  await noteOf(1, 1, 3_000_000);
+  expect(await refreshAll()).toEqual([{ made: 1, left: 0 }]);
 });
 
 test('an hour that is rolled up lies together, agent by agent, as it was', async () => {
@@ -152,7 +195,7 @@ test('nothing is rolled up behind an agent that is removed', async () => {
 });
 
 test('lists of what is not over yet wait', async () => {
-  await database.query(note, [new Date(now.getTime() + 1), new Date(midnight), 1, 1]);
+  await database.query(note, [new Date(now.getTime() + 1), new Date(midnight), 1, 1, 1]);
   expect(await refreshRollups(database, now)).toEqual({ made: 0, more: false });
   expect(await listsLeft()).toBe(1);
 });

@@ -50,51 +50,65 @@ const arrange = (seconds: number): string =>
      insert into ${finest.table} (${minuteColumns}) select ${minuteColumns} from lifted order by agent_id, at
    )`;
 
+/** What making a span costs besides its samples, in samples. */
+const spanCost = 50;
+
 /**
- * Many lists name the same span, where an agent says much: it is made once for all that are taken together. How many
- * spans there are decides how many lists are taken, and how long it takes.
+ * Many lists name the same span, where an agent says much: those that nobody has looked at yet are taken together, each
+ * of their spans is put into one portion of bounded cost, and the first portion is made; the others wait as lists of
+ * their own, one for each time to come. So a flood of samples is rolled up in small steps, between which whoever makes
+ * them can wait, and none of its spans twice.
  *
  * @param next into which level what was changed here goes on
  */
 const refresh = ({ seconds, table }: RollupLevel, next: RollupLevel | undefined) =>
   patient(
     `${table}_refresh`,
-    `with waiting as (
-       select id, agents, spans from telemetry_dirty where resolution = ${seconds} and ready_at <= $1::timestamptz
-       order by id limit $2 for update skip locked
-     ), firsts as (
-       select s.agent_id, s.at, min(id) as id
-       from waiting, unnest(waiting.agents, waiting.spans) as s(agent_id, at) group by s.agent_id, s.at
-     ), counted as (
-       select id, sum(count(*)) over (order by id) - count(*) as before from firsts group by id
-     ), rest as (
-       select min(id) as id from counted where before >= $3
+    `with fresh as (
+       select id, ready_at, samples, agents, spans from telemetry_dirty
+       where resolution = ${seconds} and ready_at <= $1::timestamptz and not portioned order by id limit $2
+     ), next_portion as (
+       select id, ready_at, samples, agents, spans from telemetry_dirty
+       where resolution = ${seconds} and ready_at <= $1::timestamptz and portioned
+         and not exists (select from fresh) order by id limit 1
+     ), chosen as (
+       select * from fresh union all select * from next_portion
+     ), named as (
+       select s.agent_id, s.at, min(ready_at) as ready_at, sum(samples::float8 / cardinality(agents)) as samples
+       from chosen, unnest(agents, spans) as s(agent_id, at) group by s.agent_id, s.at
+     ), costs as (
+       select *, coalesce(sum(samples + ${spanCost}) over (
+         order by at, agent_id rows between unbounded preceding and 1 preceding), 0) as before from named
+     ), portions as (
+       select *, case when exists (select from fresh) then floor(before / $3) else 0 end as portion from costs
      ), taken as (
-       delete from telemetry_dirty d using waiting, rest
-       where d.id = waiting.id and (rest.id is null or d.id < rest.id) returning d.id
-     ), spans as (
-       select agent_id, at from firsts, rest where rest.id is null or firsts.id < rest.id
+       delete from telemetry_dirty d using chosen where d.id = chosen.id
+     ), put_off as (
+       insert into telemetry_dirty (resolution, ready_at, portioned, samples, agents, spans)
+       select ${seconds}, min(ready_at), true, ceil(sum(samples)), array_agg(agent_id), array_agg(at)
+       from portions where portion > 0 group by portion order by portion
      ), made as (
        insert into ${table} (agent_id, at, samples, ${targets})
-       select spans.agent_id, spans.at, of.samples, ${keptParts(telemetryMetrics, 'of')} from spans cross join lateral (
+       select p.agent_id, p.at, of.samples, ${keptParts(telemetryMetrics, 'of')} from portions p cross join lateral (
          select count(*)::int as samples, ${measuredParts(telemetryMetrics)} from telemetry_samples t
-         where t.agent_id = spans.agent_id and t.at >= spans.at and t.at < spans.at + interval '${seconds} seconds'
+         where t.agent_id = p.agent_id and t.at >= p.at and t.at < p.at + interval '${seconds} seconds'
          having count(*) > 0) as of
+       where p.portion = 0
        on conflict (agent_id, at) do update set samples = excluded.samples, ${overwritten}
-       returning agent_id, at
+       returning agent_id, at, samples
      )${
        next === undefined
          ? arrange(seconds)
          : `, coarser as (
-       select distinct agent_id, date_bin('${next.seconds} seconds', at, ${spanOrigin}) as at from made
+       select agent_id, date_bin('${next.seconds} seconds', at, ${spanOrigin}) as at, sum(samples) as samples
+       from made group by 1, 2
      ), passed as (
-       insert into telemetry_dirty (resolution, ready_at, agents, spans)
+       insert into telemetry_dirty (resolution, ready_at, samples, agents, spans)
        select ${next.seconds}, greatest(at + interval '${next.seconds} seconds', $1::timestamptz) + interval '30 seconds',
-         array_agg(agent_id), array_agg(at) from coarser group by at
+         sum(samples), array_agg(agent_id), array_agg(at) from coarser group by at
      )`
      }
-     select (select count(*)::int from waiting) as waiting, (select count(*)::int from taken) as taken,
-       (select count(*)::int from made) as made`,
+     select (select count(*)::int from chosen) as lists, (select count(*)::int from made) as made`,
   );
 
 const refreshes = rollupLevels.map((level, at) => refresh(level, rollupLevels[at + 1]));
@@ -106,19 +120,18 @@ const byIndex = definition(
 
 /** Lists of spans that one transaction looks at, for each level, */
 const listsAtOnce = 2000;
-/** and different spans from which on it takes no more of them: a few seconds of work. */
-const spansAtOnce = 20_000;
+/** and samples of which it makes spans: a second of work. */
+const samplesAtOnce = 400_000;
 
 interface Taken {
-  waiting: number;
-  taken: number;
+  lists: number;
   made: number;
 }
 
 /**
  * Makes the roll-ups anew that are due; undefined where another instance is at it.
  *
- * @returns how many were made, and whether there may be more
+ * @returns how many were made, and whether there may be more: a call that makes none tells
  */
 export function refreshRollups(
   database: Pick<Database, 'transaction'>,
@@ -131,10 +144,10 @@ export function refreshRollups(
     if (!(await tryHoldRollups(query))) return undefined;
     let [made, more] = [0, false];
     for (const one of refreshes) {
-      const [row] = await query<Taken>(one, [now, listsAtOnce, spansAtOnce]);
+      const [row] = await query<Taken>(one, [now, listsAtOnce, samplesAtOnce]);
       if (row === undefined) continue;
       made += row.made;
-      more ||= row.waiting === listsAtOnce || row.taken < row.waiting;
+      more ||= row.lists > 0;
     }
     return { made, more };
   });

@@ -77,8 +77,8 @@ const insert = statement(
 
 const note = statement(
   'telemetry_dirty_note',
-  `insert into telemetry_dirty (resolution, ready_at, agents, spans)
-   values (${finest}, $1::timestamptz, $2::text[], $3::timestamptz[])`,
+  `insert into telemetry_dirty (resolution, ready_at, samples, agents, spans)
+   values (${finest}, $1::timestamptz, $2::int8, $3::text[], $4::timestamptz[])`,
 );
 
 /** Those that have samples with the server's time. */
@@ -160,6 +160,7 @@ const storeWith = (database: Transactions, rows: readonly SampleRow[], readyAt: 
     const spans = spansOf(fresh);
     await query(note, [
       readyAt,
+      fresh.length,
       textColumn(spans, (span) => span.agentId),
       timeColumn(spans, (span) => span.at),
     ]);

@@ -62,6 +62,10 @@ export const telemetryDirty = pgTable('telemetry_dirty', {
   resolution: integer('resolution').notNull(),
   /** Not to be looked at before. */
   readyAt: moment('ready_at').notNull(),
+  /** It is a portion of what several lists named, which is made at once. */
+  portioned: boolean('portioned').notNull().default(false),
+  /** That its spans have, about, as far as they are named by it. */
+  samples: bigint('samples', { mode: 'number' }).notNull().default(1),
   /** Element by element with `spans`, the beginnings. */
   agents: text('agents').array().notNull(),
   spans: moment('spans').array().notNull(),
