@@ -1,6 +1,6 @@
 import { encodeToken, type Page, type PageRequest } from '../lib/page.ts';
 import type { Agent, AgentFilter, AgentService } from '../registry/types.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { TelemetryHistory } from '../telemetry/history.ts';
 import type { LatestSamples } from '../telemetry/latest.ts';
 

@@ -1,8 +1,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { telemetryMetrics } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { observed } from './alerts.ts';
 
 const receivedAt = new Date('2030-01-01T00:00:00Z');

@@ -4,7 +4,7 @@ import type { ObservedSample } from '../alerts/samples.ts';
 import { createSecretBox } from '../identity/secret-box.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { AgentService } from '../registry/types.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { Foundation } from './foundation.ts';
 
 /** Rules over what agents measure and over who is connected, and who is told. */

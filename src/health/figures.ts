@@ -2,8 +2,8 @@ import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { metricOf } from '../alerts/metrics.ts';
 import { disksThatFill, freeBytesOf, percentOfDisk } from '../protocol/disks.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { telemetryMetrics } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Figures } from './types.ts';
 
 /** What a sample says, for people. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { type JudgedAgent, reportOf } from './fleet.ts';
 import { fleetText } from './text.ts';
 import type { Reason, Verdict } from './types.ts';

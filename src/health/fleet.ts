@@ -1,5 +1,5 @@
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { quantile, sortedNumbers } from './quantile.ts';
 import type { AlertCounts, FleetHealth, FleetMetric, Reason, Verdict } from './types.ts';
 import { byWorst, judgeFleet } from './verdict.ts';

@@ -1,4 +1,4 @@
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { isNewer } from '../telemetry/latest.ts';
 import { createLog } from './log.ts';
 import type { Change, Mirror } from './mirror.ts';

@@ -6,7 +6,7 @@ import { ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import type { Agent } from '../registry/types.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBoard } from './board.ts';
 import { type Bell, createBell, createTurnstile } from './hint.ts';

@@ -1,7 +1,7 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { createWholeSamples } from './whole-samples.ts';
 
 const stored = (agentId: string, number: number): StoredSample => ({

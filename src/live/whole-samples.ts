@@ -1,7 +1,7 @@
 import { type JsonObject, toJson } from '@bufbuild/protobuf';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { readStoredSample } from '../protocol/stored-sample.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { isNewer, type LatestSamples } from '../telemetry/latest.ts';
 import type { Headline } from './board.ts';
 import type { LiveSample } from './types.ts';

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { EnvelopeSchema } from '#gen/viworks/agent/v1/envelope_pb.js';
 import { SampleSchema, TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
+import { serialisedSamples as samplesOf } from '../../test/support/samples.ts';
 import { decodeBinary } from './envelope.ts';
-import { hasSeveral, samplesOf } from './unread-telemetry.ts';
+import { hasSeveral } from './unread-telemetry.ts';
 
 const sample = fc.record({
   number: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),

@@ -47,12 +47,18 @@ export function unreadTelemetry(bytes: Uint8Array): Telemetry | undefined {
   return message;
 }
 
-/** Each sample of a TELEMETRY, serialised, whether they are read or not. They may share one buffer. */
-export function samplesOf(message: Telemetry): Uint8Array[] {
+export interface SerialisedSamples {
+  bytes: Buffer;
+  /** Where the first begins and where it ends, and so on. */
+  places: number[];
+}
+
+/** The samples of a TELEMETRY, serialised, whether they are read or not. */
+export function samplesOf(message: Telemetry): SerialisedSamples {
   const { samples } = message;
   if (samples.length === 0) return unreadSamples(message);
   const unread = unreadTelemetry(toBinary(TelemetrySchema, create(TelemetrySchema, { samples })));
-  return unread === undefined ? [] : unreadSamples(unread);
+  return unreadSamples(unread ?? create(TelemetrySchema));
 }
 
 /** Whether there is more than one sample in it, without reading any. */
@@ -64,18 +70,25 @@ export function hasSeveral({ samples, $unknown = [] }: Telemetry): boolean {
   return afterVarint(first.data, 0) + lengthAt(first.data, 0) < first.data.length;
 }
 
-function unreadSamples(message: Telemetry): Uint8Array[] {
-  const samples: Uint8Array[] = [];
-  for (const { no, data } of message.$unknown ?? []) {
-    if (no !== samplesField) continue;
-    for (let at = 0; at < data.length; at++) {
-      const from = afterVarint(data, at);
-      at = from + lengthAt(data, at);
-      samples.push(data.subarray(from, at));
-    }
+function unreadSamples({ $unknown = [] }: Telemetry): SerialisedSamples {
+  const parts = $unknown.flatMap(({ no, data }) => (no === samplesField ? [data] : []));
+  const [first] = parts;
+  // Behind the tag of the first: the others have theirs between them.
+  const all =
+    first !== undefined && parts.length === 1
+      ? first
+      : Buffer.concat(parts.flatMap((part) => [betweenTag, part]).slice(1));
+  const bytes = Buffer.from(all.buffer, all.byteOffset, all.byteLength);
+  const places: number[] = [];
+  for (let at = 0; at < bytes.length; at++) {
+    const from = Math.min(afterVarint(bytes, at), bytes.length);
+    at = Math.min(from + lengthAt(bytes, at), bytes.length);
+    places.push(from, at);
   }
-  return samples;
+  return { bytes, places };
 }
+
+const betweenTag = Buffer.of(samplesTag);
 
 /** A varint of up to four bytes: no message is longer. Infinite where it is none. */
 function lengthAt(bytes: Uint8Array, at: number): number {

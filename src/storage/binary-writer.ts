@@ -27,6 +27,8 @@ export interface ValueWriter {
   /** @param ms since 1970 */
   time(ms: number): void;
   bytes(value: Uint8Array): void;
+  /** Of these bytes those between two places. */
+  part(value: Buffer, from: number, to: number): void;
   /** Bytes that are hexadecimal digits. */
   hex(digits: string): void;
 }
@@ -182,6 +184,11 @@ export function createBinaryWriter(): BinaryWriter {
       value(bytes.byteLength);
       buffer.set(bytes, at);
       at += bytes.byteLength;
+    },
+    part(bytes, from, to) {
+      value(to - from);
+      bytes.copy(buffer, at, from, to);
+      at += to - from;
     },
     hex(text) {
       value(text.length / 2);

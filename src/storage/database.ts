@@ -1,9 +1,8 @@
 import { createRequire } from 'node:module';
-import { pipeline } from 'node:stream/promises';
 import pg from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
 import { ViworksError } from '../errors.ts';
 import type { Logger } from '../lib/logger.ts';
+import { copyInto, copyOf, type Literal, withLiterals } from './copying.ts';
 
 /**
  * The database is the truth. This is the one way to it: a bounded pool, named statements, migrations, and one
@@ -12,6 +11,12 @@ import type { Logger } from '../lib/logger.ts';
 export interface Database {
   /** Runs a named, prepared statement. @throws database_unavailable when it cannot be reached */
   query<Row>(statement: Statement, values: unknown[]): Promise<Row[]>;
+  /**
+   * The rows of a query in PostgreSQL's binary form (see `binary-reader.ts`), for answers that are nearly nothing but
+   * numbers: as text each of them is written and read one by one. It is planned each time.
+   * @param values of `$1`, `$2` and so on @throws as `query`
+   */
+  rows(text: string, values: readonly Literal[]): Promise<Buffer>;
   transaction<T>(work: (query: Database['query'], copy: Copy) => Promise<T>): Promise<T>;
   /** Applies the migrations of a folder that were not applied yet. */
   applyMigrations(folder: string): Promise<void>;
@@ -30,11 +35,7 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/**
- * Appends rows to a table, many times as fast as statements do.
- * @param columns of the table, in the order of the values
- * @param rows in PostgreSQL's binary form, see `binary-writer.ts`
- */
+/** `copyInto`, in the transaction. */
 export type Copy = (table: string, columns: readonly string[], rows: Buffer) => Promise<void>;
 
 export interface Statement {
@@ -152,14 +153,11 @@ export function createDatabase(options: DatabaseOptions): Database {
       throw tookTooLong(ViworksError.from(error)) ?? error;
     }
   };
-  const copyInto =
+  const copy =
     (client: pg.PoolClient): Copy =>
     async (table, columns, rows) => {
-      const text = `copy ${table} (${columns.join(', ')}) from stdin (format binary)`;
       try {
-        await pipeline([rows], client.query(copyFrom(text)), {
-          signal: AbortSignal.timeout(answerTimeoutMs),
-        });
+        await copyInto(client, table, columns, rows, answerTimeoutMs);
       } catch (error) {
         throw databaseError(error);
       }
@@ -176,12 +174,27 @@ export function createDatabase(options: DatabaseOptions): Database {
 
   return {
     query: (wanted, values) => (wanted.on === undefined ? query : queryOf[wanted.on])(wanted, values),
+    async rows(text, values) {
+      const client = await connect();
+      let broken = true;
+      try {
+        const rows = await copyOf(client, withLiterals(text, values), answerTimeoutMs);
+        broken = false;
+        return rows;
+      } catch (error) {
+        // Of what PostgreSQL refused nothing is still on its way.
+        broken = !(error instanceof pg.DatabaseError);
+        throw databaseError(error);
+      } finally {
+        client.release(broken);
+      }
+    },
     async transaction(work) {
       const client = await connect();
       let broken = false;
       try {
         await client.query({ text: 'begin', ...bounded });
-        const result = await work(run(client), copyInto(client));
+        const result = await work(run(client), copy(client));
         await client.query({ text: 'commit', ...bounded });
         return result;
       } catch (error) {

@@ -1,5 +1,5 @@
 import { type Database, statement } from './database.ts';
-import { type StoredSample, sampleColumns } from './telemetry-samples.ts';
+import { type StoredSample, sampleColumns } from './sample-rows.ts';
 
 /** Samples of one agent, read again. */
 

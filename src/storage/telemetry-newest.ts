@@ -1,5 +1,5 @@
 import { type Database, lookup, statement } from './database.ts';
-import { type StoredSample, sampleColumns } from './telemetry-samples.ts';
+import { type StoredSample, sampleColumns } from './sample-rows.ts';
 
 /** The newest samples as the database has them. */
 export interface StoredNewest {

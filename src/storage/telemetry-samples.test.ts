@@ -2,10 +2,12 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestDatabase } from '../../test/support/postgres.ts';
 import { type Database, statement } from './database.ts';
+import { fact, marks, metricAt, newFrame, type SampleFrame } from './sample-frames.ts';
+import { type SampleRow, sampleKey } from './sample-rows.ts';
 import { readSamples } from './telemetry-history.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 import { createPartitions, partitionStart, samplesTable } from './telemetry-partitions.ts';
-import { createSampleStore, type SampleRow, type SampleStore, sampleKey } from './telemetry-samples.ts';
+import { createSampleStore, type SampleStore } from './telemetry-samples.ts';
 
 let own: Awaited<ReturnType<typeof openTestDatabase>>;
 let database: Database;
@@ -30,8 +32,9 @@ const row: fc.Arbitrary<SampleRow> = fc.record({
   at: fc.nat({ max: 86_399_999 }).map((ms) => new Date(midnight + ms)),
   bootId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
   number: fc.nat({ max: 40 }).map((count) => count * 2 ** 47 + 1),
-  receivedAt: fc.nat().map((ms) => new Date(midnight + ms)),
+  receivedAt: fc.nat({ max: 3 }).map((ms) => new Date(midnight + ms)),
   late: fc.boolean(),
+  waited: fc.boolean(),
   skewed: fc.constant(false),
   claimedAt: fc.constant(null),
   dropped: fc.constant(0),
@@ -42,6 +45,37 @@ const row: fc.Arbitrary<SampleRow> = fc.record({
   >),
 });
 const rows = fc.uniqueArray(row, { minLength: 1, maxLength: 30, selector: sampleKey });
+
+/** Frames of some samples each. */
+function framed(some: readonly SampleRow[], each = 3): SampleFrame[] {
+  const frames: SampleFrame[] = [];
+  const open = new Map<string, ReturnType<typeof newFrame>>();
+  for (const one of some) {
+    const key = `${one.agentId} ${one.receivedAt.getTime()}`;
+    const known = open.get(key);
+    const frame =
+      known === undefined || known.size === each
+        ? newFrame(one.agentId, one.receivedAt, each, Buffer.of())
+        : known;
+    if (frame !== known) frames.push(frame);
+    open.set(key, frame);
+    const first = (frame.facts.length / each) * frame.size;
+    const set = (which: number, value: number) => {
+      frame.facts[first + which] = value;
+    };
+    set(fact.number, one.number);
+    set(fact.at, one.at.getTime());
+    set(fact.marks, (one.late ? marks.late : 0) + (one.waited ? marks.waited : 0));
+    set(fact.dropped, one.dropped);
+    set(fact.from, frame.bytes.length);
+    set(fact.to, frame.bytes.length + one.sample.length);
+    for (const name of telemetryMetrics) set(fact.metrics + metricAt[name], one[name] ?? Number.NaN);
+    frame.boots.push(one.bootId);
+    frame.bytes = Buffer.concat([frame.bytes, one.sample]);
+    frame.size += 1;
+  }
+  return frames;
+}
 
 const all = async (): Promise<unknown[]> => {
   const found = [];
@@ -61,7 +95,10 @@ const noted = async () => {
 };
 const inOrder = (some: readonly SampleRow[]) =>
   some
-    .map(({ claimedAt: _, dropped: __, ...one }) => one)
+    .map(({ claimedAt: _, dropped: __, waited: ___, ...one }) => ({
+      ...one,
+      sample: new Uint8Array(one.sample),
+    }))
     .toSorted((a, b) => (sampleKey(a) < sampleKey(b) ? -1 : 1));
 
 test('what is stored is what is read, whichever way it goes in', async () => {
@@ -70,10 +107,10 @@ test('what is stored is what is read, whichever way it goes in', async () => {
       await clear();
       await noted();
       const before = some.slice(0, count % (some.length + 1));
-      const stored = before.length === 0 ? [] : await samples.store(before, readyAt);
+      const stored = before.length === 0 ? [] : await samples.store(framed(before), readyAt);
       expect(stored).toHaveLength(before.length);
       // Together with some that are there already.
-      const fresh = await samples.store(some, readyAt);
+      const fresh = await samples.store(framed(some), readyAt);
       expect(inOrder(fresh)).toEqual(inOrder(some.slice(before.length)));
       expect(inOrder((await all()) as SampleRow[])).toEqual(inOrder(some));
       expect(await noted()).toBe((before.length > 0 ? 1 : 0) + (fresh.length > 0 ? 1 : 0));
@@ -89,7 +126,7 @@ test('stored by two at once, in one order and in the other, each is stored by on
   const some = Array.from({ length: 400 }, (_, number) => ({ ...made, number }));
   const store = async (part: SampleRow[]): Promise<readonly SampleRow[]> => {
     try {
-      return await samples.store(part, readyAt);
+      return await samples.store(framed(part), readyAt);
     } catch (error) {
       // They may wait for each other; then one of them is to be tried again.
       expect(error).toMatchObject({ code: 'database_unavailable', retryable: true });

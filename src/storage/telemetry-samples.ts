@@ -2,64 +2,19 @@ import { ViworksError } from '../errors.ts';
 import { type BinaryWriter, createBinaryWriter } from './binary-writer.ts';
 import { boolColumn, bytesColumn, float8Column, int8Column, textColumn, timeColumn } from './columns.ts';
 import { type Copy, type Database, isDuplicateKey, statement } from './database.ts';
-import { type MetricValues, telemetryMetrics } from './telemetry-metrics.ts';
+import { eachTime, frameColumns, hasMark, marks, type SampleFrame, writeFrame } from './sample-frames.ts';
+import { rowsOf, type SampleRow, sampleKey } from './sample-rows.ts';
+import { telemetryMetrics } from './telemetry-metrics.ts';
 
 /** Samples come in batches, each is stored once, and what they change is noted for the roll-ups in the same commit. */
 
 type Query = Database['query'];
 
-export interface StoredSample extends MetricValues {
-  agentId: string;
-  at: Date;
-  bootId: Uint8Array;
-  number: number;
-  receivedAt: Date;
-  late: boolean;
-  skewed: boolean;
-  /** The agent kept it for a while, as it says; not known of those that come from the database. */
-  waited?: boolean;
-  /** A serialised Sample. */
-  sample: Uint8Array;
-}
-
-export interface SampleRow extends StoredSample {
-  /** The time that the agent said, of a skewed one, where it is one at all. */
-  claimedAt: Date | null;
-  /** Samples that its boot had lost by then, as the agent says. */
-  dropped: number;
-}
-
-/** What a statement selects of a sample that is stored. @param of before each column */
-export const sampleColumns = (of = ''): string =>
-  [
-    `${of}agent_id as "agentId"`,
-    `${of}at`,
-    `${of}boot_id as "bootId"`,
-    `${of}number::float8 as number`,
-    `${of}received_at as "receivedAt"`,
-    ...['late', 'skewed', 'sample', ...telemetryMetrics].map((name) => `${of}${name}`),
-  ].join(', ');
-
-/** What names a sample, for maps. */
-export const sampleKey = (row: Pick<StoredSample, 'agentId' | 'bootId' | 'number'>): string =>
-  `${Buffer.from(row.bootId).toString('latin1')} ${row.number} ${row.agentId}`;
-
 /** Seconds of the finest roll-up. */
 const finest = 60;
 
 const metricTypes = telemetryMetrics.map((_, at) => `$${at + 9}::float8[]`).join(', ');
-const columnNames = [
-  'agent_id',
-  'at',
-  'boot_id',
-  'number',
-  'received_at',
-  'late',
-  'skewed',
-  'sample',
-  ...telemetryMetrics,
-];
-const columns = columnNames.join(', ');
+const columns = frameColumns.join(', ');
 
 const insert = statement(
   'telemetry_samples_insert',
@@ -112,55 +67,86 @@ export interface SampleStore {
    *
    * @param readyAt when what they changed may be rolled up
    */
-  store(rows: readonly SampleRow[], readyAt: Date): Promise<readonly SampleRow[]>;
+  store(frames: readonly SampleFrame[], readyAt: Date): Promise<readonly SampleRow[]>;
 }
 
 type Transactions = Pick<Database, 'transaction'>;
-type Store = (query: Query, copy: Copy, rows: readonly SampleRow[]) => Promise<readonly SampleRow[]>;
+/** What is new: frames as a whole, or some of their rows. */
+interface Stored {
+  frames: readonly SampleFrame[];
+  rows: readonly SampleRow[];
+}
+type Store = (query: Query, copy: Copy, frames: readonly SampleFrame[]) => Promise<Stored>;
+
+const nothing: Stored = { frames: [], rows: [] };
 
 export function createSampleStore(database: Transactions): SampleStore {
   /** Not in use. There are as many as batches were ever stored at once. */
   const writers: BinaryWriter[] = [];
 
-  const copyRows: Store = async (_query, copy, rows) => {
-    if (rows.length === 0) return rows;
+  const copyFrames: Store = async (_query, copy, frames) => {
+    if (frames.length === 0) return nothing;
     const writer = writers.pop() ?? createBinaryWriter();
-    await copy('telemetry_samples', columnNames, copied(writer, rows));
+    writer.beginRows();
+    for (const frame of frames) writeFrame(writer, frame);
+    await copy('telemetry_samples', frameColumns, writer.endRows());
     // What failed may still be read by the driver; it is not used again.
     writers.push(writer);
-    return rows;
+    return { frames, rows: [] };
   };
 
   return {
-    async store(rows, readyAt) {
-      try {
-        return await storeWith(database, rows, readyAt, copyRows);
-      } catch (error) {
-        // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
-        if (!isDuplicateKey(ViworksError.from(error))) throw error;
-        return storeWith(database, rows, readyAt, insertRows);
-      }
+    async store(frames, readyAt) {
+      const { frames: whole, rows } = await storeOnce(database, frames, readyAt, copyFrames);
+      return whole.length === 0 ? rows : [...rows, ...whole.flatMap(rowsOf)];
     },
   };
 }
 
-const insertRows: Store = (query, _copy, rows) => insertSamples(query, rows);
+async function storeOnce(
+  database: Transactions,
+  frames: readonly SampleFrame[],
+  readyAt: Date,
+  copyFrames: Store,
+): Promise<Stored> {
+  try {
+    return await storeWith(database, frames, readyAt, copyFrames);
+  } catch (error) {
+    // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
+    if (!isDuplicateKey(ViworksError.from(error))) throw error;
+    return storeWith(database, frames, readyAt, insertFrames);
+  }
+}
 
-/** @param store for rows of agents of which no sample has the server's time */
-const storeWith = (database: Transactions, rows: readonly SampleRow[], readyAt: Date, store: Store) =>
+const insertFrames: Store = async (query, _copy, frames) => ({
+  frames: [],
+  rows: await insertSamples(query, frames.flatMap(rowsOf)),
+});
+
+/** @param store for those of agents of which no sample has the server's time */
+const storeWith = (
+  database: Transactions,
+  frames: readonly SampleFrame[],
+  readyAt: Date,
+  store: Store,
+): Promise<Stored> =>
   database.transaction(async (query, copy) => {
-    const agents = [...new Set(rows.map((row) => row.agentId))];
+    const agents = [...new Set(frames.map((frame) => frame.agentId))];
     const found = await query<{ agent_id: string }>(doubted, [agents]);
     const doubtful = new Set(found.map((row) => row.agent_id));
-    for (const { agentId, skewed } of rows) if (skewed) doubtful.add(agentId);
-    const [some, others] = partition(rows, (row) => doubtful.has(row.agentId));
+    for (const frame of frames) if (hasMark(frame, marks.skewed)) doubtful.add(frame.agentId);
+    const [some, others] = partition(frames, (frame) => doubtful.has(frame.agentId));
     const stored = await store(query, copy, others);
-    const fresh = some.length === 0 ? stored : [...(await insertDoubtful(query, some)), ...stored];
-    if (fresh.length === 0) return fresh;
-    const spans = spansOf(fresh);
+    const rows =
+      some.length === 0
+        ? stored.rows
+        : [...(await insertDoubtful(query, some.flatMap(rowsOf))), ...stored.rows];
+    const fresh = { frames: stored.frames, rows };
+    const { spans, samples } = spansOf(fresh);
+    if (samples === 0) return nothing;
     await query(note, [
       readyAt,
-      fresh.length,
+      samples,
       textColumn(spans, (span) => span.agentId),
       timeColumn(spans, (span) => span.at),
     ]);
@@ -170,27 +156,6 @@ const storeWith = (database: Transactions, rows: readonly SampleRow[], readyAt: 
 function partition<T>(all: readonly T[], is: (one: T) => boolean): [readonly T[], readonly T[]] {
   const some = all.filter(is);
   return some.length === 0 ? [some, all] : [some, all.filter((one) => !is(one))];
-}
-
-function copied(out: BinaryWriter, rows: readonly SampleRow[]): Buffer {
-  out.beginRows();
-  for (const row of rows) {
-    out.row(columnNames.length);
-    out.text(row.agentId);
-    out.time(row.at.getTime());
-    out.bytes(row.bootId);
-    out.int8(row.number);
-    out.time(row.receivedAt.getTime());
-    out.bool(row.late);
-    out.bool(row.skewed);
-    out.bytes(row.sample);
-    for (const metric of telemetryMetrics) {
-      const value = row[metric];
-      if (value === null) out.null();
-      else out.float8(value);
-    }
-  }
-  return out.endRows();
 }
 
 async function insertDoubtful(query: Query, rows: readonly SampleRow[]): Promise<SampleRow[]> {
@@ -231,19 +196,27 @@ const namedBy = (keys: readonly KeyRow[], rows: ReadonlyMap<string, SampleRow>):
       rows.get(sampleKey({ agentId: row.agent_id, bootId: row.boot_id, number: Number(row.number) })) ?? [],
   );
 
-/** Each span of each agent once. */
-function spansOf(rows: readonly SampleRow[]): { agentId: string; at: Date }[] {
+interface Changed {
+  /** Each span of each agent once. */
+  spans: { agentId: string; at: Date }[];
+  samples: number;
+}
+
+function spansOf({ frames, rows }: Stored): Changed {
   const spans = new Map<string, { agentId: string; at: Date }>();
-  let [last, lastMinute] = ['', 0];
-  for (const { agentId, at } of rows) {
-    const minute = Math.floor(at.getTime() / (finest * 1000));
+  let [last, lastMinute, samples] = ['', 0, 0];
+  const add = (agentId: string, at: number) => {
+    samples += 1;
+    const minute = Math.floor(at / (finest * 1000));
     // Samples of one agent come together.
-    if (minute === lastMinute && agentId === last) continue;
+    if (minute === lastMinute && agentId === last) return;
     [last, lastMinute] = [agentId, minute];
     const key = `${minute} ${agentId}`;
     if (!spans.has(key)) spans.set(key, { agentId, at: new Date(minute * finest * 1000) });
-  }
-  return [...spans.values()];
+  };
+  for (const frame of frames) eachTime(frame, (at) => add(frame.agentId, at));
+  for (const { agentId, at } of rows) add(agentId, at.getTime());
+  return { spans: [...spans.values()], samples };
 }
 
 const forgetSkewed = statement('telemetry_skewed_forget', 'delete from telemetry_skewed where at < $1');

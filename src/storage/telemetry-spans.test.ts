@@ -87,7 +87,7 @@ test.each([
       const [found] = await database.query(stored, []);
       expect(found).toEqual({ agent_id: 'alpha', at: range.from, ...expected });
       const wanted = { agentId: 'alpha', metrics: telemetryMetrics, limit: 10, ...range };
-      expect(await readSeries(database.query, rollupLevels[0], wanted)).toEqual([
+      expect(await readSeries(database.rows, rollupLevels[0], wanted)).toEqual([
         { at: range.from, samples: some.length, metrics: statisticsOf(expected, telemetryMetrics) },
       ]);
     }),

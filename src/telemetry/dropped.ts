@@ -1,5 +1,5 @@
 import { readStoredSample } from '../protocol/stored-sample.ts';
-import type { SampleRow } from '../storage/telemetry-samples.ts';
+import type { SampleRow } from '../storage/sample-rows.ts';
 
 /**
  * Counts the samples that agents had to drop. Each sample says how many its boot had lost by then; what is more than

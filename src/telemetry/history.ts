@@ -4,6 +4,7 @@ import { encodeToken, keyBefore, type Page, type PageRequest, pageOf } from '../
 import { siteForm } from '../lib/scope.ts';
 import { findUnstorable } from '../lib/text.ts';
 import type { Database } from '../storage/database.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import {
   type AggregateFilter,
   type AggregateRow,
@@ -13,7 +14,6 @@ import {
 } from '../storage/telemetry-aggregates.ts';
 import { readSamples } from '../storage/telemetry-history.ts';
 import { type TelemetryMetric, telemetryMetrics } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { readSeries } from '../storage/telemetry-series.ts';
 import { type PartMetric, type PartReader, partReader, type Span, withParts } from './parts.ts';
 import {
@@ -60,7 +60,7 @@ export interface SitesRequest extends Moments {
 }
 
 export interface HistoryDeps {
-  database: Pick<Database, 'query'>;
+  database: Pick<Database, 'query' | 'rows'>;
   clock: Pick<Clock, 'now'>;
   /** Milliseconds that samples, and roll-ups of a minute, are kept. */
   keepMs: number;
@@ -77,7 +77,7 @@ const sampleToken = /^\d{1,15} ([0-9a-f]{2})* \d{1,16}$/;
 const spanToken = /^(60|900|3600) \d{1,15}$/;
 
 export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps): TelemetryHistory {
-  const { query } = database;
+  const { query, rows: read } = database;
 
   /** The resolution of the page before holds for those after it, however long somebody takes to read. */
   function place(wanted: Moments & { resolution?: Resolution | undefined }, page: PageRequest) {
@@ -120,7 +120,7 @@ export function createTelemetryHistory({ database, clock, keepMs }: HistoryDeps)
       const { columns, parts } = choose(wanted.metrics);
       const { level, resolution, range, unsettled } = place(wanted, page);
       const { agentId } = wanted;
-      const rows = await readSeries(query, level, {
+      const rows = await readSeries(read, level, {
         agentId,
         metrics: columns,
         ...range,

@@ -1,5 +1,5 @@
+import type { StoredSample } from '../storage/sample-rows.ts';
 import { type TelemetryMetric, telemetryMetrics } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 
 /** A stored sample as bytes, for those who keep it elsewhere: the length of a head in JSON, the head, the sample. */
 

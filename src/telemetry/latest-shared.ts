@@ -3,8 +3,8 @@ import { ViworksError } from '../errors.ts';
 import { backoffDelay } from '../lib/backoff.ts';
 import type { Logger } from '../lib/logger.ts';
 import { createWaits } from '../lib/waits.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { StoredNewest } from '../storage/telemetry-newest.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import { isNewer, type LatestSamples } from './latest.ts';
 import { latestFromBytes, latestToBytes } from './latest-bytes.ts';
 

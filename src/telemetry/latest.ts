@@ -1,5 +1,5 @@
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { StoredNewest } from '../storage/telemetry-newest.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 
 /** The newest sample of each agent, without asking the database where that is not needed. */
 export interface LatestSamples {

@@ -1,9 +1,9 @@
 import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { percentOfDisk } from '../protocol/disks.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
+import type { StoredSample } from '../storage/sample-rows.ts';
 import type { SampleCursor, TimeRange } from '../storage/telemetry-history.ts';
 import type { TelemetryMetric } from '../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../storage/telemetry-samples.ts';
 import type { Statistic } from '../storage/telemetry-spans.ts';
 import type { Resolution } from './resolution.ts';
 

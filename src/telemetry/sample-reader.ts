@@ -1,7 +1,7 @@
 import { WireType } from '@bufbuild/protobuf/wire';
 import { imageFileSystems, percentUsed } from '../protocol/disks.ts';
 import { isMeasure } from '../protocol/limits.ts';
-import type { MetricValues } from '../storage/telemetry-metrics.ts';
+import { fact, marks, metricAt } from '../storage/sample-frames.ts';
 
 /**
  * Reads of a serialised Sample what its row needs, and checks the rules of its proto file on the way, without making an
@@ -9,20 +9,14 @@ import type { MetricValues } from '../storage/telemetry-metrics.ts';
  * the validator have the last word. What it takes they take too, and with the same values.
  */
 export interface SampleReader {
-  /** Undefined where another way has to read it. */
-  read(bytes: Uint8Array): SampleFacts | undefined;
-}
-
-export interface SampleFacts {
-  number: number;
-  /** By the agent's clock, milliseconds since 1970. */
-  takenAt: number;
-  /** Empty for the boot of the session. */
-  bootId: Uint8Array;
-  late: boolean;
-  /** Samples that its boot had lost by then, as it says. */
-  dropped: number;
-  values: MetricValues;
+  /**
+   * Reads the sample between these places.
+   *
+   * @param facts where its facts go, from `first` on (see `fact`): its number, its time by the agent's clock, whether it
+   *   waited, samples that its boot had lost, and its metrics. The other ones stay as they are.
+   * @returns its boot, empty for that of the session; undefined where another way has to read it
+   */
+  read(bytes: Buffer, from: number, to: number, facts: number[], first: number): Uint8Array | undefined;
 }
 
 /** What a field is; a number above 0 is text of so many characters at most. */
@@ -64,12 +58,12 @@ const bootBytes = 16;
 /** Of four characters; none of ASCII has them. */
 const highBits = 0x80808080 | 0;
 const nanosPerSecond = 1e9;
-const noBytes: Uint8Array = new Uint8Array(0);
+const noBytes = Buffer.alloc(0);
 /** Not a field. */
 const ended = 0;
 
 export function createSampleReader(): SampleReader {
-  let bytes: Uint8Array = noBytes;
+  let bytes: Buffer = noBytes;
   let view: DataView = new DataView(noBytes.buffer);
   let at = 0;
   /** Something is not as it nearly always is. */
@@ -198,22 +192,15 @@ export function createSampleReader(): SampleReader {
 
   const number = (no: number): number => value[no] as number;
   const isAmount = (no: number): boolean => number(no) >= 0 && isMeasure(number(no));
-  const percent = (used: number, total: number): number | null =>
-    percentUsed(number(used), number(total)) ?? null;
+  const percent = (used: number, total: number): number =>
+    percentUsed(number(used), number(total)) ?? Number.NaN;
 
-  function read(): SampleFacts | undefined {
-    const to = bytes.length;
+  function read(to: number, facts: number[], first: number): Uint8Array | undefined {
     counts.fill(0);
-    const values: MetricValues = {
-      cpu: null,
-      memory: null,
-      swap: null,
-      disk: null,
-      load: null,
-      received: null,
-      sent: null,
-    };
-    let [count, takenAt, late, dropped, bootId] = [0, Number.NaN, false, 0, noBytes];
+    let [cpu, memory, swap, disk] = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
+    let [load, received, sent] = [Number.NaN, Number.NaN, Number.NaN];
+    let [count, takenAt, late, dropped] = [0, Number.NaN, false, 0];
+    let bootId: Uint8Array = noBytes;
     for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
       const no = tag >>> 3;
       const type = tag & 7;
@@ -237,13 +224,13 @@ export function createSampleReader(): SampleReader {
           readMessage(cpuFields, to);
           if (!(number(1) >= 0 && number(1) <= 100 && isAmount(3) && isAmount(4) && isAmount(5)))
             return undefined;
-          values.cpu = number(1);
-          values.load = number(3);
+          cpu = number(1);
+          load = number(3);
           break;
         case 4:
           readMessage(memoryFields, to);
-          values.memory = percent(2, 1);
-          values.swap = percent(4, 3);
+          memory = percent(2, 1);
+          swap = percent(4, 3);
           break;
         case 5: {
           readMessage(diskFields, to);
@@ -252,15 +239,15 @@ export function createSampleReader(): SampleReader {
           if (number(2) !== 0) break;
           const available = (has & 0b100000) === 0 ? undefined : number(5);
           const used = percentUsed(number(4), number(3), available);
-          if (used !== undefined && (values.disk === null || used > values.disk)) values.disk = used;
+          if (used !== undefined && !(used <= disk)) disk = used;
           break;
         }
         case 6:
           readMessage(networkFields, to);
           if (!isAmount(4) || !isAmount(5)) return undefined;
           if ((has & 0b110000) === 0) break;
-          values.received = (values.received ?? 0) + number(4);
-          values.sent = (values.sent ?? 0) + number(5);
+          received = (Number.isNaN(received) ? 0 : received) + number(4);
+          sent = (Number.isNaN(sent) ? 0 : sent) + number(5);
           break;
         case 7:
           readMessage(containerFields, to);
@@ -279,7 +266,7 @@ export function createSampleReader(): SampleReader {
           const from = at;
           at = readEnd(to);
           // After its length.
-          bootId = bytes.subarray(at - bootBytes, at);
+          bootId = Uint8Array.prototype.slice.call(bytes, at - bootBytes, at);
           if (at - from !== bootBytes + 1) return undefined;
           break;
         }
@@ -297,18 +284,30 @@ export function createSampleReader(): SampleReader {
       }
     }
     // An agent that only counts is somebody else's to read: its rates come of two samples.
-    const known = values.received !== null || counts[6] === 0;
+    const known = !Number.isNaN(received) || counts[6] === 0;
     if (strange || count < 1 || Number.isNaN(takenAt) || !known) return undefined;
-    return { number: count, takenAt, bootId, late, dropped, values };
+    facts[first + fact.number] = count;
+    facts[first + fact.at] = takenAt;
+    facts[first + fact.marks] = late ? marks.waited : 0;
+    facts[first + fact.dropped] = dropped;
+    const metrics = first + fact.metrics;
+    facts[metrics + metricAt.cpu] = cpu;
+    facts[metrics + metricAt.memory] = memory;
+    facts[metrics + metricAt.swap] = swap;
+    facts[metrics + metricAt.disk] = disk;
+    facts[metrics + metricAt.load] = load;
+    facts[metrics + metricAt.received] = received;
+    facts[metrics + metricAt.sent] = sent;
+    return bootId;
   }
 
   return {
-    read(sample) {
-      if (view.buffer !== sample.buffer) view = new DataView(sample.buffer);
-      bytes = sample;
-      at = 0;
+    read(all, from, to, facts, first) {
+      if (view.buffer !== all.buffer) view = new DataView(all.buffer);
+      bytes = all;
+      at = from;
       strange = false;
-      return read();
+      return read(to, facts, first);
     },
   };
 }

@@ -5,8 +5,8 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { Database } from '../storage/database.ts';
+import type { SampleRow, StoredSample } from '../storage/sample-rows.ts';
 import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
-import type { SampleRow, StoredSample } from '../storage/telemetry-samples.ts';
 import { createDrops } from './dropped.ts';
 import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
@@ -39,7 +39,7 @@ export interface Telemetry extends TelemetryIngest {
 export type StoredListener = (samples: readonly StoredSample[]) => void;
 
 export interface TelemetryDeps {
-  database: Pick<Database, 'query' | 'transaction' | 'transactionsAtOnce'>;
+  database: Pick<Database, 'query' | 'rows' | 'transaction' | 'transactionsAtOnce'>;
   clock: Clock;
   log: Logger;
   metrics: Metrics;

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createRedisNewest } from '../../src/bus/redis-newest.ts';
 import { silentLogger } from '../../src/lib/logger.ts';
 import { statement } from '../../src/storage/database.ts';
-import type { StoredSample } from '../../src/storage/telemetry-samples.ts';
+import type { StoredSample } from '../../src/storage/sample-rows.ts';
 import { createMemoryLatest, type LatestSamples } from '../../src/telemetry/latest.ts';
 import { createSharedLatest, type SharedLatest } from '../../src/telemetry/latest-shared.ts';
 import { startRedis } from '../support/redis.ts';

@@ -3,7 +3,7 @@ import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { SampleSchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { createTelemetryService, type TelemetryService } from '../../src/api/telemetry-service.ts';
 import type { AgentService } from '../../src/registry/types.ts';
-import type { StoredSample } from '../../src/storage/telemetry-samples.ts';
+import type { StoredSample } from '../../src/storage/sample-rows.ts';
 import { createMemoryLatest } from '../../src/telemetry/latest.ts';
 
 /** Telemetry of a core in memory: alpha has one sample, which tells of everything that a sample can tell of. */

@@ -12,9 +12,9 @@ import {
 } from '#gen/viworks/control/v1/telemetry_pb.js';
 import { defined } from '../../lib/defined.ts';
 import { readStoredSample } from '../../protocol/stored-sample.ts';
+import type { StoredSample } from '../../storage/sample-rows.ts';
 import type { AggregateFilter, AggregateRow, SiteRow } from '../../storage/telemetry-aggregates.ts';
 import type { TelemetryMetric } from '../../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../../storage/telemetry-samples.ts';
 import type { Span, Statistics } from '../../telemetry/parts.ts';
 import { type Resolution, resolutions } from '../../telemetry/resolution.ts';
 import { invalidRequest } from '../schemas/problems.ts';

@@ -2,8 +2,8 @@ import { durationMs, timestampDate } from '@bufbuild/protobuf/wkt';
 import { z } from 'zod';
 import type { Sample } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import { readStoredSample } from '../../protocol/stored-sample.ts';
+import type { StoredSample } from '../../storage/sample-rows.ts';
 import { telemetryMetrics } from '../../storage/telemetry-metrics.ts';
-import type { StoredSample } from '../../storage/telemetry-samples.ts';
 import { countSchema, timeSchema, timeView } from './common.ts';
 
 /** A sample with all that its agent said. */
