@@ -98,7 +98,7 @@ async function sendDay(
 ) {
   const counts = { stored: 0, skewed: 0, told: 0, ingest: 0, rollups: 0 };
   telemetry.onStored((samples) => {
-    counts.told += samples.length;
+    for (const { superseded = 0 } of samples) counts.told += 1 + superseded;
   });
   for (const [step, deliveries] of steps.entries()) {
     const now = midnight + step * stepMs;

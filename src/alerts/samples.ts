@@ -7,6 +7,8 @@ export interface ObservedSample {
   at: number;
   /** It was kept by the agent while it could not send. */
   late: boolean;
+  /** Others that came with it, and are older. */
+  superseded?: number;
   /** Reads it, once for all who ask. */
   measured(): Measured;
 }
@@ -59,6 +61,7 @@ export function createSampleQueue(maximum: number, skipped: (count: number) => v
     add(samples) {
       let replaced = 0;
       for (const sample of samples) {
+        replaced += sample.superseded ?? 0;
         if (replaces(sample)) replaced += 1;
         else {
           if (!sample.late) last.set(sample.agentId, waiting.length);

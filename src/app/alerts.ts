@@ -36,14 +36,21 @@ export async function composeAlerts(foundation: Foundation): Promise<Alerts> {
  * A stored sample as alerts look at it. One that did not wait is of now, however wrong the agent's clock is, and none
  * is from the future: it would hide what comes until then.
  */
-export function observed({ agentId, at, receivedAt, waited, sample: bytes }: StoredSample): ObservedSample {
+export function observed({
+  agentId,
+  at,
+  receivedAt,
+  waited,
+  superseded = 0,
+  sample: bytes,
+}: StoredSample): ObservedSample {
   let sample: Sample | undefined;
   const measured = () => {
     sample ??= readStoredSample(bytes);
     return sample;
   };
   const late = waited ?? measured().late;
-  return { agentId, at: (late && at < receivedAt ? at : receivedAt).getTime(), late, measured };
+  return { agentId, at: (late && at < receivedAt ? at : receivedAt).getTime(), late, superseded, measured };
 }
 
 /** Alerts are told of agents that operators change. */

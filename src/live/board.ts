@@ -58,7 +58,8 @@ export function createBoard(capacity: number): Board {
         const before = changed.get(agentId) ?? known?.sample;
         if (before !== undefined && !isNewer(row, before)) continue;
         const entry = known ?? { number: 0, sample: row };
-        if (!row.waited) entry.number = log.append(entry);
+        // Each has its number, also those in whose place it came.
+        if (!row.waited) for (let n = row.superseded ?? 0; n >= 0; n--) entry.number = log.append(entry);
         if (known === undefined) entries.set(agentId, entry);
         changed.set(agentId, row);
       }

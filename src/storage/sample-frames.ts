@@ -59,11 +59,16 @@ export const factOf = ({ facts }: SampleFrame, index: number, which: number): nu
   facts[index * factsEach + which] as number;
 export const bootOf = ({ boots }: SampleFrame, index: number): Uint8Array => boots[index] as Uint8Array;
 
-export function hasMark(frame: SampleFrame, mark: number): boolean {
+/** How many have the mark. */
+export function countMarks(frame: SampleFrame, mark: number): number {
+  let count = 0;
   for (let index = 0; index < frame.size; index++)
-    if ((factOf(frame, index, fact.marks) & mark) !== 0) return true;
-  return false;
+    if ((factOf(frame, index, fact.marks) & mark) !== 0) count += 1;
+  return count;
 }
+
+export const samplesIn = (frames: readonly SampleFrame[]): number =>
+  frames.reduce((sum, { size }) => sum + size, 0);
 
 /** Calls the work with the time of each sample. */
 export function eachTime(frame: SampleFrame, work: (at: number) => void): void {

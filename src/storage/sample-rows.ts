@@ -13,6 +13,8 @@ export interface StoredSample extends MetricValues {
   skewed: boolean;
   /** The agent kept it for a while, as it says; not known of those that come from the database. */
   waited?: boolean;
+  /** Others that came with it and are left out, because it is newer: see `rowsToTell`. */
+  superseded?: number;
   /** A serialised Sample. */
   sample: Uint8Array;
 }
@@ -41,6 +43,41 @@ export const sampleKey = (row: Pick<StoredSample, 'agentId' | 'bootId' | 'number
 
 export const rowsOf = (frame: SampleFrame): SampleRow[] =>
   Array.from({ length: frame.size }, (_, index) => rowOf(frame, index));
+
+/**
+ * Of what an agent said at once the newest, which says how many it stands for, and all that had waited: those say how
+ * things were at a time that somebody may want to know.
+ */
+export function rowsToTell(frame: SampleFrame): SampleRow[] {
+  const rows: SampleRow[] = [];
+  let newest: number | undefined;
+  let superseded = -1;
+  for (let index = 0; index < frame.size; index++) {
+    if ((factOf(frame, index, fact.marks) & marks.waited) !== 0) rows.push(rowOf(frame, index));
+    else {
+      superseded += 1;
+      if (newest === undefined || isNewer(frame, index, newest)) newest = index;
+    }
+  }
+  if (newest !== undefined) rows.push({ ...rowOf(frame, newest), ...(superseded > 0 && { superseded }) });
+  return rows;
+}
+
+/** Within a boot numbers decide: they are right also where the clock was set back. */
+function isNewer(frame: SampleFrame, index: number, other: number): boolean {
+  const [boot, otherBoot] = [bootOf(frame, index), bootOf(frame, other)];
+  const same = boot === otherBoot || Buffer.compare(boot, otherBoot) === 0;
+  const by = same ? fact.number : fact.at;
+  return factOf(frame, index, by) >= factOf(frame, other, by);
+}
+
+/** Those that say that their boot had lost some. */
+export const rowsWithDrops = (frame: SampleFrame): SampleRow[] => {
+  const rows: SampleRow[] = [];
+  for (let index = 0; index < frame.size; index++)
+    if (factOf(frame, index, fact.dropped) > 0) rows.push(rowOf(frame, index));
+  return rows;
+};
 
 function rowOf(frame: SampleFrame, index: number): SampleRow {
   const { agentId, receivedAt, bytes } = frame;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openTestDatabase } from '../../test/support/postgres.ts';
 import { type Database, statement } from './database.ts';
 import { fact, marks, metricAt, newFrame, type SampleFrame } from './sample-frames.ts';
-import { type SampleRow, sampleKey } from './sample-rows.ts';
+import { rowsOf, type SampleRow, sampleKey } from './sample-rows.ts';
 import { readSamples } from './telemetry-history.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 import { createPartitions, partitionStart, samplesTable } from './telemetry-partitions.ts';
@@ -77,6 +77,11 @@ function framed(some: readonly SampleRow[], each = 3): SampleFrame[] {
   return frames;
 }
 
+const store = async (some: readonly SampleRow[]): Promise<SampleRow[]> => {
+  const { frames, rows } = await samples.store(framed(some), readyAt);
+  return [...rows, ...frames.flatMap(rowsOf)];
+};
+
 const all = async (): Promise<unknown[]> => {
   const found = [];
   for (const agentId of ['alpha', 'beta-ß', 'γ'.repeat(60)])
@@ -107,10 +112,10 @@ test('what is stored is what is read, whichever way it goes in', async () => {
       await clear();
       await noted();
       const before = some.slice(0, count % (some.length + 1));
-      const stored = before.length === 0 ? [] : await samples.store(framed(before), readyAt);
+      const stored = before.length === 0 ? [] : await store(before);
       expect(stored).toHaveLength(before.length);
       // Together with some that are there already.
-      const fresh = await samples.store(framed(some), readyAt);
+      const fresh = await store(some);
       expect(inOrder(fresh)).toEqual(inOrder(some.slice(before.length)));
       expect(inOrder((await all()) as SampleRow[])).toEqual(inOrder(some));
       expect(await noted()).toBe((before.length > 0 ? 1 : 0) + (fresh.length > 0 ? 1 : 0));
@@ -124,16 +129,20 @@ test('stored by two at once, in one order and in the other, each is stored by on
   const [made] = fc.sample(row, { numRuns: 1, seed: 7 });
   if (made === undefined) throw new Error('no sample');
   const some = Array.from({ length: 400 }, (_, number) => ({ ...made, number }));
-  const store = async (part: SampleRow[]): Promise<readonly SampleRow[]> => {
+  const storeAtLast = async (part: SampleRow[]): Promise<SampleRow[]> => {
     try {
-      return await samples.store(framed(part), readyAt);
+      return await store(part);
     } catch (error) {
       // They may wait for each other; then one of them is to be tried again.
       expect(error).toMatchObject({ code: 'database_unavailable', retryable: true });
-      return store(part);
+      return storeAtLast(part);
     }
   };
-  const fresh = await Promise.all([store(some), store(some.toReversed()), store(some.slice(100, 300))]);
+  const fresh = await Promise.all([
+    storeAtLast(some),
+    storeAtLast(some.toReversed()),
+    storeAtLast(some.slice(100, 300)),
+  ]);
   expect(
     fresh
       .flat()

@@ -2,7 +2,7 @@ import { ViworksError } from '../errors.ts';
 import { type BinaryWriter, createBinaryWriter } from './binary-writer.ts';
 import { boolColumn, bytesColumn, float8Column, int8Column, textColumn, timeColumn } from './columns.ts';
 import { type Copy, type Database, isDuplicateKey, statement } from './database.ts';
-import { eachTime, frameColumns, hasMark, marks, type SampleFrame, writeFrame } from './sample-frames.ts';
+import { countMarks, eachTime, frameColumns, marks, type SampleFrame, writeFrame } from './sample-frames.ts';
 import { rowsOf, type SampleRow, sampleKey } from './sample-rows.ts';
 import { telemetryMetrics } from './telemetry-metrics.ts';
 
@@ -67,18 +67,19 @@ export interface SampleStore {
    *
    * @param readyAt when what they changed may be rolled up
    */
-  store(frames: readonly SampleFrame[], readyAt: Date): Promise<readonly SampleRow[]>;
+  store(frames: readonly SampleFrame[], readyAt: Date): Promise<StoredSamples>;
 }
 
-type Transactions = Pick<Database, 'transaction'>;
-/** What is new: frames as a whole, or some of their rows. */
-interface Stored {
+/** What is new: frames as a whole, and rows of other ones. */
+export interface StoredSamples {
   frames: readonly SampleFrame[];
   rows: readonly SampleRow[];
 }
-type Store = (query: Query, copy: Copy, frames: readonly SampleFrame[]) => Promise<Stored>;
 
-const nothing: Stored = { frames: [], rows: [] };
+type Transactions = Pick<Database, 'transaction'>;
+type Store = (query: Query, copy: Copy, frames: readonly SampleFrame[]) => Promise<StoredSamples>;
+
+const nothing: StoredSamples = { frames: [], rows: [] };
 
 export function createSampleStore(database: Transactions): SampleStore {
   /** Not in use. There are as many as batches were ever stored at once. */
@@ -97,25 +98,15 @@ export function createSampleStore(database: Transactions): SampleStore {
 
   return {
     async store(frames, readyAt) {
-      const { frames: whole, rows } = await storeOnce(database, frames, readyAt, copyFrames);
-      return whole.length === 0 ? rows : [...rows, ...whole.flatMap(rowsOf)];
+      try {
+        return await storeWith(database, frames, readyAt, copyFrames);
+      } catch (error) {
+        // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
+        if (!isDuplicateKey(ViworksError.from(error))) throw error;
+        return storeWith(database, frames, readyAt, insertFrames);
+      }
     },
   };
-}
-
-async function storeOnce(
-  database: Transactions,
-  frames: readonly SampleFrame[],
-  readyAt: Date,
-  copyFrames: Store,
-): Promise<Stored> {
-  try {
-    return await storeWith(database, frames, readyAt, copyFrames);
-  } catch (error) {
-    // Agents repeat what was not acknowledged to them. That is seldom, and COPY knows no other way to say it.
-    if (!isDuplicateKey(ViworksError.from(error))) throw error;
-    return storeWith(database, frames, readyAt, insertFrames);
-  }
 }
 
 const insertFrames: Store = async (query, _copy, frames) => ({
@@ -129,12 +120,12 @@ const storeWith = (
   frames: readonly SampleFrame[],
   readyAt: Date,
   store: Store,
-): Promise<Stored> =>
+): Promise<StoredSamples> =>
   database.transaction(async (query, copy) => {
     const agents = [...new Set(frames.map((frame) => frame.agentId))];
     const found = await query<{ agent_id: string }>(doubted, [agents]);
     const doubtful = new Set(found.map((row) => row.agent_id));
-    for (const frame of frames) if (hasMark(frame, marks.skewed)) doubtful.add(frame.agentId);
+    for (const frame of frames) if (countMarks(frame, marks.skewed) > 0) doubtful.add(frame.agentId);
     const [some, others] = partition(frames, (frame) => doubtful.has(frame.agentId));
     const stored = await store(query, copy, others);
     const rows =
@@ -202,7 +193,7 @@ interface Changed {
   samples: number;
 }
 
-function spansOf({ frames, rows }: Stored): Changed {
+function spansOf({ frames, rows }: StoredSamples): Changed {
   const spans = new Map<string, { agentId: string; at: Date }>();
   let [last, lastMinute, samples] = ['', 0, 0];
   const add = (agentId: string, at: number) => {

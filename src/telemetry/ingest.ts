@@ -7,9 +7,15 @@ import { createQuiet } from '../lib/quiet.ts';
 import { samplesOf } from '../protocol/unread-telemetry.ts';
 import { createBatchWriter } from '../storage/batch-writer.ts';
 import { type Database, isAboutDatabase, isWithoutPartition } from '../storage/database.ts';
-import { eachTime, type SampleFrame, splitFrame } from '../storage/sample-frames.ts';
-import { rowsOf, type SampleRow } from '../storage/sample-rows.ts';
-import { createSampleStore } from '../storage/telemetry-samples.ts';
+import {
+  countMarks,
+  eachTime,
+  marks,
+  type SampleFrame,
+  samplesIn,
+  splitFrame,
+} from '../storage/sample-frames.ts';
+import { createSampleStore, type StoredSamples } from '../storage/telemetry-samples.ts';
 import { creditFor, type Waiting } from './crowding.ts';
 import { createFrameReader, type TelemetrySource } from './frames.ts';
 import type { TimeRules } from './judge.ts';
@@ -42,7 +48,7 @@ export interface IngestDeps {
    * After the commit, with those that are new, and all. Around a break of the connection to the database it may be told
    * of some again. It does not throw.
    */
-  stored(fresh: readonly SampleRow[], all: readonly SampleRow[]): Promise<void>;
+  stored(fresh: StoredSamples, all: readonly SampleFrame[]): Promise<void>;
 }
 
 /** Samples of one commit: small enough that nobody waits long for those of the others. */
@@ -83,15 +89,17 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   const writer = createBatchWriter<SampleFrame, void>({
     async write(frames) {
       const fresh = await storeWithin(frames);
-      const count = samplesIn(frames);
-      stored.inc(fresh.length);
-      duplicate.inc(count - fresh.length);
-      for (const row of fresh) {
-        if (row.late) late.inc();
-        if (row.skewed) skewed.inc();
+      const [count, freshCount] = [samplesIn(frames), samplesIn(fresh.frames) + fresh.rows.length];
+      stored.inc(freshCount);
+      duplicate.inc(count - freshCount);
+      for (const frame of fresh.frames) {
+        late.inc(countMarks(frame, marks.late));
+        skewed.inc(countMarks(frame, marks.skewed));
       }
-      const all = fresh.length === count ? fresh : frames.flatMap(rowsOf);
-      await deps.stored(inDoubt.has(frames) ? all : fresh, all);
+      late.inc(fresh.rows.filter((row) => row.late).length);
+      skewed.inc(fresh.rows.filter((row) => row.skewed).length);
+      // Around a break of the connection all of them may be new.
+      await deps.stored(inDoubt.has(frames) ? { frames, rows: [] } : fresh, frames);
       return frames.map(() => undefined);
     },
     weight: ({ size }) => size,
@@ -105,7 +113,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
   });
 
   /** In partitions that are made where they are missing, once more where one turns out to be gone. */
-  async function storeWithin(frames: readonly SampleFrame[]): Promise<readonly SampleRow[]> {
+  async function storeWithin(frames: readonly SampleFrame[]): Promise<StoredSamples> {
     const days = new Set<number>();
     for (const frame of frames) eachTime(frame, (at) => days.add(Math.floor(at / 86_400_000)));
     const ensureAll = async () => {
@@ -122,7 +130,7 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     }
   }
 
-  async function storeOnce(frames: readonly SampleFrame[]): Promise<readonly SampleRow[]> {
+  async function storeOnce(frames: readonly SampleFrame[]): Promise<StoredSamples> {
     try {
       return await sampleStore.store(byAgent(frames), readyAfter(clock.now()));
     } catch (error) {
@@ -194,8 +202,6 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
     },
   };
 }
-
-const samplesIn = (frames: readonly SampleFrame[]): number => frames.reduce((sum, { size }) => sum + size, 0);
 
 /**
  * The samples of each agent side by side, in their order: so they lie in the table, and whoever reads those of one agent

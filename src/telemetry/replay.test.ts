@@ -106,7 +106,7 @@ test.each([1, 2])(
     const stored = new Map<string, Taken & { at: number }>();
     let [told, skewed] = [0, 0];
     telemetry.onStored((samples) => {
-      told += samples.length;
+      for (const { superseded = 0 } of samples) told += 1 + superseded;
     });
     // Each step of ten minutes the clock goes on, what came meanwhile is sent in frames, and roll-ups are made.
     const stepMs = 10 * minute;

@@ -68,32 +68,41 @@ export function createSampleReader(): SampleReader {
   let at = 0;
   /** Something is not as it nearly always is. */
   let strange = false;
-  /** The numbers of the message that was read last, by field, and a bit for each that it has. */
+  /** The numbers of the message that was read last, by field, a place for others, and a bit for each that it has. */
   const value = new Float64Array(32);
+  const scratch = 0;
   let has = 0;
   /** How many the sample has, by field. */
   const counts = new Uint16Array(most.length);
 
+  /** One that is nearly always small: a tag, or a length. */
   function readVarint(to: number): number {
     const first = bytes[at] as number;
     if (first < 0x80 && at < to) {
       at++;
       return first;
     }
-    let number = 0;
+    readNumber(scratch, to);
+    return number(scratch);
+  }
+
+  /** Into `value`: a large number that is returned becomes an object. */
+  function readNumber(no: number, to: number): void {
+    let sum = 0;
     let scale = 1;
     // Eight bytes hold 56 bits, of which a number takes 53 exactly.
     for (let count = 0; count < 8 && at < to; count++) {
       const next = bytes[at++] as number;
-      number += (next & 0x7f) * scale;
+      sum += (next & 0x7f) * scale;
       if (next < 0x80) {
-        if (number > Number.MAX_SAFE_INTEGER) strange = true;
-        return number;
+        if (sum > Number.MAX_SAFE_INTEGER) strange = true;
+        value[no] = sum;
+        return;
       }
       scale *= 128;
     }
     strange = true;
-    return 0;
+    value[no] = 0;
   }
 
   function readDouble(to: number): number {
@@ -179,7 +188,7 @@ export function createSampleReader(): SampleReader {
       const kind = fields[no] ?? unknown;
       if (kind === unknown) skip(type, to);
       else if ((has & (1 << no)) !== 0) strange = true;
-      else if (kind === varint && type === WireType.Varint) value[no] = readVarint(to);
+      else if (kind === varint && type === WireType.Varint) readNumber(no, to);
       else if (kind === double && type === WireType.Bit64) value[no] = readDouble(to);
       else if (kind > 0 && type === WireType.LengthDelimited) readText(to, kind);
       else if (kind === fileSystem && type === WireType.LengthDelimited) value[no] = readFileSystem(to);
@@ -197,9 +206,17 @@ export function createSampleReader(): SampleReader {
 
   function read(to: number, facts: number[], first: number): Uint8Array | undefined {
     counts.fill(0);
-    let [cpu, memory, swap, disk] = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
-    let [load, received, sent] = [Number.NaN, Number.NaN, Number.NaN];
-    let [count, takenAt, late, dropped] = [0, Number.NaN, false, 0];
+    let cpu = Number.NaN;
+    let memory = Number.NaN;
+    let swap = Number.NaN;
+    let disk = Number.NaN;
+    let load = Number.NaN;
+    let received = Number.NaN;
+    let sent = Number.NaN;
+    let count = 0;
+    let takenAt = Number.NaN;
+    let late = false;
+    let dropped = 0;
     let bootId: Uint8Array = noBytes;
     for (let tag = readTag(to); tag !== ended; tag = readTag(to)) {
       const no = tag >>> 3;
@@ -213,7 +230,8 @@ export function createSampleReader(): SampleReader {
       }
       switch (no) {
         case 1:
-          count = readVarint(to);
+          readNumber(scratch, to);
+          count = number(scratch);
           break;
         case 2:
           readMessage(timeFields, to);
@@ -274,7 +292,8 @@ export function createSampleReader(): SampleReader {
           late = readVarint(to) !== 0;
           break;
         case 13:
-          dropped = readVarint(to);
+          readNumber(scratch, to);
+          dropped = number(scratch);
           break;
         case 14:
           readName(to, unreadCharacters, false);

@@ -5,8 +5,10 @@ import type { Logger } from '../lib/logger.ts';
 import type { Metrics } from '../lib/metrics.ts';
 import { readStoredSample } from '../protocol/stored-sample.ts';
 import type { Database } from '../storage/database.ts';
-import type { SampleRow, StoredSample } from '../storage/sample-rows.ts';
+import type { SampleFrame } from '../storage/sample-frames.ts';
+import { rowsToTell, rowsWithDrops, type StoredSample } from '../storage/sample-rows.ts';
 import { createStoredNewest, readSampleBefore, type StoredNewest } from '../storage/telemetry-newest.ts';
+import type { StoredSamples } from '../storage/telemetry-samples.ts';
 import { createDrops } from './dropped.ts';
 import { createTelemetryHistory, type TelemetryHistory } from './history.ts';
 import { createTelemetryIngest, type TelemetryIngest } from './ingest.ts';
@@ -35,7 +37,10 @@ export interface Telemetry extends TelemetryIngest {
   stop(): Promise<void>;
 }
 
-/** What it throws is logged and harms nobody. It is not waited for. */
+/**
+ * Hears of all that waited at its agent, and otherwise of the newest in each envelope, with the number of those that it
+ * stands for. What it throws is logged and harms nobody. It is not waited for.
+ */
 export type StoredListener = (samples: readonly StoredSample[]) => void;
 
 export interface TelemetryDeps {
@@ -70,10 +75,11 @@ export function createTelemetry(deps: TelemetryDeps): Telemetry {
     count: (dropped) => metrics.telemetryDropped.inc(dropped),
   });
 
-  async function stored(samples: readonly SampleRow[], all: readonly SampleRow[]): Promise<void> {
-    drops.stored(samples);
+  async function stored({ frames, rows }: StoredSamples, all: readonly SampleFrame[]): Promise<void> {
+    drops.stored([...rows.filter(({ dropped }) => dropped > 0), ...frames.flatMap(rowsWithDrops)]);
+    const samples = [...rows, ...frames.flatMap(rowsToTell)];
     // Also what was stored before: the answer to that commit may have been lost.
-    await latest.put(all);
+    await latest.put(frames.length === all.length ? samples : all.flatMap(rowsToTell));
     if (samples.length === 0) return;
     for (const listener of listeners) {
       try {
