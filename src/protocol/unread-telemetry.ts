@@ -71,13 +71,8 @@ export function hasSeveral({ samples, $unknown = [] }: Telemetry): boolean {
 }
 
 function unreadSamples({ $unknown = [] }: Telemetry): SerialisedSamples {
-  const parts = $unknown.flatMap(({ no, data }) => (no === samplesField ? [data] : []));
-  const [first] = parts;
-  // Behind the tag of the first: the others have theirs between them.
-  const all =
-    first !== undefined && parts.length === 1
-      ? first
-      : Buffer.concat(parts.flatMap((part) => [betweenTag, part]).slice(1));
+  const [first] = $unknown;
+  const all = $unknown.length === 1 && first?.no === samplesField ? first.data : joined($unknown);
   const bytes = Buffer.from(all.buffer, all.byteOffset, all.byteLength);
   const places: number[] = [];
   for (let at = 0; at < bytes.length; at++) {
@@ -86,6 +81,12 @@ function unreadSamples({ $unknown = [] }: Telemetry): SerialisedSamples {
     places.push(from, at);
   }
   return { bytes, places };
+}
+
+/** What is behind the tag of the first: the others have theirs between them. */
+function joined(fields: NonNullable<Telemetry['$unknown']>): Uint8Array {
+  const parts = fields.filter(({ no }) => no === samplesField);
+  return Buffer.concat(parts.flatMap(({ data }) => [betweenTag, data]).slice(1));
 }
 
 const betweenTag = Buffer.of(samplesTag);

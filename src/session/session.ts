@@ -142,18 +142,23 @@ export function createSession(
       paused = true;
       reading.hold();
     }
-    work
-      .then(
-        () => done(sequence, patient),
-        (error: unknown) => fail(ViworksError.from(error)),
-      )
-      .finally(() => {
-        underWay--;
-        if (paused && underWay < inboundLow) {
-          paused = false;
-          reading.release();
-        }
-      });
+    const end = () => {
+      underWay--;
+      if (paused && underWay < inboundLow) {
+        paused = false;
+        reading.release();
+      }
+    };
+    work.then(
+      () => {
+        end();
+        done(sequence, patient);
+      },
+      (error: unknown) => {
+        end();
+        fail(ViworksError.from(error));
+      },
+    );
   }
 
   const link: AgentLink = {

@@ -59,11 +59,12 @@ export const factOf = ({ facts }: SampleFrame, index: number, which: number): nu
   facts[index * factsEach + which] as number;
 export const bootOf = ({ boots }: SampleFrame, index: number): Uint8Array => boots[index] as Uint8Array;
 
-/** How many have the mark. */
-export function countMarks(frame: SampleFrame, mark: number): number {
+/** How many in all of them have the mark. */
+export function countMarks(frames: readonly SampleFrame[], mark: number): number {
   let count = 0;
-  for (let index = 0; index < frame.size; index++)
-    if ((factOf(frame, index, fact.marks) & mark) !== 0) count += 1;
+  for (const frame of frames)
+    for (let index = 0; index < frame.size; index++)
+      if ((factOf(frame, index, fact.marks) & mark) !== 0) count += 1;
   return count;
 }
 

@@ -59,7 +59,10 @@ export function rowsToTell(frame: SampleFrame): SampleRow[] {
       if (newest === undefined || isNewer(frame, index, newest)) newest = index;
     }
   }
-  if (newest !== undefined) rows.push({ ...rowOf(frame, newest), ...(superseded > 0 && { superseded }) });
+  if (newest === undefined) return rows;
+  const row = rowOf(frame, newest);
+  if (superseded > 0) row.superseded = superseded;
+  rows.push(row);
   return rows;
 }
 

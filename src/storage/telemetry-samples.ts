@@ -125,7 +125,7 @@ const storeWith = (
     const agents = [...new Set(frames.map((frame) => frame.agentId))];
     const found = await query<{ agent_id: string }>(doubted, [agents]);
     const doubtful = new Set(found.map((row) => row.agent_id));
-    for (const frame of frames) if (countMarks(frame, marks.skewed) > 0) doubtful.add(frame.agentId);
+    for (const frame of frames) if (countMarks([frame], marks.skewed) > 0) doubtful.add(frame.agentId);
     const [some, others] = partition(frames, (frame) => doubtful.has(frame.agentId));
     const stored = await store(query, copy, others);
     const rows =

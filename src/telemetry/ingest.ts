@@ -92,12 +92,8 @@ export function createTelemetryIngest(deps: IngestDeps): TelemetryIngest {
       const [count, freshCount] = [samplesIn(frames), samplesIn(fresh.frames) + fresh.rows.length];
       stored.inc(freshCount);
       duplicate.inc(count - freshCount);
-      for (const frame of fresh.frames) {
-        late.inc(countMarks(frame, marks.late));
-        skewed.inc(countMarks(frame, marks.skewed));
-      }
-      late.inc(fresh.rows.filter((row) => row.late).length);
-      skewed.inc(fresh.rows.filter((row) => row.skewed).length);
+      late.inc(countMarks(fresh.frames, marks.late) + fresh.rows.filter((row) => row.late).length);
+      skewed.inc(countMarks(fresh.frames, marks.skewed) + fresh.rows.filter((row) => row.skewed).length);
       // Around a break of the connection all of them may be new.
       await deps.stored(inDoubt.has(frames) ? { frames, rows: [] } : fresh, frames);
       return frames.map(() => undefined);
