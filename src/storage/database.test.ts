@@ -90,6 +90,31 @@ test.each([
   },
 );
 
+test.each(['before', 'silent'] as const)(
+  'rows whose connection breaks are not waited for, and the connection is given up: %s',
+  async (when) => {
+    const database = await databaseThatBreaksAt('select 42', when, { answerTimeoutMs: 500 });
+    await expect(database.rows('select 42', [])).rejects.toMatchObject(away);
+    expect(database.pool()).toMatchObject({ total: 0, waiting: 0 });
+    expect(await database.rows('select 42', [])).toHaveLength(19 + 2 + 4 + 4 + 2);
+  },
+);
+
+test('rows that come too slowly have an end too', async () => {
+  const database = await databaseThatBreaksAt('nothing of this', 'silent', { answerTimeoutMs: 500 });
+  const slow = 'select n, pg_sleep(0.1) from generate_series(1, 60) n';
+  await expect(database.rows(slow, [])).rejects.toMatchObject(away);
+  expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+  expect(database.pool()).toMatchObject({ waiting: 0, idle: 1, total: 1 });
+});
+
+test('a value that no literal says is a defect, and its connection is as good as before', async () => {
+  const database = await databaseThatBreaksAt('nothing of this');
+  await expect(database.rows('select $1', ['a\0b'])).rejects.toMatchObject({ code: 'internal' });
+  expect(database.pool()).toMatchObject({ waiting: 0 });
+  expect(await database.query(statement('one', 'select 1 as one'), [])).toEqual([{ one: 1 }]);
+});
+
 test('a statement outside of a transaction is not waited for without end either', async () => {
   const database = await databaseThatBreaksAt('select 42', 'silent', { answerTimeoutMs: 500 });
   await expect(database.query(statement('forty_two', 'select 42'), [])).rejects.toMatchObject(away);

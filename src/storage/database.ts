@@ -175,18 +175,21 @@ export function createDatabase(options: DatabaseOptions): Database {
   return {
     query: (wanted, values) => (wanted.on === undefined ? query : queryOf[wanted.on])(wanted, values),
     async rows(text, values) {
-      const client = await connect();
-      let broken = true;
+      let client: pg.PoolClient | undefined;
+      let broken = false;
       try {
-        const rows = await copyOf(client, withLiterals(text, values), answerTimeoutMs);
+        const wanted = withLiterals(text, values);
+        client = await connect();
+        broken = true;
+        const rows = await copyOf(client, wanted, answerTimeoutMs);
         broken = false;
         return rows;
       } catch (error) {
         // Of what PostgreSQL refused nothing is still on its way.
-        broken = !(error instanceof pg.DatabaseError);
+        if (error instanceof pg.DatabaseError) broken = false;
         throw databaseError(error);
       } finally {
-        client.release(broken);
+        client?.release(broken);
       }
     },
     async transaction(work) {

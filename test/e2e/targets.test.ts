@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from 'vitest';
 import type { SubmitInput, Target } from '../../src/commands/types.ts';
+import { executionIn } from '../support/app-core.ts';
 import { startFileCore } from '../support/app-core-file.ts';
-import { enrolled } from '../support/fake-agent.ts';
+import { enrolled, type FakeSession } from '../support/fake-agent.ts';
 
 /** Which agents a command goes to, and the dry run that says so beforehand. */
 
@@ -21,6 +22,15 @@ const input = (target: Target, more: Partial<SubmitInput> = {}): SubmitInput => 
 const submit = (target: Target, more?: Partial<SubmitInput>) =>
   core.engine.submit('tester', input(target, more));
 const plan = (target: Target, more?: Partial<SubmitInput>) => core.engine.plan(input(target, more));
+
+/** An agent for which nobody looks whether something waits: it was looked at when it came, and has done a command since. */
+async function connectIdle(agentId: string, site: string): Promise<FakeSession> {
+  const session = await (await enrolled(core, agentId, { site })).connect();
+  const { commandId } = await submit({ agents: [agentId] });
+  session.result(await session.order());
+  await executionIn(core.engine, commandId, 'succeeded');
+  return session;
+}
 
 async function agentsOf(commandId: string) {
   const { executions } = await core.engine.get(commandId, { size: 1000, token: undefined });
@@ -57,7 +67,7 @@ test('of a selector, what cannot do the verb is left out and counted; of named a
 test('any one goes to the agent that has the least to do, and never to one in maintenance', async () => {
   const site = { site: 'any' };
   const busy = await (await enrolled(core, 'any-busy', site)).connect();
-  const idle = await (await enrolled(core, 'any-idle', site)).connect();
+  const idle = await connectIdle('any-idle', 'any');
   await enrolled(core, 'any-away', site);
   await (await enrolled(core, 'any-serviced', site)).connect();
   await core.agents.setMaintenance('any-serviced', true, 'new disk');
@@ -85,7 +95,7 @@ test('any one of agents that are all away goes where the fewest wait', async () 
 
 test('a dry run shows who would get it and in which state, and why not the others; nothing is stored', async () => {
   const site = { site: 'dry' };
-  await (await enrolled(core, 'dry-ready', site)).connect();
+  await connectIdle('dry-ready', 'dry');
   await enrolled(core, 'dry-away', site);
   const serviced = await enrolled(core, 'dry-serviced', site);
   await serviced.connect();
@@ -118,7 +128,7 @@ test('a dry run shows who would get it and in which state, and why not the other
 });
 
 test('what a dry run says is what a submit then does', async () => {
-  await (await enrolled(core, 'done-ready', { site: 'done' })).connect();
+  await connectIdle('done-ready', 'done');
   await enrolled(core, 'done-away', { site: 'done' });
   const target = { site: 'done' };
   const { chosen } = await plan(target);
