@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { TelemetrySchema } from '#gen/viworks/agent/v1/telemetry_pb.js';
 import type { Benchmark, BenchOptions } from './benchmark.ts';
@@ -78,6 +79,9 @@ function measure({ agents, days }: Plan, { progress }: BenchOptions): Promise<Hi
     const newest = create(TelemetrySchema, { samples: [sampleOf(1, today)] });
     const bootId = new Uint8Array(16);
     await Promise.all(names.map((agentId) => telemetry.ingest({ agentId, bootId }, newest)));
+    progress('waiting until PostgreSQL has done what filling left it to do');
+    await store.query(statement('bench_checkpoint', 'checkpoint'), []);
+    await untilCalm(() => store.query(statement('bench_vacuums', vacuums), []));
     progress('reading');
     const size = statement(
       'bench_size',
@@ -96,6 +100,21 @@ function measure({ agents, days }: Plan, { progress }: BenchOptions): Promise<Hi
       reads,
     };
   });
+}
+
+const vacuums = `select 1 from pg_stat_activity where backend_type = 'autovacuum worker'`;
+const lookEveryMs = 1000;
+/** PostgreSQL looks once a minute for tables to vacuum. */
+const calmMs = 65_000;
+const patienceMs = 300_000;
+
+/** Waits until for more than a minute nothing was found. A month does not come within minutes, and all of it at once. */
+async function untilCalm(busy: () => Promise<unknown[]>): Promise<void> {
+  const begun = performance.now();
+  for (let since = begun; performance.now() - since < calmMs; await delay(lookEveryMs)) {
+    if ((await busy()).length > 0) since = performance.now();
+    if (performance.now() - begun > patienceMs) return;
+  }
 }
 
 /** One for each level of roll-ups: all agents in each span, with values that differ, kept as the system keeps them. */

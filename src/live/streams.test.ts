@@ -227,6 +227,22 @@ test('a late sample, and one that comes again, is no news', () => {
   expect(board.get('a')?.number).toBe(6);
 });
 
+test('those in whose place a sample came count as left out', async () => {
+  const { board, agents } = world(10, 10);
+  agents.put('a', agentAt('a', 'here'));
+  const put = (number: number, superseded: number) =>
+    board.put([{ ...headline('a', number), superseded, sample: new Uint8Array() }]);
+  put(1, 0);
+  const reader = readerOf(sampleSource(epoch, board, agents, 10, {}, undefined), 10, (s) => s.agentId);
+  await reader.read(1);
+  put(4, 2);
+  await reader.read(1);
+  expect(reader.events.map(({ shown, skipped }) => [shown.map(({ number }) => number), skipped])).toEqual([
+    [[1], 0],
+    [[4], 2],
+  ]);
+});
+
 test('what an agent kept and sends late is not told, and is the newest where it is', async () => {
   const { board, agents } = world(10, 10);
   agents.put('a', agentAt('a', 'here'));
